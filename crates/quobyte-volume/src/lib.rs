@@ -1,1 +1,8 @@
-//! (being built)
+//! VM images (raw, qcow2) kept as files on a Quobyte volume: mount the volume, check the image, describe it to
+//! libvirt, and take it all down when the last guest is gone.
+//!
+//! [`ConnectionInfo`](connection::ConnectionInfo) goes in; a mounted share, a durable record and a libvirt disk come
+//! out. The library neither links libvirt nor runs as root.
+
+pub mod connection;
+pub mod error;

@@ -1,0 +1,257 @@
+//! What the caller wants connected: `connection_info`, parsed and checked. No I/O.
+//!
+//! The text comes from Cinder through Nova, or from a person; either way it is a peer's word. Every field is checked
+//! here, before anything is done, and what this driver must not obey (`mount_point_base`, `device_path`, `options`)
+//! has no place in the result.
+
+mod export;
+mod image_name;
+mod io_tune;
+mod wire;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use self::export::{Export, MAX_EXPORT_LEN};
+pub use self::image_name::ImageName;
+pub use self::io_tune::{IoLimit, IoTune};
+use crate::error::Code;
+
+/// A volume to connect, and how the guest is to see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The Quobyte volume that holds the image.
+    pub export: Export,
+    /// The image's file on that volume. It may change under a snapshot while the volume stays the same.
+    pub name: ImageName,
+    /// What the file is declared to be; never guessed from its content.
+    pub format: ImageFormat,
+    /// The volume's identity.
+    pub volume_id: VolumeId,
+    /// The serial number the guest reads, exactly as the caller gave it.
+    pub serial: Option<String>,
+    /// Whether the guest may write.
+    pub access_mode: AccessMode,
+    /// Whether the guest's discards free space on the volume.
+    pub discard: bool,
+    /// Whether other guests may have the image at the same time.
+    pub multiattach: bool,
+    /// Limits on the guest's I/O.
+    pub io_tune: IoTune,
+    /// Sector sizes shown to the guest.
+    pub block_size: BlockSize,
+}
+
+impl ConnectionInfo {
+    /// A read-write connection with nothing but its image named.
+    #[must_use]
+    pub fn new(export: Export, name: ImageName, format: ImageFormat) -> Self {
+        let volume_id = VolumeId::derive(&export, &name);
+        Self {
+            export,
+            name,
+            format,
+            volume_id,
+            serial: None,
+            access_mode: AccessMode::ReadWrite,
+            discard: false,
+            multiattach: false,
+            io_tune: IoTune::default(),
+            block_size: BlockSize::default(),
+        }
+    }
+
+    /// Parses the JSON object that Cinder's Quobyte driver emits and Nova stores.
+    ///
+    /// Keys nobody here knows are ignored, as Nova and Cinder add new ones; a key given twice is refused, since two
+    /// readers might take different ones.
+    ///
+    /// # Errors
+    /// [`ConnectionError`], which says which field is at fault.
+    pub fn parse(json: &[u8]) -> Result<Self, ConnectionError> {
+        let wire: wire::ConnectionInfo = serde_json::from_slice(json)?;
+        wire.try_into()
+    }
+}
+
+/// An image format this driver attaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageFormat {
+    /// The file is the disk, byte for byte.
+    Raw,
+    /// QEMU's copy-on-write format.
+    Qcow2,
+}
+
+impl ImageFormat {
+    /// Parses a declared format.
+    ///
+    /// # Errors
+    /// [`ConnectionError::Format`] for anything but `raw` and `qcow2`.
+    pub fn parse(text: &str) -> Result<Self, ConnectionError> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "qcow2" => Ok(Self::Qcow2),
+            other => Err(ConnectionError::Format {
+                format: excerpt(other),
+            }),
+        }
+    }
+
+    /// The name libvirt, QEMU and Cinder use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// Whether the guest may write to the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AccessMode {
+    /// Read and write, the default.
+    ReadWrite,
+    /// Read only.
+    ReadOnly,
+}
+
+/// Sector sizes shown to the guest, in bytes; `None` leaves them to QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BlockSize {
+    /// The smallest unit the guest can address.
+    pub logical: Option<u32>,
+    /// The unit the guest should align to.
+    pub physical: Option<u32>,
+}
+
+/// A volume's identity, which stays when a snapshot moves the volume to another file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VolumeId(Uuid);
+
+impl VolumeId {
+    /// The identity of a volume whose caller named none: the UUID in Cinder's `volume-<uuid>`, else one made of
+    /// export and name, the same every time.
+    #[must_use]
+    pub fn derive(export: &Export, name: &ImageName) -> Self {
+        let in_name = name
+            .as_str()
+            .strip_prefix("volume-")
+            .and_then(|rest| rest.split('.').next())
+            .and_then(|uuid| Uuid::try_parse(uuid).ok());
+        Self(in_name.unwrap_or_else(|| {
+            Uuid::new_v5(
+                &Uuid::NAMESPACE_URL,
+                format!("quobyte://{export}/{name}").as_bytes(),
+            )
+        }))
+    }
+}
+
+impl From<Uuid> for VolumeId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A guest's identity: the UUID of its libvirt domain, which is also Nova's instance UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(Uuid);
+
+impl From<Uuid> for InstanceId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl std::str::FromStr for InstanceId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a `connection_info` is refused. Nothing has been done when this is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The export cannot be used.
+    #[error("export \"{export}\": {reason}")]
+    Export {
+        /// What was given, cleaned and cut.
+        export: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// The image's name cannot be used.
+    #[error("image name \"{name}\": {reason}")]
+    Name {
+        /// What was given, cleaned and cut.
+        name: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// The declared format is not one this driver attaches.
+    #[error("image format \"{format}\" is neither raw nor qcow2")]
+    Format {
+        /// What was given, cleaned and cut.
+        format: String,
+    },
+    /// Another field cannot be used.
+    #[error("connection_info {field} \"{value}\": {reason}")]
+    Field {
+        /// The field, as it stands in the JSON object.
+        field: &'static str,
+        /// What was given, cleaned and cut.
+        value: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// The text is not JSON, lacks a field or has one of the wrong type or twice.
+    #[error("connection_info is not the object Cinder's Quobyte driver emits")]
+    Json(#[from] serde_json::Error),
+}
+
+impl ConnectionError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Export { .. } => Code::InvalidExport,
+            Self::Name { .. } => Code::InvalidName,
+            Self::Format { .. } => Code::UnsupportedFormat,
+            Self::Field { .. } | Self::Json(_) => Code::InvalidConnection,
+        }
+    }
+}
+
+/// A peer's text as it may stand in a message: control characters escaped, cut after 80 characters.
+fn excerpt(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

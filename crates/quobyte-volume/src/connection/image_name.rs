@@ -1,0 +1,112 @@
+//! The image's name: one plain file directly in the volume.
+
+use std::fmt;
+
+use super::ConnectionError;
+
+/// Longest file name Linux and Quobyte keep, in bytes.
+const NAME_MAX: usize = 255;
+
+/// A file name: one path component, and nothing that a program further on could take for more than that.
+///
+/// Not even as a relative name can it leave its directory, be read as an option, as a QEMU protocol (`nbd:…`,
+/// `json:…`) or as two options of one QEMU argument (a comma).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImageName(String);
+
+impl ImageName {
+    /// Parses the name of an image file.
+    ///
+    /// # Errors
+    /// [`ConnectionError::Name`] for a name that is empty, `.` or `..`, longer than 255 bytes, starts with `-`, or
+    /// contains a slash, a backslash, a comma, a colon or a control character.
+    pub fn parse(text: &str) -> Result<Self, ConnectionError> {
+        let reason = if text.is_empty() || matches!(text, "." | "..") {
+            "it names no file"
+        } else if text.len() > NAME_MAX {
+            "it is longer than 255 bytes"
+        } else if text.starts_with('-') {
+            "it starts with '-'"
+        } else if text
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | ':'))
+        {
+            "it contains '/', '\\', ',', ':' or a control character"
+        } else {
+            return Ok(Self(text.to_owned()));
+        };
+        Err(ConnectionError::Name {
+            name: super::excerpt(text),
+            reason,
+        })
+    }
+
+    /// The name as it stands in the volume's directory.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cinder_and_people_give_are_accepted() {
+        for text in [
+            "volume-1331538d-1111-4222-8333-0123456789ab",
+            "volume-1331538d-1111-4222-8333-0123456789ab.9a8b7c6d-1111-4222-8333-0123456789ab",
+            "my disk.qcow2",
+            "größe.raw",
+            ".hidden",
+            "a..b",
+        ] {
+            assert_eq!(ImageName::parse(text).unwrap().as_str(), text);
+        }
+        assert!(ImageName::parse(&"n".repeat(NAME_MAX)).is_ok());
+    }
+
+    #[test]
+    fn anything_that_is_not_one_plain_component_is_refused() {
+        for text in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "/etc/passwd",
+            "a/../b",
+            "sub/file",
+            "a\0b",
+            "a\nb",
+            "\u{7f}",
+            "-x",
+            "--help",
+            "json:{\"driver\":\"raw\"}",
+            "nbd://host/x",
+            "nbd:host",
+            "a,file=x",
+            "a\\b",
+            &"n".repeat(NAME_MAX + 1),
+        ] {
+            let error = ImageName::parse(text).expect_err(text);
+            assert_eq!(error.code().as_str(), "invalid_name", "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_parsed_name_stays_in_its_directory(text in "\\PC*") {
+            if let Ok(name) = ImageName::parse(&text) {
+                let path = std::path::Path::new("/mnt").join(name.as_str());
+                proptest::prop_assert_eq!(path.parent(), Some(std::path::Path::new("/mnt")));
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What Cinder's Quobyte driver emits, as Nova stores it after an attach.
+fn from_cinder() -> Value {
+    json!({
+        "driver_volume_type": "quobyte",
+        "serial": "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39",
+        "data": {
+            "export": "quobyte://reg1,reg2/openstack-volumes",
+            "name": "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39",
+            "format": "qcow2",
+            "options": null,
+            "qos_specs": {"total_iops_sec": "500", "read_bytes_sec": 1048576, "consumer": "front-end"},
+            "access_mode": "rw",
+            "discard": true,
+            "encrypted": false,
+            "cacheable": false
+        },
+        "mount_point_base": "/opt/stack/data/cinder/mnt",
+        "multiattach": false
+    })
+}
+
+fn parse(value: &Value) -> Result<ConnectionInfo, ConnectionError> {
+    ConnectionInfo::parse(value.to_string().as_bytes())
+}
+
+/// `from_cinder()` with one value replaced.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut info = from_cinder();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    info.pointer_mut(parent).unwrap()[key] = value;
+    info
+}
+
+#[test]
+fn what_cinder_emits_is_understood() {
+    let info = parse(&from_cinder()).unwrap();
+    assert_eq!(info.export.as_str(), "reg1,reg2/openstack-volumes");
+    assert_eq!(info.name.as_str(), "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
+    assert_eq!(info.format, ImageFormat::Qcow2);
+    assert_eq!(info.volume_id.to_string(), "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
+    assert_eq!(info.access_mode, AccessMode::ReadWrite);
+    assert!(info.discard && !info.multiattach);
+    let limits: Vec<_> = info.io_tune.iter().collect();
+    assert_eq!(
+        limits,
+        [(IoLimit::ReadBytesSec, 1_048_576), (IoLimit::TotalIopsSec, 500)]
+    );
+}
+
+#[test]
+fn a_missing_format_means_raw_as_nova_has_it() {
+    let mut info = from_cinder();
+    info["data"].as_object_mut().unwrap().remove("format");
+    assert_eq!(parse(&info).unwrap().format, ImageFormat::Raw);
+    assert_eq!(
+        parse(&with("/data/format", Value::Null)).unwrap().format,
+        ImageFormat::Raw
+    );
+}
+
+#[test]
+fn the_peers_paths_and_options_change_nothing() {
+    let plain = parse(&from_cinder()).unwrap();
+    for (pointer, value) in [
+        ("/mount_point_base", json!("/etc")),
+        ("/data/device_path", json!("/etc/shadow")),
+        ("/data/options", json!("-o suid,dev")),
+        ("/data/mount_point_base", json!("/etc")),
+    ] {
+        assert_eq!(parse(&with(pointer, value)).unwrap(), plain, "{pointer}");
+    }
+}
+
+#[test]
+fn a_volume_is_known_by_serial_then_volume_id_then_name_then_place() {
+    let id = |info: &Value| parse(info).unwrap().volume_id.to_string();
+    let mut info = with("/data/volume_id", json!("11111111-2222-4333-8444-555555555555"));
+    assert_eq!(id(&info), "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
+    info.as_object_mut().unwrap().remove("serial");
+    assert_eq!(id(&info), "11111111-2222-4333-8444-555555555555");
+    info["data"].as_object_mut().unwrap().remove("volume_id");
+    info["data"]["name"] = json!("volume-99999999-2222-4333-8444-555555555555.snap-1");
+    assert_eq!(id(&info), "99999999-2222-4333-8444-555555555555");
+    info["data"]["name"] = json!("disk.raw");
+    let by_place = id(&info);
+    assert_eq!(id(&info), by_place);
+    info["data"]["name"] = json!("disk2.raw");
+    assert_ne!(id(&info), by_place);
+}
+
+#[test]
+fn a_field_that_cannot_be_used_is_refused_with_its_code() {
+    for (pointer, value, code) in [
+        ("/driver_volume_type", json!("nfs"), "invalid_connection"),
+        ("/serial", json!("not-a-uuid"), "invalid_connection"),
+        ("/data/access_mode", json!("rw "), "invalid_connection"),
+        ("/data/access_mode", json!("wo"), "invalid_connection"),
+        ("/data/encrypted", json!(true), "invalid_connection"),
+        ("/data/discard", json!("yes"), "invalid_connection"),
+        ("/multiattach", json!(1), "invalid_connection"),
+        ("/data/qos_specs", json!("fast"), "invalid_connection"),
+        (
+            "/data/qos_specs",
+            json!({"total_iops_sec": -1}),
+            "invalid_connection",
+        ),
+        (
+            "/data/qos_specs",
+            json!({"total_iops_sec": "many"}),
+            "invalid_connection",
+        ),
+        ("/data/physical_block_size", json!(1000), "invalid_connection"),
+        ("/data/logical_block_size", json!("-512"), "invalid_connection"),
+        (
+            "/data/logical_block_size",
+            json!(1u64 << 60),
+            "invalid_connection",
+        ),
+        ("/data/export", json!("reg"), "invalid_export"),
+        ("/data/export", json!(7), "invalid_connection"),
+        ("/data/name", json!("../x"), "invalid_name"),
+        ("/data/name", json!(["x"]), "invalid_connection"),
+        ("/data/format", json!("QCOW2"), "unsupported_format"),
+        ("/data/format", json!("auto"), "unsupported_format"),
+        ("/data/format", json!("vmdk"), "unsupported_format"),
+        ("/data/format", json!("luks"), "unsupported_format"),
+        ("/data", json!(null), "invalid_connection"),
+    ] {
+        let error = parse(&with(pointer, value.clone())).expect_err(pointer);
+        assert_eq!(error.code().as_str(), code, "{pointer} = {value}");
+    }
+}
+
+#[test]
+fn what_is_no_such_object_is_refused() {
+    let twice = br#"{"driver_volume_type":"quobyte","data":{"export":"r/v","name":"a","name":"b"}}"#;
+    for text in [
+        &b""[..],
+        b"{",
+        b"[]",
+        b"\xff",
+        br#"{"driver_volume_type":"quobyte"}"#,
+        twice,
+    ] {
+        let error = ConnectionInfo::parse(text).unwrap_err();
+        assert_eq!(
+            error.code(),
+            Code::InvalidConnection,
+            "{}",
+            String::from_utf8_lossy(text)
+        );
+    }
+}
+
+#[test]
+fn a_peers_text_is_shown_cleaned_and_cut() {
+    let error = parse(&with(
+        "/data/name",
+        json!(format!("\u{1b}[2J{}", "x".repeat(1000))),
+    ))
+    .unwrap_err();
+    let shown = error.to_string();
+    assert!(!shown.contains('\u{1b}') && shown.len() < 250, "{shown}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let _ = ConnectionInfo::parse(&bytes);
+    }
+}

@@ -1,0 +1,142 @@
+//! Stable codes: what a caller, a script or an operator's alert may rely on.
+//!
+//! Every error of this library names its object (an export, a path, a volume) in its message, keeps its cause as its
+//! `source`, and has one [`Code`]. Messages may change between versions; codes and their [`Class`] may not.
+
+use std::fmt;
+
+/// What went wrong, as one word that never changes its meaning. New codes may be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// A bug, or a failure of the host that no other code names.
+    Internal,
+    /// `connection_info` is not what Cinder's Quobyte driver emits.
+    InvalidConnection,
+    /// The export is not `[quobyte://]host[:port][,host…]/volume`.
+    InvalidExport,
+    /// The image's name is not one plain file name.
+    InvalidName,
+    /// The image is declared as something other than raw or qcow2.
+    UnsupportedFormat,
+    /// An option's value, or the options together, cannot be used.
+    InvalidConfig,
+    /// `mount.quobyte` is not there or cannot be run.
+    ClientNotFound,
+    /// The client ended without a mount.
+    MountFailed,
+    /// Something that is not Quobyte is mounted at the mount point.
+    NotQuobyte,
+    /// Another Quobyte volume is mounted at the mount point.
+    WrongVolume,
+    /// The mount's client is dead.
+    MountStale,
+    /// The mount is there, but the hypervisor cannot see or read it.
+    MountNotVisible,
+    /// The client did not mount by the deadline.
+    MountTimeout,
+    /// The mount did not answer by the deadline.
+    MountHung,
+    /// Another operation held the share until the deadline.
+    LockTimeout,
+    /// No file of that name on the volume.
+    ImageMissing,
+    /// The file is not one that may be given to a guest.
+    ImageRejected,
+    /// The file is not of the declared format.
+    FormatMismatch,
+    /// Somebody still uses the volume.
+    VolumeInUse,
+    /// libvirt refused or failed.
+    LibvirtError,
+    /// libvirt knows no such domain.
+    DomainNotFound,
+    /// The state directory cannot be used.
+    StateUnavailable,
+    /// A record was written by a newer version, or cannot be read.
+    RecordUnsupported,
+}
+
+/// What kind of failure a [`Code`] is; the command's exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// A bug, or a failure without a class of its own.
+    Internal,
+    /// The caller's input is at fault; nothing was done.
+    Invalid,
+    /// The mount could not be made or used.
+    Mount,
+    /// A deadline passed.
+    Time,
+    /// The image cannot be used.
+    Image,
+    /// Somebody else still needs what was to be taken away.
+    InUse,
+    /// libvirt is at fault.
+    Libvirt,
+    /// Our own records are at fault.
+    State,
+}
+
+impl Code {
+    /// The code as scripts see it, in `snake_case`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::InvalidConnection => "invalid_connection",
+            Self::InvalidExport => "invalid_export",
+            Self::InvalidName => "invalid_name",
+            Self::UnsupportedFormat => "unsupported_format",
+            Self::InvalidConfig => "invalid_config",
+            Self::ClientNotFound => "client_not_found",
+            Self::MountFailed => "mount_failed",
+            Self::NotQuobyte => "not_quobyte",
+            Self::WrongVolume => "wrong_volume",
+            Self::MountStale => "mount_stale",
+            Self::MountNotVisible => "mount_not_visible",
+            Self::MountTimeout => "mount_timeout",
+            Self::MountHung => "mount_hung",
+            Self::LockTimeout => "lock_timeout",
+            Self::ImageMissing => "image_missing",
+            Self::ImageRejected => "image_rejected",
+            Self::FormatMismatch => "format_mismatch",
+            Self::VolumeInUse => "volume_in_use",
+            Self::LibvirtError => "libvirt_error",
+            Self::DomainNotFound => "domain_not_found",
+            Self::StateUnavailable => "state_unavailable",
+            Self::RecordUnsupported => "record_unsupported",
+        }
+    }
+
+    /// The class the code belongs to.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Internal => Class::Internal,
+            Self::InvalidConnection
+            | Self::InvalidExport
+            | Self::InvalidName
+            | Self::UnsupportedFormat
+            | Self::InvalidConfig => Class::Invalid,
+            Self::ClientNotFound
+            | Self::MountFailed
+            | Self::NotQuobyte
+            | Self::WrongVolume
+            | Self::MountStale
+            | Self::MountNotVisible => Class::Mount,
+            Self::MountTimeout | Self::MountHung | Self::LockTimeout => Class::Time,
+            Self::ImageMissing | Self::ImageRejected | Self::FormatMismatch => Class::Image,
+            Self::VolumeInUse => Class::InUse,
+            Self::LibvirtError | Self::DomainNotFound => Class::Libvirt,
+            Self::StateUnavailable | Self::RecordUnsupported => Class::State,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
