@@ -1,1 +1,24 @@
-//! (being built)
+//! What the lab's tests are written with: a directory, programs run as an ordinary user, volumes, guests.
+//!
+//! It knows the product only from outside, by its commands and by what the kernel, libvirt and a guest report, and
+//! asks libvirt through `virsh`: a mistake in the product's code must not be repeated here. Whatever does not work
+//! panics with the whole story, since in a test there is nobody to handle it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "preparing files, mounts and guests is what this library is for"
+)]
+
+mod guest;
+mod lab;
+mod mountinfo;
+mod program;
+mod scratch;
+mod volume;
+mod wait;
+
+pub use guest::{Answer, Guest};
+pub use lab::Lab;
+pub use mountinfo::{MountEntry, mount_at};
+pub use program::{Finished, Program};
+pub use scratch::Scratch;
+pub use volume::{Mount, Volume};

@@ -1,0 +1,120 @@
+//! Guests: libvirt domains that boot the lab's small Linux and run commands for a test.
+
+mod commands;
+
+use std::{fs, path::PathBuf};
+
+use crate::{Lab, Program, Scratch};
+
+use commands::Commands;
+
+/// A domain of the system libvirtd, with free slots for six more PCI devices and a virtio SCSI controller. It runs as
+/// `libvirt-qemu`, as Debian has it. Destroyed and undefined when dropped.
+#[derive(Debug)]
+pub struct Guest {
+    name: String,
+    uuid: String,
+    console: PathBuf,
+    commands: Commands,
+}
+
+/// What a command in a guest left.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its exit status.
+    pub status: i32,
+    /// What it wrote to its standard output and error.
+    pub output: String,
+}
+
+impl Guest {
+    /// Defines a domain and leaves it shut off.
+    pub fn define(scratch: &Scratch) -> Self {
+        let lab = Lab::require();
+        let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes UUIDs");
+        let uuid = uuid.trim_end().to_owned();
+        let name = format!("guest-{}", &uuid[..8]);
+        let console = scratch.path().join(format!("{name}.console"));
+        let socket = scratch.path().join(format!("{name}.commands"));
+        let commands = Commands::listen(&socket);
+        let xml = include_str!("guest/domain.xml")
+            .replace("@TYPE@", &lab.virt_type())
+            .replace("@NAME@", &name)
+            .replace("@UUID@", &uuid)
+            .replace("@KERNEL@", &lab.guest_file("vmlinuz").to_string_lossy())
+            .replace("@INITRAMFS@", &lab.guest_file("initramfs").to_string_lossy())
+            .replace("@CONSOLE@", &console.to_string_lossy())
+            .replace("@COMMANDS@", &socket.to_string_lossy());
+        let definition = scratch.file(&format!("{name}.xml"), xml);
+        virsh("define").arg(definition).succeed();
+        Self {
+            name,
+            uuid,
+            console,
+            commands,
+        }
+    }
+
+    /// Defines a domain, starts it, and waits until it takes commands.
+    pub fn boot(scratch: &Scratch) -> Self {
+        let mut guest = Self::define(scratch);
+        guest.start();
+        guest
+    }
+
+    /// Starts the domain and waits until it takes commands.
+    pub fn start(&mut self) {
+        virsh("start").arg(&self.uuid).succeed();
+        if let Err(error) = self.commands.connect() {
+            let console = fs::read_to_string(&self.console).unwrap_or_default();
+            panic!("guest {} does not take commands: {error}\n{console}", self.name);
+        }
+    }
+
+    /// Ends the domain at once, as pulling the plug does.
+    pub fn destroy(&mut self) {
+        virsh("destroy").arg(&self.uuid).succeed();
+    }
+
+    /// The domain's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The domain's UUID.
+    pub fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    /// The domain's definition as libvirt has it now: `virsh dumpxml` with further `options`.
+    pub fn xml(&self, options: &[&str]) -> String {
+        virsh("dumpxml").arg(&self.uuid).args(options).succeed()
+    }
+
+    /// Runs one line of shell in the guest.
+    pub fn run(&mut self, command: &str) -> Answer {
+        self.commands
+            .run(command)
+            .unwrap_or_else(|error| panic!("guest {} did not answer `{command}`: {error}", self.name))
+    }
+
+    /// Runs one line of shell in the guest and returns what it wrote. Panics when it fails.
+    pub fn succeed(&mut self, command: &str) -> String {
+        let answer = self.run(command);
+        assert_eq!(answer.status, 0, "`{command}` in the guest: {}", answer.output);
+        answer.output
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // Fails for a domain that is not running, which is as good.
+        virsh("destroy").arg(&self.uuid).run();
+        virsh("undefine").arg(&self.uuid).succeed();
+    }
+}
+
+/// One `virsh` command to the system libvirtd.
+fn virsh(command: &str) -> Program {
+    Program::as_root("virsh").args(["--quiet", "--connect", "qemu:///system", command])
+}

@@ -1,0 +1,126 @@
+//! Running programs as root or as the lab's ordinary user.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{Read, Seek},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tempfile::tempfile;
+
+use crate::{Lab, wait};
+
+/// A program to run, with a deadline. Its standard input is empty.
+#[derive(Debug)]
+pub struct Program {
+    command: Command,
+    limit: Duration,
+}
+
+/// What a program left: its exit status and everything it wrote.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Program {
+    /// `program`, found in the lab's PATH, run as the user of this process.
+    pub fn as_root(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            command: Command::new(program),
+            limit: Duration::from_secs(60),
+        }
+    }
+
+    /// `program` run as the ordinary user `nova`, who is in the groups that FUSE and libvirt ask for.
+    pub fn as_nova(program: impl AsRef<OsStr>) -> Self {
+        let mut this = Self::as_root("setpriv");
+        this.command
+            .args(["--reuid=nova", "--regid=nova", "--init-groups", "--"])
+            .arg(program);
+        this.env("HOME", Lab::require().nova_home())
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Adds one argument.
+    pub fn arg(self, argument: impl AsRef<OsStr>) -> Self {
+        self.args([argument])
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Sets its deadline, one minute unless told.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end. Panics when it cannot be started or its deadline passes, in which case it is killed.
+    ///
+    /// Output goes through files: a daemon that it leaves behind may hold a pipe open for ever.
+    pub fn run(mut self) -> Finished {
+        let (stdout, stderr) = (output_file(), output_file());
+        let command = &mut self.command;
+        command.stdin(File::open("/dev/null").expect("open /dev/null"));
+        command.stdout(stdout.try_clone().expect("share a file"));
+        command.stderr(stderr.try_clone().expect("share a file"));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let exit =
+            pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("a child of ours has a pidfd");
+        let in_time = wait::readable(&exit, self.limit);
+        if !in_time {
+            child.kill().expect("kill a child of ours");
+        }
+        let status = child.wait().expect("reap a child of ours");
+        let finished = Finished {
+            status,
+            stdout: contents(stdout),
+            stderr: contents(stderr),
+        };
+        assert!(
+            in_time,
+            "not done within {:?}: {:?}\n{finished:?}",
+            self.limit, self.command
+        );
+        finished
+    }
+
+    /// Runs it to its end and returns its standard output. Panics when it fails.
+    pub fn succeed(self) -> String {
+        let description = format!("{:?}", self.command);
+        let finished = self.run();
+        assert!(finished.status.success(), "{description}\n{finished:?}");
+        finished.stdout
+    }
+}
+
+fn output_file() -> File {
+    tempfile().expect("make a temporary file in the lab")
+}
+
+fn contents(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .expect("read a program's output");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
