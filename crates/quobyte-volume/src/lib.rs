@@ -6,3 +6,4 @@
 
 pub mod connection;
 pub mod error;
+pub mod io_policy;

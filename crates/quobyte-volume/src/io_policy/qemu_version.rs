@@ -1,0 +1,48 @@
+//! QEMU's version, as libvirt counts it.
+
+use std::fmt;
+
+/// A QEMU version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QemuVersion {
+    major: u32,
+    minor: u32,
+    release: u32,
+}
+
+impl QemuVersion {
+    /// A version by its three numbers.
+    #[must_use]
+    pub const fn new(major: u32, minor: u32, release: u32) -> Self {
+        Self {
+            major,
+            minor,
+            release,
+        }
+    }
+
+    /// Takes apart what libvirt's `virConnectGetVersion` answers: 1,000,000 × major + 1,000 × minor + release.
+    #[must_use]
+    pub const fn from_libvirt(number: u32) -> Self {
+        Self::new(number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
+    }
+}
+
+impl fmt::Display for QemuVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.release)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libvirts_number_is_taken_apart_and_ordered() {
+        assert_eq!(QemuVersion::from_libvirt(7_002_022).to_string(), "7.2.22");
+        assert_eq!(QemuVersion::from_libvirt(2_000_000), QemuVersion::new(2, 0, 0));
+        assert!(QemuVersion::from_libvirt(1_007_002) < QemuVersion::new(2, 0, 0));
+        assert!(QemuVersion::from_libvirt(10_000_000) > QemuVersion::new(9, 2, 999));
+    }
+}
