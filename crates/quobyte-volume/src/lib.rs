@@ -5,5 +5,6 @@
 //! out. The library neither links libvirt nor runs as root.
 
 pub mod connection;
+pub mod disk;
 pub mod error;
 pub mod io_policy;

@@ -1,0 +1,230 @@
+//! Where a disk appears in the guest: its bus and its target name.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::DiskError;
+
+/// The kind of controller a disk hangs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Bus {
+    /// virtio-blk, the default.
+    #[default]
+    Virtio,
+    /// SCSI; in Nova's guests virtio-scsi.
+    Scsi,
+    /// SATA.
+    Sata,
+    /// Parallel ATA.
+    Ide,
+    /// USB storage.
+    Usb,
+}
+
+impl Bus {
+    /// Every bus.
+    pub const ALL: [Self; 5] = [Self::Virtio, Self::Scsi, Self::Sata, Self::Ide, Self::Usb];
+
+    /// libvirt's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::Scsi => "scsi",
+            Self::Sata => "sata",
+            Self::Ide => "ide",
+            Self::Usb => "usb",
+        }
+    }
+
+    /// What the names of the bus's disks start with, by Nova's and libvirt's custom.
+    #[must_use]
+    pub const fn target_prefix(self) -> &'static str {
+        match self {
+            Self::Virtio => "vd",
+            Self::Scsi | Self::Sata | Self::Usb => "sd",
+            Self::Ide => "hd",
+        }
+    }
+}
+
+impl fmt::Display for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Bus {
+    type Err = DiskError;
+
+    fn from_str(text: &str) -> Result<Self, DiskError> {
+        Self::ALL
+            .into_iter()
+            .find(|bus| bus.as_str() == text)
+            .ok_or_else(|| DiskError::Bus { bus: text.to_owned() })
+    }
+}
+
+/// Most letters after the prefix; 18,278 names are enough for any guest.
+const MOST_LETTERS: u32 = 3;
+
+/// A disk's name in the domain (`vdb`): unique there, and only a hint to the guest, which names disks itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TargetDev(String);
+
+impl TargetDev {
+    /// Prefixes of whole disks in libvirt's schema, but for floppy disks and user-mode Linux.
+    const PREFIXES: [&str; 4] = ["vd", "sd", "hd", "xvd"];
+
+    /// Parses a target name. libvirt lets prefix and bus differ, and so does this.
+    ///
+    /// # Errors
+    /// [`DiskError::Target`] for anything but `vd`, `sd`, `hd` or `xvd` and one to three lower-case letters.
+    pub fn parse(text: &str) -> Result<Self, DiskError> {
+        let is_disk = Self::PREFIXES
+            .iter()
+            .filter_map(|prefix| text.strip_prefix(prefix))
+            .any(|letters| {
+                (1..=MOST_LETTERS as usize).contains(&letters.len())
+                    && letters.bytes().all(|b| b.is_ascii_lowercase())
+            });
+        if is_disk {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(DiskError::Target {
+                target: text.to_owned(),
+            })
+        }
+    }
+
+    /// The first name of the bus's own prefix that is not `used`, in the order `vda` … `vdz`, `vdaa` …; `None` when
+    /// all are used. Names count across buses, as libvirt wants them unique in the domain.
+    pub fn next_free<I>(bus: Bus, used: I) -> Option<Self>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let used: HashSet<String> = used.into_iter().map(Into::into).collect();
+        (1..=MOST_LETTERS)
+            .flat_map(names)
+            .map(|letters| format!("{}{letters}", bus.target_prefix()))
+            .find(|name| !used.contains(name))
+            .map(Self)
+    }
+
+    /// The name as it stands in the domain.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetDev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TargetDev {
+    type Err = DiskError;
+
+    fn from_str(text: &str) -> Result<Self, DiskError> {
+        Self::parse(text)
+    }
+}
+
+/// Every name of `length` letters, in order.
+fn names(length: u32) -> impl Iterator<Item = String> {
+    (0..26_u32.pow(length)).map(move |index| {
+        (0..length)
+            .rev()
+            .map(|place| char::from(b'a' + (index / 26_u32.pow(place) % 26) as u8))
+            .collect()
+    })
+}
+
+/// Where a disk goes in the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskTarget {
+    /// The disk's name in the domain.
+    pub dev: TargetDev,
+    /// The controller's kind.
+    pub bus: Bus,
+    /// The disk's unit on SCSI controller 0, which Nova gives out itself; `None` leaves the address to libvirt. Other
+    /// buses have no use for it.
+    pub unit: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_whole_disks_are_accepted() {
+        for text in ["vda", "vdb", "sdz", "hdc", "xvda", "vdaa", "sdzzz"] {
+            assert_eq!(TargetDev::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn what_names_no_whole_disk_is_refused_as_configuration() {
+        for text in [
+            "",
+            "vd",
+            "vda1",
+            "VDA",
+            "vdA",
+            "/dev/vda",
+            "fda",
+            "nvme0n1",
+            "vd a",
+            "vda\n",
+            "vdaaaa",
+            "xvd",
+            "vdß",
+            "ioemu:hda",
+        ] {
+            let error = TargetDev::parse(text).expect_err(text);
+            assert_eq!(error.code().as_str(), "invalid_config", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_next_free_name_fills_the_first_gap_of_the_bus() {
+        let next = |bus, used: &[&str]| TargetDev::next_free(bus, used.iter().copied()).unwrap().0;
+        assert_eq!(next(Bus::Virtio, &[]), "vda");
+        assert_eq!(next(Bus::Virtio, &["vda", "vdb", "vdd"]), "vdc");
+        assert_eq!(next(Bus::Virtio, &["sda", "hda", "vdb"]), "vda");
+        assert_eq!(next(Bus::Ide, &["vda"]), "hda");
+        for bus in [Bus::Scsi, Bus::Sata, Bus::Usb] {
+            assert_eq!(next(bus, &["sda"]), "sdb", "{bus}");
+        }
+    }
+
+    #[test]
+    fn names_go_on_after_z_and_end_after_zzz() {
+        let all: Vec<String> = (1..=3)
+            .flat_map(names)
+            .map(|letters| format!("vd{letters}"))
+            .collect();
+        let after = |count: usize| TargetDev::next_free(Bus::Virtio, &all[..count]).map(|dev| dev.0);
+        assert_eq!(after(26).as_deref(), Some("vdaa"));
+        assert_eq!(after(26 + 25).as_deref(), Some("vdaz"));
+        assert_eq!(after(26 + 26).as_deref(), Some("vdba"));
+        assert_eq!(after(26 + 26 * 26).as_deref(), Some("vdaaa"));
+        assert_eq!(after(all.len() - 1).as_deref(), Some("vdzzz"));
+        assert_eq!(after(all.len()), None);
+    }
+
+    #[test]
+    fn every_bus_is_read_back_from_its_word() {
+        for bus in Bus::ALL {
+            assert_eq!(bus.to_string().parse::<Bus>().unwrap(), bus);
+        }
+        assert_eq!(
+            "fdc".parse::<Bus>().unwrap_err().code().as_str(),
+            "invalid_config"
+        );
+    }
+}
