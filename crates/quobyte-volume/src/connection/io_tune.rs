@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::ConnectionError;
+
 /// One limit. The names are those of libvirt's `<iotune>` elements, which Cinder's front-end QoS specs share; the
 /// order is the one Nova writes them in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,12 +67,52 @@ impl IoLimit {
     }
 }
 
+/// A limit on reads and writes together, and those on either alone. libvirt takes the one or the others.
+const EXCLUSIVE: [(IoLimit, [IoLimit; 2]); 4] = [
+    (
+        IoLimit::TotalBytesSec,
+        [IoLimit::ReadBytesSec, IoLimit::WriteBytesSec],
+    ),
+    (
+        IoLimit::TotalIopsSec,
+        [IoLimit::ReadIopsSec, IoLimit::WriteIopsSec],
+    ),
+    (
+        IoLimit::TotalBytesSecMax,
+        [IoLimit::ReadBytesSecMax, IoLimit::WriteBytesSecMax],
+    ),
+    (
+        IoLimit::TotalIopsSecMax,
+        [IoLimit::ReadIopsSecMax, IoLimit::WriteIopsSecMax],
+    ),
+];
+
 /// The limits of one disk: bytes per second, requests per second, or bytes per request for
-/// [`IoLimit::SizeIopsSec`].
+/// [`IoLimit::SizeIopsSec`]. None is 0, and none contradicts another.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IoTune(BTreeMap<IoLimit, u64>);
 
 impl IoTune {
+    /// Collects limits. A limit of 0 is no limit, as libvirt has it.
+    ///
+    /// # Errors
+    /// [`ConnectionError::Field`] where reads and writes are limited both together and alone.
+    pub fn new(limits: impl IntoIterator<Item = (IoLimit, u64)>) -> Result<Self, ConnectionError> {
+        let set: BTreeMap<_, _> = limits.into_iter().filter(|&(_, value)| value != 0).collect();
+        for (total, parts) in EXCLUSIVE {
+            if let Some(part) = parts.into_iter().find(|part| set.contains_key(part))
+                && set.contains_key(&total)
+            {
+                return Err(ConnectionError::Field {
+                    field: "data.qos_specs",
+                    value: format!("{} with {}", total.as_str(), part.as_str()),
+                    reason: "libvirt limits reads and writes together or each alone, not both",
+                });
+            }
+        }
+        Ok(Self(set))
+    }
+
     /// The limits that are set, in the order Nova writes them.
     pub fn iter(&self) -> impl Iterator<Item = (IoLimit, u64)> + '_ {
         self.0.iter().map(|(&limit, &value)| (limit, value))
@@ -83,8 +125,38 @@ impl IoTune {
     }
 }
 
-impl FromIterator<(IoLimit, u64)> for IoTune {
-    fn from_iter<I: IntoIterator<Item = (IoLimit, u64)>>(limits: I) -> Self {
-        Self(limits.into_iter().collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_reads_and_writes_are_set_together_or_alone() {
+        for (total, parts) in EXCLUSIVE {
+            assert!(IoTune::new(parts.map(|part| (part, 1))).is_ok());
+            for part in parts {
+                let error = IoTune::new([(part, 1), (total, 1)]).unwrap_err();
+                assert_eq!(error.code().as_str(), "invalid_connection", "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_and_requests_sustained_and_burst_are_limited_apart() {
+        let totals = EXCLUSIVE.map(|(total, _)| total);
+        assert!(IoTune::new(totals.map(|total| (total, 1))).is_ok());
+        let mixed = [
+            IoLimit::TotalBytesSec,
+            IoLimit::ReadIopsSec,
+            IoLimit::WriteBytesSecMax,
+        ];
+        assert!(IoTune::new(mixed.map(|limit| (limit, 1))).is_ok());
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none() {
+        let limits = [(IoLimit::TotalIopsSec, 0), (IoLimit::ReadIopsSec, 5)];
+        let tune = IoTune::new(limits).unwrap();
+        assert_eq!(tune.iter().collect::<Vec<_>>(), [(IoLimit::ReadIopsSec, 5)]);
+        assert!(IoTune::new([(IoLimit::TotalIopsSec, 0)]).unwrap().is_empty());
     }
 }

@@ -113,6 +113,11 @@ fn a_field_that_cannot_be_used_is_refused_with_its_code() {
             json!({"total_iops_sec": "many"}),
             "invalid_connection",
         ),
+        (
+            "/data/qos_specs",
+            json!({"total_iops_sec": "9", "write_iops_sec": "4"}),
+            "invalid_connection",
+        ),
         ("/data/physical_block_size", json!(1000), "invalid_connection"),
         ("/data/logical_block_size", json!("-512"), "invalid_connection"),
         (

@@ -124,7 +124,7 @@ fn access_mode(text: Option<&str>) -> Result<AccessMode, ConnectionError> {
 
 /// Specs that are no limits of ours (Cinder's back-end and vendor specs) are not for this driver.
 fn io_tune(specs: BTreeMap<String, serde_json::Value>) -> Result<IoTune, ConnectionError> {
-    specs
+    let limits: Vec<_> = specs
         .into_iter()
         .filter_map(|(name, value)| IoLimit::from_name(&name).map(|limit| (limit, value)))
         .map(|(limit, value)| {
@@ -138,7 +138,8 @@ fn io_tune(specs: BTreeMap<String, serde_json::Value>) -> Result<IoTune, Connect
                 .map(|count| (limit, count))
                 .ok_or_else(|| field("data.qos_specs", &value.to_string(), reason))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    IoTune::new(limits)
 }
 
 /// QEMU takes powers of two from 512 bytes to 2 MiB.

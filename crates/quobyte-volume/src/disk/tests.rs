@@ -85,11 +85,8 @@ fn a_volume_that_several_guests_share() {
 
 /// Every limit with a value of its own, so that none can stand for another.
 fn limits(pick: impl Fn(IoLimit) -> bool) -> IoTune {
-    (1_000..)
-        .zip(IoLimit::ALL)
-        .filter(|(_, limit)| pick(*limit))
-        .map(|(value, limit)| (limit, value))
-        .collect()
+    let numbered = IoLimit::ALL.into_iter().zip(1_000..);
+    IoTune::new(numbered.filter(|(limit, _)| pick(*limit))).unwrap()
 }
 
 #[test]
