@@ -19,7 +19,8 @@ impl ImageName {
     ///
     /// # Errors
     /// [`ConnectionError::Name`] for a name that is empty, `.` or `..`, longer than 255 bytes, starts with `-`, or
-    /// contains a slash, a backslash, a comma, a colon or a control character.
+    /// contains a slash, a backslash, a comma, a colon, a control character, or U+FFFE or U+FFFF, which cannot stand
+    /// in the XML that libvirt is given.
     pub fn parse(text: &str) -> Result<Self, ConnectionError> {
         let reason = if text.is_empty() || matches!(text, "." | "..") {
             "it names no file"
@@ -29,9 +30,9 @@ impl ImageName {
             "it starts with '-'"
         } else if text
             .chars()
-            .any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | ':'))
+            .any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | ':' | '\u{fffe}' | '\u{ffff}'))
         {
-            "it contains '/', '\\', ',', ':' or a control character"
+            "it contains '/', '\\', ',', ':', a control character or one that XML cannot hold"
         } else {
             return Ok(Self(text.to_owned()));
         };
@@ -86,6 +87,8 @@ mod tests {
             "a\0b",
             "a\nb",
             "\u{7f}",
+            "a\u{fffe}",
+            "a\u{ffff}",
             "-x",
             "--help",
             "json:{\"driver\":\"raw\"}",
