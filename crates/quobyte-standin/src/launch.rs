@@ -1,0 +1,121 @@
+//! `mount.quobyte`: starts the client as a child of its own session and waits for its report.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use crate::arguments::{self, Arguments, Request, USAGE};
+use crate::client;
+use crate::exit::Exit;
+use crate::report::{MOUNTED, Report};
+use crate::say;
+
+/// First argument of the child, which no user gives.
+const CHILD: &str = "--standin-child";
+
+/// Runs `mount.quobyte` with the arguments after the program's name.
+pub(crate) fn main(arguments: &[OsString]) -> Exit {
+    let (child, asked) = match arguments.split_first() {
+        Some((first, rest)) if first == OsStr::new(CHILD) => (true, rest),
+        _ => (false, arguments),
+    };
+    match arguments::parse(asked) {
+        Ok(Request::Help) => print(USAGE),
+        Ok(Request::Version) => print(concat!("mount.quobyte ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Mount(request)) if child => run_child(&request),
+        Ok(Request::Mount(request)) if request.foreground => run_in_foreground(&request),
+        Ok(Request::Mount(request)) => launch(asked, &request),
+        Err(error) => {
+            say(&format!("mount.quobyte: {error}\n{USAGE}"));
+            Exit::Usage
+        }
+    }
+}
+
+/// Help and version end as a usage error does: the real client's callers know its version by a non-zero exit.
+fn print(text: &str) -> Exit {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Usage,
+        Err(_) => Exit::Other,
+    }
+}
+
+fn run_in_foreground(request: &Arguments) -> Exit {
+    match client::run(request, &Report::Nobody) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            say(&format!("mount.quobyte failed: {error}\n"));
+            Exit::Client
+        }
+    }
+}
+
+fn run_child(request: &Arguments) -> Exit {
+    match client::run(request, &Report::Launcher) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            say(&format!("{error}\n"));
+            let _ = write!(io::stdout(), "{error}");
+            Exit::Client
+        }
+    }
+}
+
+fn launch(asked: &[OsString], request: &Arguments) -> Exit {
+    let log = match &request.log {
+        None => Ok(Stdio::null()),
+        Some(path) => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map(Stdio::from),
+    };
+    let log = match log {
+        Ok(log) => log,
+        Err(error) => {
+            say(&format!("mount.quobyte failed: cannot write the log: {error}\n"));
+            return Exit::Other;
+        }
+    };
+    match ask_child(asked, log) {
+        Ok(answer) if answer == MOUNTED => Exit::Done,
+        Ok(answer) => {
+            let cause = if answer.is_empty() {
+                "the client ended before it mounted"
+            } else {
+                &answer
+            };
+            say(&format!("mount.quobyte failed: {cause}\n"));
+            Exit::Client
+        }
+        Err((exit, error)) => {
+            say(&format!("mount.quobyte failed: {error}\n"));
+            exit
+        }
+    }
+}
+
+/// Starts the child and reads its report.
+fn ask_child(asked: &[OsString], log: Stdio) -> Result<String, (Exit, io::Error)> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the child outlives this process, and its report is the deadline"
+    )]
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("mount.quobyte")
+        .arg(CHILD)
+        .args(asked)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| (Exit::Spawn, error))?;
+    let mut answer = String::new();
+    if let Some(pipe) = &mut child.stdout {
+        pipe.read_to_string(&mut answer)
+            .map_err(|error| (Exit::Pipe, error))?;
+    }
+    Ok(answer)
+}

@@ -1,0 +1,67 @@
+//! How the client is told to fail.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A failure of the real client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// None: all is well.
+    None,
+    /// Reports success and mounts nothing.
+    ExitWithoutMounting,
+    /// Never gets as far as mounting.
+    HangBeforeMount,
+    /// No registry answers.
+    Unreachable,
+    /// The root shows a size, which tells a stale mount.
+    StaleRoot,
+    /// Requests are read and never answered, so that not even SIGKILL frees who asked.
+    NoAnswer,
+    /// Every request fails with EIO.
+    Eio,
+    /// The daemon ends and leaves a dead mount.
+    Die,
+}
+
+impl FromStr for Fault {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Ok(match name {
+            "none" => Self::None,
+            "exit-without-mounting" => Self::ExitWithoutMounting,
+            "hang-before-mount" => Self::HangBeforeMount,
+            "unreachable" => Self::Unreachable,
+            "stale-root" => Self::StaleRoot,
+            "no-answer" => Self::NoAnswer,
+            "eio" => Self::Eio,
+            "die" => Self::Die,
+            _ => return Err(()),
+        })
+    }
+}
+
+/// The fault in force: what the control file names, while it names one, else the configured one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Faults {
+    configured: Fault,
+    control: Option<PathBuf>,
+}
+
+impl Faults {
+    /// `control` need not exist.
+    pub(crate) fn new(configured: Fault, control: Option<PathBuf>) -> Self {
+        Self { configured, control }
+    }
+
+    /// The fault in force now. The control file is read at every call, so a change holds from the next request on
+    /// and a tester has nothing to wait for.
+    pub(crate) fn current(&self) -> Fault {
+        self.control
+            .as_ref()
+            .and_then(|path| std::fs::read_to_string(path).ok())
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(self.configured)
+    }
+}
