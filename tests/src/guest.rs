@@ -37,7 +37,7 @@ impl Guest {
         let console = scratch.path().join(format!("{name}.console"));
         let socket = scratch.path().join(format!("{name}.commands"));
         let commands = Commands::listen(&socket);
-        let xml = include_str!("guest/domain.xml")
+        let xml = include_str!("../lab/domain.xml")
             .replace("@TYPE@", &lab.virt_type())
             .replace("@NAME@", &name)
             .replace("@UUID@", &uuid)

@@ -1,0 +1,48 @@
+# Every target does its own set-up and can be interrupted and run again. CONTRIBUTING.md says more.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-full lint bench
+
+scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install virt-type)
+archive := target/lab/tests.tar.zst
+
+# Ignored tests run too: no test is ever left out.
+nextest_run := nextest run --run-ignored all --ignore-default-filter
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the command, the stand-in client and the test guest
+	tests/lab/install build
+	cargo build --release --locked
+	mkdir -p target/release/standin
+	ln -sfn ../quobyte-standin target/release/standin/mount.quobyte
+	ln -sfn ../quobyte-standin target/release/standin/umount.quobyte
+	tests/lab/guest
+
+demo: build ## attach volumes to a running guest and take them away again, step by step
+	tests/lab/enter demo/run
+
+# The lab's tests are built and packed before entering: nothing in target/ shall become root's.
+test: build ## run every test: the crates', their documentation's, and those that need the lab
+	tests/lab/install test
+	cargo $(nextest_run) --locked
+	cargo test --doc --locked -- --include-ignored
+	cargo nextest archive --locked --package lab --archive-file $(archive)
+	tests/lab/enter "$$(command -v cargo-nextest)" $(nextest_run) --archive-file $(archive) --workspace-remap .
+
+test-full: test ## the same and the long forms, of which there are none yet
+
+lint: ## check the format, clippy, licences and sources of dependencies, and the shell scripts
+	tests/lab/install build
+	tests/lab/install lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --locked check bans licenses sources
+	shellcheck --external-sources $(scripts)
+	shellcheck --shell=dash tests/lab/guest-init
+
+bench: build ## measure what the command costs beside the bare client
+	tests/lab/enter bench/run
