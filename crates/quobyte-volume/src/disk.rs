@@ -1,8 +1,8 @@
 //! What libvirt is told of a volume: its `<disk>` element. No I/O.
 //!
-//! The element is the one Nova's base volume driver and its Quobyte driver describe, in the order Nova writes it, so
-//! that a guest cannot tell which of the two drivers attached its disk. Two things are more exact here: cache and I/O
-//! mode come from an [`IoPolicy`], and what libvirt could not read, or would refuse, is an error before it is asked.
+//! The element is the one Nova's base volume driver and its Quobyte driver describe, part by part, so that a guest
+//! cannot tell which of the two drivers attached its disk. Two things are more exact here: cache and I/O mode come
+//! from an [`IoPolicy`], and a path or a serial that libvirt could not be told is an error before it is asked.
 
 mod target;
 mod xml;

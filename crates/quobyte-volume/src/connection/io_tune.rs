@@ -4,41 +4,42 @@ use std::collections::BTreeMap;
 
 use super::ConnectionError;
 
-/// One limit. The names are those of libvirt's `<iotune>` elements, which Cinder's front-end QoS specs share; the
-/// order is the one Nova writes them in.
+/// One limit. The names are those of libvirt's `<iotune>` elements, which Cinder's front-end QoS specs share. The
+/// order is the one libvirt writes them in: in Nova's, which mixes bytes and requests, libvirt's schema check refuses
+/// some sets that libvirt takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are libvirt's; `as_str` gives them")]
 pub enum IoLimit {
-    ReadBytesSec,
-    ReadIopsSec,
-    WriteBytesSec,
-    WriteIopsSec,
     TotalBytesSec,
+    ReadBytesSec,
+    WriteBytesSec,
     TotalIopsSec,
+    ReadIopsSec,
+    WriteIopsSec,
+    TotalBytesSecMax,
     ReadBytesSecMax,
     WriteBytesSecMax,
-    TotalBytesSecMax,
+    TotalIopsSecMax,
     ReadIopsSecMax,
     WriteIopsSecMax,
-    TotalIopsSecMax,
     SizeIopsSec,
 }
 
 impl IoLimit {
-    /// Every limit, in the order Nova writes them.
+    /// Every limit, in the order libvirt writes them.
     pub const ALL: [Self; 13] = [
-        Self::ReadBytesSec,
-        Self::ReadIopsSec,
-        Self::WriteBytesSec,
-        Self::WriteIopsSec,
         Self::TotalBytesSec,
+        Self::ReadBytesSec,
+        Self::WriteBytesSec,
         Self::TotalIopsSec,
+        Self::ReadIopsSec,
+        Self::WriteIopsSec,
+        Self::TotalBytesSecMax,
         Self::ReadBytesSecMax,
         Self::WriteBytesSecMax,
-        Self::TotalBytesSecMax,
+        Self::TotalIopsSecMax,
         Self::ReadIopsSecMax,
         Self::WriteIopsSecMax,
-        Self::TotalIopsSecMax,
         Self::SizeIopsSec,
     ];
 
@@ -46,18 +47,18 @@ impl IoLimit {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::ReadBytesSec => "read_bytes_sec",
-            Self::ReadIopsSec => "read_iops_sec",
-            Self::WriteBytesSec => "write_bytes_sec",
-            Self::WriteIopsSec => "write_iops_sec",
             Self::TotalBytesSec => "total_bytes_sec",
+            Self::ReadBytesSec => "read_bytes_sec",
+            Self::WriteBytesSec => "write_bytes_sec",
             Self::TotalIopsSec => "total_iops_sec",
+            Self::ReadIopsSec => "read_iops_sec",
+            Self::WriteIopsSec => "write_iops_sec",
+            Self::TotalBytesSecMax => "total_bytes_sec_max",
             Self::ReadBytesSecMax => "read_bytes_sec_max",
             Self::WriteBytesSecMax => "write_bytes_sec_max",
-            Self::TotalBytesSecMax => "total_bytes_sec_max",
+            Self::TotalIopsSecMax => "total_iops_sec_max",
             Self::ReadIopsSecMax => "read_iops_sec_max",
             Self::WriteIopsSecMax => "write_iops_sec_max",
-            Self::TotalIopsSecMax => "total_iops_sec_max",
             Self::SizeIopsSec => "size_iops_sec",
         }
     }
@@ -113,7 +114,7 @@ impl IoTune {
         Ok(Self(set))
     }
 
-    /// The limits that are set, in the order Nova writes them.
+    /// The limits that are set, in the order libvirt writes them.
     pub fn iter(&self) -> impl Iterator<Item = (IoLimit, u64)> + '_ {
         self.0.iter().map(|(&limit, &value)| (limit, value))
     }
