@@ -5,6 +5,8 @@
 //! out. The library neither links libvirt nor runs as root.
 
 pub mod connection;
+mod deadline;
 pub mod disk;
 pub mod error;
 pub mod io_policy;
+mod process;
