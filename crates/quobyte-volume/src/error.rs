@@ -29,6 +29,8 @@ pub enum Code {
     NotQuobyte,
     /// Another Quobyte volume is mounted at the mount point.
     WrongVolume,
+    /// The mount could not be taken away, and not because it is in use.
+    UnmountFailed,
     /// The mount's client is dead.
     MountStale,
     /// The mount is there, but the hypervisor cannot see or read it.
@@ -94,6 +96,7 @@ impl Code {
             Self::MountFailed => "mount_failed",
             Self::NotQuobyte => "not_quobyte",
             Self::WrongVolume => "wrong_volume",
+            Self::UnmountFailed => "unmount_failed",
             Self::MountStale => "mount_stale",
             Self::MountNotVisible => "mount_not_visible",
             Self::MountTimeout => "mount_timeout",
@@ -124,6 +127,7 @@ impl Code {
             | Self::MountFailed
             | Self::NotQuobyte
             | Self::WrongVolume
+            | Self::UnmountFailed
             | Self::MountStale
             | Self::MountNotVisible => Class::Mount,
             Self::MountTimeout | Self::MountHung | Self::LockTimeout => Class::Time,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::ConnectionError;
 
 /// Longest export accepted, in bytes. libvirt reads the mount table in lines of 1 KiB, and the export stands in
@@ -15,7 +17,8 @@ const SCHEME: &str = "quobyte://";
 /// The scheme and trailing slashes are gone, so that `quobyte://reg/vol/` and `reg/vol` are one export; the order of
 /// the registries is kept, as Nova and Cinder derive the mount path from it. Parsing is the only way to make one, so
 /// an `Export` never looks like an option of the client and never names anything but a volume.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Export(String);
 
 impl Export {
@@ -47,6 +50,20 @@ impl Export {
     #[must_use]
     pub fn mount_source(&self) -> String {
         format!("quobyte@{}", self.0.replace(',', "|"))
+    }
+}
+
+impl TryFrom<String> for Export {
+    type Error = ConnectionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Export> for String {
+    fn from(export: Export) -> Self {
+        export.0
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::ConnectionError;
 
 /// Longest file name Linux and Quobyte keep, in bytes.
@@ -11,7 +13,8 @@ const NAME_MAX: usize = 255;
 ///
 /// Not even as a relative name can it leave its directory, be read as an option, as a QEMU protocol (`nbd:…`,
 /// `json:…`) or as two options of one QEMU argument (a comma).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ImageName(String);
 
 impl ImageName {
@@ -46,6 +49,20 @@ impl ImageName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ImageName {
+    type Error = ConnectionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ImageName> for String {
+    fn from(name: ImageName) -> Self {
+        name.0
     }
 }
 

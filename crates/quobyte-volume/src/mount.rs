@@ -1,0 +1,235 @@
+//! One mount point: what is there, bringing a mount up, taking it down.
+//!
+//! ```text
+//!            mount                    client dies, or loses its registries
+//!  Absent ─────────────▶ Healthy ──────────────────────────────────────────▶ Stale
+//!     ▲                     │                                                  │
+//!     └─────── unmount ─────┴────────────────────── unmount ───────────────────┘
+//!
+//!  Foreign, WrongVolume: somebody else's mount; never used, never taken away.
+//! ```
+//!
+//! [`inspect`] alone says in which state a mount point is; everybody else asks it.
+
+mod client;
+mod host;
+mod table;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+
+pub use self::client::{ClientError, Unmounted};
+pub use self::host::{Host, LinuxHost};
+pub use self::table::{Device, Lookup, Mount, MountInfo, MountInfoError, top_mount};
+use crate::connection::{Export, ImageName};
+use crate::error::Code;
+use crate::share::ShareError;
+
+/// Where an export is mounted: `<base>/<md5 of the export>`, the path Nova and Cinder have always used, so that a
+/// host can be upgraded in place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MountPath(PathBuf);
+
+impl MountPath {
+    /// The mount path of an export below the configured base.
+    #[must_use]
+    pub fn new(base: &Path, export: &Export) -> Self {
+        Self(base.join(hex(&Md5::digest(export.as_str()))))
+    }
+
+    /// The path itself.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path under which a guest's hypervisor opens an image.
+    #[must_use]
+    pub fn image(&self, name: &ImageName) -> PathBuf {
+        self.0.join(name.as_str())
+    }
+
+    /// The key under which locks and records of this mount path are filed: one plain file name.
+    pub(crate) fn key(&self) -> String {
+        use std::os::unix::ffi::OsStrExt;
+        hex(&Md5::digest(self.0.as_os_str().as_bytes()))
+    }
+}
+
+impl std::fmt::Display for MountPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is at a mount point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountState {
+    /// Nothing is mounted there.
+    Absent,
+    /// The export asked for, and its client answers.
+    Healthy(Mount),
+    /// The export asked for, but its client is dead or without its registries.
+    Stale(Mount),
+    /// Another Quobyte volume.
+    WrongVolume(Mount),
+    /// Something that is not Quobyte.
+    Foreign(Mount),
+}
+
+/// Finds out what is at a mount point. `known` is the mount that our records say is there.
+///
+/// # Errors
+/// [`MountError::Table`] when the mount table cannot be read, [`MountError::Unreadable`] when the mount is there and
+/// alive but closed to this user.
+pub fn inspect(
+    host: &dyn Host,
+    at: &MountPath,
+    export: &Export,
+    known: Option<&Mount>,
+) -> Result<MountState, MountError> {
+    let Some(mount) = host.top_mount(at, known).map_err(|source| MountError::Table {
+        at: at.clone(),
+        source,
+    })?
+    else {
+        return Ok(MountState::Absent);
+    };
+    if !mount.is_quobyte() {
+        return Ok(MountState::Foreign(mount));
+    }
+    if mount.source != export.mount_source() {
+        return Ok(MountState::WrongVolume(mount));
+    }
+    match host.root(at) {
+        // Quobyte's client shows a root of another size once it has lost its registries; Nova and Cinder rely on it.
+        Ok(root) if root.size == 0 && root.device == mount.device => Ok(MountState::Healthy(mount)),
+        Ok(_) | Err(ShareError::Dead { .. }) => Ok(MountState::Stale(mount)),
+        Err(source) => Err(MountError::Unreadable {
+            at: at.clone(),
+            source,
+        }),
+    }
+}
+
+/// Why a mount point is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The mount table cannot be read.
+    #[error("the mount table cannot be read for {at}")]
+    Table {
+        /// The mount point looked for.
+        at: MountPath,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Something else is mounted there.
+    #[error("{at} holds {} of type {}, which is not Quobyte; unmount it or choose another quobyte_mount_point_base", .found.source, .found.fs_type)]
+    Foreign {
+        /// The mount point.
+        at: MountPath,
+        /// What is there.
+        found: Box<Mount>,
+    },
+    /// Another Quobyte volume is mounted there.
+    #[error("{at} holds {}, not {}", .found.source, .wanted.mount_source())]
+    WrongVolume {
+        /// The mount point.
+        at: MountPath,
+        /// What is there.
+        found: Box<Mount>,
+        /// What should be.
+        wanted: Export,
+    },
+    /// The client is dead or without its registries.
+    #[error("the Quobyte client of {at} does not serve {export} any more; unmount it once nothing uses it")]
+    Stale {
+        /// The mount point.
+        at: MountPath,
+        /// The export mounted there.
+        export: Export,
+    },
+    /// The mount is alive, but this user may not look at it.
+    #[error("{at} is mounted, but not readable for this user; was it mounted with allow_other?")]
+    Unreadable {
+        /// The mount point.
+        at: MountPath,
+        /// What the kernel said.
+        source: ShareError,
+    },
+    /// The directory to mount on cannot be made or used.
+    #[error("mount point {at} cannot be prepared")]
+    MountPoint {
+        /// The mount point.
+        at: MountPath,
+        /// What failed.
+        source: io::Error,
+    },
+    /// The client did not do its work.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The client was content, and yet nothing is mounted.
+    #[error("mount.quobyte ended without an error, but {export} is not mounted at {at}")]
+    NothingMounted {
+        /// The mount point.
+        at: MountPath,
+        /// What should be there.
+        export: Export,
+    },
+    /// The mount cannot be taken away, and not because it is in use.
+    #[error("{at} cannot be unmounted")]
+    Unmount {
+        /// The mount point.
+        at: MountPath,
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+impl MountError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Table { .. } | Self::Client(ClientError::Host { .. }) => Code::Internal,
+            Self::Foreign { .. } => Code::NotQuobyte,
+            Self::WrongVolume { .. } => Code::WrongVolume,
+            Self::Stale { .. } => Code::MountStale,
+            Self::Unreadable { .. } => Code::MountNotVisible,
+            Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
+            Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
+            Self::MountPoint { .. }
+            | Self::Client(ClientError::Refused { .. })
+            | Self::NothingMounted { .. } => Code::MountFailed,
+            Self::Unmount { .. } => Code::UnmountFailed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_paths_are_those_of_nova_and_cinder() {
+        let base = Path::new("/var/lib/nova/mnt");
+        for text in [
+            "quobyte-host/openstack-volumes",
+            "quobyte://quobyte-host/openstack-volumes/",
+        ] {
+            let path = MountPath::new(base, &Export::parse(text).unwrap());
+            assert_eq!(
+                path.as_path(),
+                Path::new("/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c")
+            );
+        }
+    }
+}
