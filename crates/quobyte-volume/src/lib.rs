@@ -4,6 +4,7 @@
 //! [`ConnectionInfo`](connection::ConnectionInfo) goes in; a mounted share, a durable record and a libvirt disk come
 //! out. The library neither links libvirt nor runs as root.
 
+pub mod attachments;
 pub mod connection;
 mod deadline;
 pub mod disk;

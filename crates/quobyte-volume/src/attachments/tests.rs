@@ -1,0 +1,143 @@
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
+
+fn at(export: &str) -> MountPath {
+    MountPath::new(Path::new("/mnt"), &Export::parse(export).unwrap())
+}
+
+fn record() -> ShareRecord {
+    let mut record = ShareRecord::new(Export::parse("reg/vol").unwrap(), at("reg/vol")).unwrap();
+    record.attach(attachment(1, "disk"));
+    record
+}
+
+fn attachment(instance: u128, name: &str) -> Attachment {
+    Attachment {
+        instance: InstanceId::from(Uuid::from_u128(instance)),
+        volume: VolumeId::from(Uuid::from_u128(7)),
+        name: ImageName::parse(name).unwrap(),
+        format: ImageFormat::Raw,
+    }
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_millis(30))
+}
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    state: StateDir,
+}
+
+fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&directory.path().join("state")).unwrap();
+    Fixture { directory, state }
+}
+
+#[test]
+fn what_is_stored_is_what_is_loaded() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    assert_eq!(share.load().unwrap(), None);
+    share.store(&record()).unwrap();
+    assert_eq!(share.load().unwrap(), Some(record()));
+    let reopened = StateDir::open(&directory.path().join("state")).unwrap();
+    assert_eq!(
+        reopened
+            .records()
+            .unwrap()
+            .into_iter()
+            .map(Result::unwrap)
+            .collect::<Vec<_>>(),
+        [record()]
+    );
+    share.remove().unwrap();
+    share.remove().unwrap();
+    assert_eq!(share.load().unwrap(), None);
+}
+
+#[test]
+fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
+    let mut record = record();
+    record.attach(attachment(1, "disk.snap"));
+    assert_eq!(record.attachments, [attachment(1, "disk.snap")]);
+    record.attach(attachment(2, "disk.snap"));
+    assert_eq!(record.attachments.len(), 2);
+    assert!(record.detach(attachment(1, "x").instance, attachment(1, "x").volume));
+    assert!(!record.detach(attachment(1, "x").instance, attachment(1, "x").volume));
+    assert_eq!(record.attachments, [attachment(2, "disk.snap")]);
+}
+
+#[test]
+fn a_share_has_one_holder_and_another_share_does_not_wait() {
+    let Fixture { state, .. } = fixture();
+    let held = state.lock(&at("reg/vol"), soon()).unwrap();
+    let refused = state.lock(&at("reg/vol"), soon()).unwrap_err();
+    assert_eq!(refused.code(), Code::LockTimeout);
+    state.lock(&at("reg/other"), soon()).unwrap();
+    drop(held);
+    state.lock(&at("reg/vol"), soon()).unwrap();
+}
+
+#[test]
+fn a_record_from_before_a_reboot_is_no_record() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    share.store(&record()).unwrap();
+    edit(directory.path(), |record| {
+        record["boot_id"] = "another boot".into();
+    });
+    assert_eq!(share.load().unwrap(), None);
+    assert!(state.records().unwrap().is_empty());
+}
+
+#[test]
+fn a_newer_or_unreadable_record_is_refused_and_kept() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    for damage in [
+        |record: &mut serde_json::Value| record["version"] = 2.into(),
+        |record: &mut serde_json::Value| record["export"] = "--help".into(),
+        |record: &mut serde_json::Value| record["attachments"][0]["name"] = "../x".into(),
+        |record: &mut serde_json::Value| record["attachments"] = serde_json::Value::Null,
+    ] {
+        share.store(&record()).unwrap();
+        edit(directory.path(), damage);
+        assert_eq!(share.load().unwrap_err().code(), Code::RecordUnsupported);
+        assert!(state.records().unwrap().pop().unwrap().is_err());
+    }
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_or_is_not_ours_is_refused() {
+    let missing_parent = StateDir::open(Path::new("/nonexistent/state")).unwrap_err();
+    assert_eq!(missing_parent.code(), Code::StateUnavailable);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::File::create(&file).unwrap();
+    assert_eq!(StateDir::open(&file).unwrap_err().code(), Code::StateUnavailable);
+}
+
+/// Changes the one stored record behind the library's back.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test damages what the library wrote"
+)]
+fn edit(directory: &Path, change: impl Fn(&mut serde_json::Value)) {
+    let file = directory
+        .join("state/shares")
+        .read_dir()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut record = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    change(&mut record);
+    std::fs::write(&file, record.to_string()).unwrap();
+}
