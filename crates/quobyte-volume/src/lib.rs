@@ -8,6 +8,7 @@ pub mod attachments;
 pub mod connection;
 mod deadline;
 pub mod disk;
+pub mod driver;
 pub mod error;
 pub mod image;
 pub mod io_policy;

@@ -1,0 +1,88 @@
+//! The order of things: connect, disconnect, status.
+//!
+//! Every operation on a share holds that share's lock from its first look to its last write, and leaves things as
+//! they were when it fails. What an operation needs to know it finds out itself: the kernel's mount table says what is
+//! mounted, the records say for whom.
+
+mod connect;
+mod disconnect;
+mod error;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::connect::Connected;
+pub use self::disconnect::{Disconnected, Kept};
+pub use self::error::Error;
+pub use self::status::{ShareState, ShareStatus};
+use crate::attachments::StateDir;
+use crate::connection::{Export, ImageName};
+use crate::deadline::Deadline;
+use crate::io_policy::IoOptions;
+use crate::mount::{Host, MountPath};
+
+/// What an operator configures.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where shares are mounted, `quobyte_mount_point_base`. Absolute.
+    pub mount_point_base: PathBuf,
+    /// Where records and locks are kept.
+    pub state_dir: PathBuf,
+    /// How long an operation waits for another one on the same share.
+    pub lock_timeout: Duration,
+    /// Fixed cache and I/O modes.
+    pub io: IoOptions,
+}
+
+/// Connects and disconnects volumes on one host. Any number of threads and processes may do so at once.
+pub struct Driver {
+    config: Config,
+    host: Box<dyn Host + Send + Sync>,
+    state: StateDir,
+}
+
+impl Driver {
+    /// A driver for the given host.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a mount point base that cannot be used, [`Error::State`] for such a state directory.
+    pub fn new(config: Config, host: Box<dyn Host + Send + Sync>) -> Result<Self, Error> {
+        if !config.mount_point_base.is_absolute() {
+            let reason = "quobyte_mount_point_base is not an absolute path";
+            return Err(Error::Config {
+                path: config.mount_point_base,
+                reason,
+            });
+        }
+        let state = StateDir::open(&config.state_dir)?;
+        Ok(Self { config, host, state })
+    }
+
+    /// Where an export is mounted on this host.
+    #[must_use]
+    pub fn mount_path(&self, export: &Export) -> MountPath {
+        MountPath::new(&self.config.mount_point_base, export)
+    }
+
+    /// The path under which a guest's hypervisor opens an image.
+    #[must_use]
+    pub fn device_path(&self, export: &Export, name: &ImageName) -> PathBuf {
+        self.mount_path(export).image(name)
+    }
+
+    /// The directory below which all shares are mounted.
+    #[must_use]
+    pub fn mount_point_base(&self) -> &Path {
+        &self.config.mount_point_base
+    }
+
+    fn lock_deadline(&self) -> Deadline {
+        Deadline::after(self.config.lock_timeout)
+    }
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! What an operation can fail with.
+
+use std::path::PathBuf;
+
+use crate::attachments::StateError;
+use crate::connection::ConnectionError;
+use crate::disk::DiskError;
+use crate::error::Code;
+use crate::image::{CheckError, ImageError};
+use crate::io_policy::IoPolicyError;
+use crate::mount::MountError;
+
+/// Why an operation failed. What it had begun is undone, unless the error is [`Error::NotUndone`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The path at fault.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The connection_info cannot be used.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// No cache and I/O mode suits.
+    #[error(transparent)]
+    IoPolicy(#[from] IoPolicyError),
+    /// libvirt could not be told of the disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The mount is not as it should be.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The image may not be given to a guest.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The records or the lock cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The operation failed, and so did undoing it.
+    #[error("the volume is not connected, and not all that was begun could be undone ({})", list(.left))]
+    NotUndone {
+        /// Why the operation failed.
+        #[source]
+        cause: Box<Error>,
+        /// What stays behind, and why.
+        left: Vec<Error>,
+    },
+}
+
+impl Error {
+    /// The stable code: the cause's, whether or not it could be undone.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Config { .. } => Code::InvalidConfig,
+            Self::Connection(error) => error.code(),
+            Self::IoPolicy(error) => error.code(),
+            Self::Disk(error) => error.code(),
+            Self::Mount(error) => error.code(),
+            Self::Image(error) => error.code(),
+            Self::State(error) => error.code(),
+            Self::NotUndone { cause, .. } => cause.code(),
+        }
+    }
+
+    /// This error, after what could not be undone.
+    pub(super) fn leaving(self, left: Vec<Error>) -> Self {
+        if left.is_empty() {
+            self
+        } else {
+            Self::NotUndone {
+                cause: Box::new(self),
+                left,
+            }
+        }
+    }
+}
+
+impl From<CheckError> for Error {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Image(error) => error.into(),
+            CheckError::Mount(error) => error.into(),
+        }
+    }
+}
+
+fn list(errors: &[Error]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}

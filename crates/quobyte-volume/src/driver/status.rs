@@ -1,0 +1,71 @@
+//! status: what is recorded, held against what is mounted.
+
+use super::{Driver, Error};
+use crate::attachments::{ShareRecord, StateError};
+use crate::mount::{MountError, MountState, inspect};
+
+/// One recorded share.
+#[derive(Debug)]
+pub struct ShareStatus {
+    /// What is recorded.
+    pub record: ShareRecord,
+    /// What is there.
+    pub state: ShareState,
+}
+
+/// What is at a recorded share's mount point.
+#[derive(Debug)]
+pub enum ShareState {
+    /// The mount's state.
+    Known(MountState),
+    /// It could not be found out.
+    Unknown(MountError),
+}
+
+impl ShareState {
+    /// The state in one word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Known(MountState::Absent) => "absent",
+            Self::Known(MountState::Healthy(_)) => "healthy",
+            Self::Known(MountState::Stale(_)) => "stale",
+            Self::Known(MountState::WrongVolume(_)) => "wrong_volume",
+            Self::Known(MountState::Foreign(_)) => "foreign",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl Driver {
+    /// Every recorded share with its state, ordered by export, and every record that cannot be used. Nothing is
+    /// held meanwhile: it is a snapshot.
+    ///
+    /// # Errors
+    /// When the state directory cannot be listed.
+    pub fn status(&self) -> Result<(Vec<ShareStatus>, Vec<StateError>), Error> {
+        let mut shares = Vec::new();
+        let mut unusable = Vec::new();
+        for record in self.state.records()? {
+            match record {
+                Ok(record) => shares.push(self.share_status(record)),
+                Err(error) => unusable.push(error),
+            }
+        }
+        shares.sort_by(|a, b| a.record.export.as_str().cmp(b.record.export.as_str()));
+        Ok((shares, unusable))
+    }
+
+    fn share_status(&self, record: ShareRecord) -> ShareStatus {
+        let state = inspect(
+            self.host.as_ref(),
+            &record.mount_path,
+            &record.export,
+            record.mount.as_ref(),
+        );
+        ShareStatus {
+            state: state.map_or_else(ShareState::Unknown, ShareState::Known),
+            record,
+        }
+    }
+}

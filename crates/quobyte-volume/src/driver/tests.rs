@@ -1,0 +1,304 @@
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::fake::{Client, FakeHost, Image};
+use super::*;
+use crate::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
+use crate::io_policy::HostFacts;
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    host: FakeHost,
+    driver: Driver,
+}
+
+fn driver(directory: &tempfile::TempDir, host: &FakeHost, base: &str) -> Driver {
+    let config = Config {
+        mount_point_base: base.into(),
+        state_dir: directory.path().join("state"),
+        lock_timeout: Duration::from_secs(30),
+        io: IoOptions::default(),
+    };
+    Driver::new(config, Box::new(host.clone())).unwrap()
+}
+
+fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let host = FakeHost::new();
+    let driver = driver(&directory, &host, "/mnt");
+    Fixture {
+        directory,
+        host,
+        driver,
+    }
+}
+
+impl Fixture {
+    fn connect(&self, info: &ConnectionInfo, guest: u128) -> Result<Connected, Error> {
+        self.driver.connect(info, instance(guest), &HostFacts::default())
+    }
+
+    fn disconnect(&self, info: &ConnectionInfo, guest: u128) -> Disconnected {
+        self.driver
+            .disconnect(&self.at(info), info.volume_id, instance(guest))
+            .unwrap()
+    }
+
+    fn at(&self, info: &ConnectionInfo) -> MountPath {
+        self.driver.mount_path(&info.export)
+    }
+
+    fn recorded(&self) -> Vec<VolumeId> {
+        let (shares, unusable) = self.driver.status().unwrap();
+        assert!(unusable.is_empty(), "{unusable:?}");
+        shares
+            .iter()
+            .flat_map(|share| &share.record.attachments)
+            .map(|attachment| attachment.volume)
+            .collect()
+    }
+
+    /// Nothing mounted, no directory, no record.
+    fn assert_clean(&self, context: impl std::fmt::Debug) {
+        let world = self.host.world();
+        assert!(
+            world.mounts.is_empty() && world.directories.is_empty(),
+            "{context:?}: {world:?}"
+        );
+        drop(world);
+        let (shares, unusable) = self.driver.status().unwrap();
+        assert!(
+            shares.is_empty() && unusable.is_empty(),
+            "{context:?}: {shares:?}"
+        );
+    }
+}
+
+fn volume(name: &str) -> ConnectionInfo {
+    let export = Export::parse("reg1,reg2/vol").unwrap();
+    ConnectionInfo::new(export, ImageName::parse(name).unwrap(), ImageFormat::Raw)
+}
+
+fn instance(number: u128) -> InstanceId {
+    InstanceId::from(Uuid::from_u128(number))
+}
+
+#[test]
+fn the_first_connect_mounts_the_second_does_not_and_the_last_disconnect_unmounts() {
+    let f = fixture();
+    let (a, b) = (volume("a"), volume("b"));
+    let first = f.connect(&a, 1).unwrap();
+    assert!(first.mounted && first.changed);
+    assert_eq!(
+        first.device_path,
+        Path::new("/mnt")
+            .join(first.mount_path.as_path().file_name().unwrap())
+            .join("a")
+    );
+    let second = f.connect(&b, 2).unwrap();
+    assert!(!second.mounted && second.changed);
+    assert_eq!(f.host.layers(&first.mount_path), 1);
+
+    let Some(Kept::Attachments(left)) = f.disconnect(&a, 1).kept else {
+        panic!("b still needs the share")
+    };
+    assert_eq!(
+        left.iter()
+            .map(|attachment| attachment.instance)
+            .collect::<Vec<_>>(),
+        [instance(2)]
+    );
+    assert_eq!(f.host.layers(&first.mount_path), 1);
+    let last = f.disconnect(&b, 2);
+    assert_eq!((last.changed, last.kept), (true, None));
+    f.assert_clean("after the last disconnect");
+}
+
+#[test]
+fn connecting_what_is_connected_changes_nothing_and_one_disconnect_undoes_it() {
+    let f = fixture();
+    let a = volume("a");
+    f.connect(&a, 1).unwrap();
+    let again = f.connect(&a, 1).unwrap();
+    assert!(!again.mounted && !again.changed);
+    assert_eq!(f.recorded(), [a.volume_id]);
+    assert_eq!(f.disconnect(&a, 1).kept, None);
+    f.assert_clean("after one disconnect");
+}
+
+#[test]
+fn a_snapshots_new_file_is_the_same_attachment() {
+    let f = fixture();
+    let id = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
+    let (before, after) = (volume(id), volume(&format!("{id}.snap")));
+    f.connect(&before, 1).unwrap();
+    assert!(f.connect(&after, 1).unwrap().changed);
+    assert_eq!(f.recorded(), [before.volume_id]);
+    f.disconnect(&before, 1);
+    f.assert_clean("after one disconnect");
+}
+
+#[test]
+fn disconnecting_what_is_not_connected_succeeds() {
+    let f = fixture();
+    let nothing = f.disconnect(&volume("a"), 1);
+    assert_eq!((nothing.changed, nothing.kept), (false, None));
+    f.connect(&volume("a"), 1).unwrap();
+    let other_guest = f.disconnect(&volume("a"), 2);
+    assert!(!other_guest.changed && other_guest.kept.is_some());
+    assert_eq!(f.recorded().len(), 1);
+}
+
+#[test]
+fn a_connect_that_fails_leaves_nothing_behind() {
+    for (client, image, code) in [
+        (Client::ExitsWithoutMount, Image::Regular, "mount_failed"),
+        (Client::Refuses, Image::Regular, "mount_failed"),
+        (Client::IsMissing, Image::Regular, "client_not_found"),
+        (Client::TimesOut, Image::Regular, "mount_timeout"),
+        (Client::TimesOutAfterMounting, Image::Regular, "wrong_volume"),
+        (Client::MountsAnotherType, Image::Regular, "not_quobyte"),
+        (Client::MountsAnotherVolume, Image::Regular, "wrong_volume"),
+        (Client::MountsWithoutRegistries, Image::Regular, "mount_stale"),
+        (Client::Mounts, Image::Missing, "image_missing"),
+        (Client::Mounts, Image::Link, "image_rejected"),
+        (Client::Mounts, Image::Directory, "image_rejected"),
+        (Client::Mounts, Image::OnAnotherDevice, "image_rejected"),
+    ] {
+        let f = fixture();
+        f.host.world().client = client;
+        f.host.world().image = image;
+        let error = f.connect(&volume("a"), 1).unwrap_err();
+        assert_eq!(error.code().as_str(), code, "{client:?} {image:?}: {error}");
+        f.assert_clean((client, image));
+    }
+}
+
+#[test]
+fn the_mount_table_is_believed_and_not_the_client() {
+    let f = fixture();
+    f.host.world().client = Client::MountsAndComplains;
+    assert!(f.connect(&volume("a"), 1).unwrap().mounted);
+}
+
+#[test]
+fn a_failed_connect_takes_nothing_from_those_connected() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.host.world().image = Image::Missing;
+    assert_eq!(
+        f.connect(&volume("b"), 2).unwrap_err().code().as_str(),
+        "image_missing"
+    );
+    assert_eq!(f.host.layers(&f.at(&volume("a"))), 1);
+    assert_eq!(f.recorded(), [volume("a").volume_id]);
+}
+
+#[test]
+fn a_policy_that_cannot_be_given_is_refused_before_anything_is_done() {
+    let f = fixture();
+    let mut shared = volume("a");
+    shared.format = ImageFormat::Qcow2;
+    shared.multiattach = true;
+    assert!(matches!(f.connect(&shared, 1), Err(Error::IoPolicy(_))));
+    f.assert_clean("multiattach of qcow2");
+}
+
+#[test]
+fn what_cannot_be_undone_is_told_and_stays_recorded() {
+    let f = fixture();
+    f.host.world().image = Image::Missing;
+    f.host.world().busy = true;
+    let error = f.connect(&volume("a"), 1).unwrap_err();
+    assert_eq!(error.code().as_str(), "image_missing");
+    assert!(
+        matches!(&error, Error::NotUndone { left, .. } if left.len() == 1),
+        "{error}"
+    );
+    let (shares, _) = f.driver.status().unwrap();
+    assert!(shares.len() == 1 && shares[0].record.attachments.is_empty());
+
+    f.host.world().busy = false;
+    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    f.assert_clean("once nothing is open any more");
+}
+
+#[test]
+fn a_busy_share_stays_until_a_later_disconnect() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.host.world().busy = true;
+    let busy = f.disconnect(&volume("a"), 1);
+    assert_eq!((busy.changed, busy.kept), (true, Some(Kept::Busy)));
+    f.host.world().busy = false;
+    let later = f.disconnect(&volume("a"), 1);
+    assert_eq!((later.changed, later.kept), (false, None));
+    f.assert_clean("after the later disconnect");
+}
+
+#[test]
+fn a_mount_that_nobody_recorded_is_used_but_never_taken_down() {
+    let f = fixture();
+    let a = volume("a");
+    f.host
+        .world()
+        .put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), 0);
+    assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::NotRecorded));
+    assert_eq!(f.host.layers(&f.at(&a)), 1);
+    assert!(!f.connect(&a, 1).unwrap().mounted);
+}
+
+#[test]
+fn another_users_mount_is_used_but_never_taken_down() {
+    let f = fixture();
+    let a = volume("a");
+    f.host.world().user = 0;
+    f.host
+        .world()
+        .put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), 0);
+    assert!(!f.connect(&a, 1).unwrap().mounted);
+    assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::NotOwner));
+    assert_eq!(f.host.layers(&f.at(&a)), 1);
+    assert!(f.recorded().is_empty());
+}
+
+#[test]
+fn what_is_mounted_over_a_share_is_left_alone() {
+    let f = fixture();
+    let a = volume("a");
+    f.connect(&a, 1).unwrap();
+    f.host.world().put(&f.at(&a), "tmpfs", "tmpfs".to_owned(), 0);
+    assert_eq!(
+        f.connect(&volume("b"), 2).unwrap_err().code().as_str(),
+        "not_quobyte"
+    );
+    assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::Foreign));
+    assert_eq!(f.host.layers(&f.at(&a)), 2);
+}
+
+#[test]
+fn a_volume_is_disconnected_where_it_was_connected() {
+    let f = fixture();
+    let a = volume("a");
+    let place = f.connect(&a, 1).unwrap().mount_path;
+    let moved = driver(&f.directory, &f.host, "/elsewhere");
+    let done = moved
+        .disconnect(&moved.mount_path(&a.export), a.volume_id, instance(1))
+        .unwrap();
+    assert_eq!((done.mount_path, done.changed, done.kept), (place, true, None));
+    f.assert_clean("after the base was moved");
+}
+
+#[test]
+fn a_relative_mount_base_is_refused() {
+    let f = fixture();
+    let config = Config {
+        mount_point_base: "mnt".into(),
+        ..f.driver.config.clone()
+    };
+    let Err(error) = Driver::new(config, Box::new(f.host.clone())) else {
+        panic!("accepted")
+    };
+    assert_eq!(error.code().as_str(), "invalid_config");
+}
