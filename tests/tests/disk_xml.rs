@@ -1,0 +1,82 @@
+//! The disks that the library describes, as its golden files hold them, shown to libvirt.
+
+use std::{fs, path::Path};
+
+use lab::{Program, Scratch};
+
+/// A golden file's name and its whole `<disk>`.
+struct Golden {
+    name: String,
+    disk: String,
+}
+
+fn golden_disks() -> Vec<Golden> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/quobyte-volume/src/disk/snapshots");
+    let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let golden: Vec<_> = files
+        .map(|file| file.expect("read the golden files' directory").path())
+        .filter(|path| path.extension() == Some("snap".as_ref()))
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("read a golden file");
+            // insta puts a header between two lines of dashes in front.
+            let (_, disk) = text.split_once("\n---\n").expect("a golden file has a header");
+            Golden {
+                name: path
+                    .file_name()
+                    .expect("a file has a name")
+                    .to_string_lossy()
+                    .into_owned(),
+                disk: disk.to_owned(),
+            }
+        })
+        .collect();
+    assert!(!golden.is_empty(), "{} is empty", directory.display());
+    golden
+}
+
+/// The least domain that libvirt's schema and QEMU driver take, with the disk in it.
+fn domain(disk: &str) -> String {
+    format!(
+        "<domain type='qemu'>
+  <name>disk-xml</name>
+  <uuid>5b0f3c1e-7d0a-4f0e-9a63-2f6f7c1d8e42</uuid>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+{disk}
+  </devices>
+</domain>
+"
+    )
+}
+
+fn fits_the_schema(scratch: &Scratch, golden: &Golden) -> Result<(), String> {
+    let file = scratch.file(&golden.name, domain(&golden.disk));
+    let finished = Program::as_root("virt-xml-validate")
+        .arg(&file)
+        .arg("domain")
+        .run();
+    if finished.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{}: {finished:?}", golden.name))
+    }
+}
+
+#[test]
+fn every_disk_fits_libvirts_schema() {
+    let scratch = Scratch::new();
+    for golden in golden_disks() {
+        fits_the_schema(&scratch, &golden).unwrap();
+    }
+}
+
+#[test]
+fn the_schema_check_sees_a_single_wrong_word() {
+    let scratch = Scratch::new();
+    for mut golden in golden_disks() {
+        golden.disk = golden.disk.replace(" cache=\"", " cache=\"x");
+        let refusal = fits_the_schema(&scratch, &golden).unwrap_err();
+        assert!(refusal.contains("fails to validate"), "{refusal}");
+    }
+}
