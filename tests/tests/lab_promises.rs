@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use lab::{Guest, Lab, Program, Scratch, mount_at};
+use lab::{Guest, Lab, Program, Scratch, Volume, mount_at};
 
 #[test]
 fn nova_is_an_ordinary_user_who_may_mount_and_ask_libvirt() {
@@ -103,4 +103,23 @@ fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
             .expect("read the image")
             .starts_with(b"written by guest")
     );
+}
+
+#[test]
+fn a_volume_is_mounted_as_quobyte_by_nova_and_unmounted_when_dropped() {
+    let scratch = Scratch::new();
+    let volume = Volume::create(&scratch, "volume", &[]);
+    let path = scratch.directory("mount");
+
+    let mount = volume.mount(&path);
+    let entry = mount_at(&path).expect("it is mounted");
+    assert_eq!(
+        (entry.fs_type.as_str(), entry.source.as_str()),
+        ("fuse.quobyte", "quobyte@registry/volume")
+    );
+    Program::as_nova("touch").arg(path.join("file")).succeed();
+    assert!(volume.directory().join("file").exists());
+
+    drop(mount);
+    assert_eq!(mount_at(&path), None);
 }
