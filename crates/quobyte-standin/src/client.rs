@@ -59,25 +59,28 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
         Fault::Unreachable => return Err(ClientError::Unreachable(request.export.registries().to_owned())),
         _ => {}
     }
-    let session = match settings.late_mount {
+    match settings.late_mount {
+        None if !report.wait(Some(settings.mount_delay))? => Ok(()),
         None => {
-            if !settings.mount_delay.is_zero() && !report.wait(Some(settings.mount_delay))? {
-                return Ok(());
-            }
             let session = mount(request, settings)?;
             report.mounted()?;
-            session
+            serve(session)
         }
         Some(delay) => {
-            let mount_point = absolute(&request.mount_point)?;
             report.mounted()?;
             Report::Nobody.wait(Some(delay))?;
-            say(&format!("mounting late on {}\n", mount_point.display()));
-            mount(request, settings)?
+            serve(mount(request, settings)?)
         }
-    };
+    }
+}
+
+/// Serves a mount until it is taken down.
+fn serve(session: Session<Client>) -> Result<(), ClientError> {
+    say("mounted\n");
     rustix::process::chdir("/").map_err(io::Error::from)?;
-    Ok(session.run()?)
+    session.run()?;
+    say("unmounted\n");
+    Ok(())
 }
 
 /// A daemon has no terminal, and files are created with just the mode that was asked for.

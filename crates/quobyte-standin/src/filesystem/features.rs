@@ -8,9 +8,11 @@ use crate::settings::Features;
 
 impl Features {
     /// Asks the kernel for the connection's features; it grants those it knows.
+    ///
+    /// Not for `FUSE_AUTO_INVAL_DATA`: as attributes are never cached, each read would first ask for them, and
+    /// asynchronous reads would wait for each other.
     pub(super) fn negotiate(&self, kernel: &mut KernelConfig) -> io::Result<()> {
         let mut flags = InitFlags::FUSE_POSIX_LOCKS
-            | InitFlags::FUSE_AUTO_INVAL_DATA
             | InitFlags::FUSE_PARALLEL_DIROPS
             | InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP;
         flags.set(InitFlags::FUSE_ASYNC_DIO, self.async_dio);
