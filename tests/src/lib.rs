@@ -13,6 +13,7 @@ mod lab;
 mod mountinfo;
 mod program;
 mod scratch;
+mod standin;
 mod volume;
 mod wait;
 
@@ -21,4 +22,5 @@ pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};
 pub use program::{Finished, Program};
 pub use scratch::Scratch;
+pub use standin::{Asker, Daemon};
 pub use volume::{Mount, Volume};

@@ -15,6 +15,7 @@ use std::io;
 use fuser::{FileAttr, INodeNo};
 use rustix::io::Errno;
 
+use crate::say;
 use crate::settings::{Fault, Faults, Features, Settings};
 use crate::volume::{Result, Volume};
 use answer::{Answer, Delay};
@@ -59,6 +60,7 @@ impl Client {
             Fault::NoAnswer => {
                 // A reply that is dropped answers EIO.
                 std::mem::forget(reply);
+                say("request left unanswered\n");
                 None
             }
             Fault::Eio => {

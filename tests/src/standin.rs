@@ -1,0 +1,120 @@
+//! The stand-in client's daemon, and processes that may hang on it.
+
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::wait;
+
+/// Ample for what happens at once.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A daemon of the stand-in, known by the process id it wrote.
+#[derive(Debug)]
+pub struct Daemon {
+    pid: Pid,
+    exit: OwnedFd,
+}
+
+impl Daemon {
+    /// The daemon whose `standin.pid_file` is at `path`. Waits for it where the file is a pipe.
+    pub fn of(path: &Path) -> Self {
+        let text = fs::read_to_string(path).expect("the daemon writes its process id");
+        let pid = text.trim_end().parse().expect("a process id is a number");
+        let pid = Pid::from_raw(pid).expect("a process id is not 0");
+        let exit = pidfd_open(pid, PidfdFlags::empty()).expect("the daemon runs");
+        Self { pid, exit }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).expect("the daemon runs");
+    }
+
+    /// Waits until it has ended. Panics when it does not.
+    pub fn wait_for_end(&self) {
+        assert!(
+            wait::readable(&self.exit, LIMIT),
+            "the daemon {:?} does not end",
+            self.pid
+        );
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn crash(&self) {
+        self.signal(Signal::KILL);
+        self.wait_for_end();
+    }
+}
+
+/// A program of `nova`'s that may hang. Killed when dropped.
+#[derive(Debug)]
+pub struct Asker {
+    child: Child,
+}
+
+impl Asker {
+    /// Starts `program` and does not wait for it.
+    pub fn start(program: &str, arguments: &[&Path]) -> Self {
+        let child = Command::new("setpriv")
+            .args(["--reuid=nova", "--regid=nova", "--init-groups", "--", program])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start a program");
+        Self { child }
+    }
+
+    /// Sends it the signal that ends any process, unless the kernel holds it.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill a child of ours");
+    }
+
+    /// Waits until the kernel holds it so that no signal ends it. Panics when it never does, or ends.
+    ///
+    /// The kernel tells this state of a process to who looks, and to nobody else: so this looks, until a deadline.
+    pub fn wait_until_held(&self) {
+        let deadline = Instant::now() + LIMIT;
+        let path = format!("/proc/{}/stat", self.child.id());
+        loop {
+            let stat = fs::read_to_string(&path).expect("a child that was not waited for is in /proc");
+            // The name before the state may hold anything but ends with the last parenthesis.
+            let state = stat
+                .rsplit_once(") ")
+                .and_then(|(_, fields)| fields.chars().next());
+            match state {
+                Some('D') => return,
+                Some('Z') | None => panic!("process {} has ended: {stat}", self.child.id()),
+                _ => assert!(
+                    Instant::now() < deadline,
+                    "process {} is not held: {stat}",
+                    self.child.id()
+                ),
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until it has ended. Panics when it does not.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        let exit = pidfd_open(pid, PidfdFlags::empty()).expect("a child of ours has a pidfd");
+        assert!(wait::readable(&exit, LIMIT), "process {pid:?} does not end");
+        self.child.wait().expect("reap a child of ours")
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        // Fails for one that has been waited for, which is as good.
+        let _ = self.child.kill();
+    }
+}
