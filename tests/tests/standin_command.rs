@@ -1,5 +1,8 @@
 //! What the stand-in client promises on its command line and in the mount table.
-#![expect(clippy::disallowed_methods, reason = "a test looks at its files and changes them itself")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at its files and changes them itself"
+)]
 
 use std::{
     fs,

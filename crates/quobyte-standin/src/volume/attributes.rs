@@ -127,6 +127,7 @@ fn time(seconds: i64, nanoseconds: u64) -> SystemTime {
     start + Duration::from_nanos(nanoseconds)
 }
 
+/// A time before 1970 becomes 1970: `fuser` 0.18 takes its nanoseconds for going backwards.
 fn timestamp(time: Option<TimeOrNow>) -> Timespec {
     match time {
         None => Timespec {
@@ -137,27 +138,12 @@ fn timestamp(time: Option<TimeOrNow>) -> Timespec {
             tv_sec: 0,
             tv_nsec: UTIME_NOW,
         },
-        Some(TimeOrNow::SpecificTime(time)) => match time.duration_since(UNIX_EPOCH) {
-            Ok(since) => Timespec {
+        Some(TimeOrNow::SpecificTime(time)) => {
+            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timespec {
                 tv_sec: since.as_secs() as i64,
                 tv_nsec: since.subsec_nanos().into(),
-            },
-            Err(before) => before_epoch(before.duration()),
-        },
-    }
-}
-
-/// A time before 1970: whole seconds round down, since nanoseconds only count forwards.
-fn before_epoch(distance: Duration) -> Timespec {
-    let seconds = -(distance.as_secs() as i64);
-    match distance.subsec_nanos() {
-        0 => Timespec {
-            tv_sec: seconds,
-            tv_nsec: 0,
-        },
-        nanoseconds => Timespec {
-            tv_sec: seconds - 1,
-            tv_nsec: 1_000_000_000 - i64::from(nanoseconds),
-        },
+            }
+        }
     }
 }
