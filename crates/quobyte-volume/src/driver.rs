@@ -77,6 +77,15 @@ impl Driver {
         &self.config.mount_point_base
     }
 
+    /// The share and the image that a path names, if it names an image as this driver would: a plain file in a mount
+    /// directory directly below the configured base.
+    #[must_use]
+    pub fn place_of(&self, device_path: &Path) -> Option<(MountPath, ImageName)> {
+        let name = ImageName::parse(device_path.file_name()?.to_str()?).ok()?;
+        let mount_path = MountPath::recognise(&self.config.mount_point_base, device_path.parent()?)?;
+        Some((mount_path, name))
+    }
+
     fn lock_deadline(&self) -> Deadline {
         Deadline::after(self.config.lock_timeout)
     }

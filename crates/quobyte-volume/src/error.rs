@@ -53,6 +53,8 @@ pub enum Code {
     LibvirtError,
     /// libvirt knows no such domain.
     DomainNotFound,
+    /// The domain has no such disk, or it is not an image on a Quobyte volume.
+    DiskNotFound,
     /// The state directory cannot be used.
     StateUnavailable,
     /// A record was written by a newer version, or cannot be read.
@@ -108,6 +110,7 @@ impl Code {
             Self::VolumeInUse => "volume_in_use",
             Self::LibvirtError => "libvirt_error",
             Self::DomainNotFound => "domain_not_found",
+            Self::DiskNotFound => "disk_not_found",
             Self::StateUnavailable => "state_unavailable",
             Self::RecordUnsupported => "record_unsupported",
         }
@@ -133,7 +136,7 @@ impl Code {
             Self::MountTimeout | Self::MountHung | Self::LockTimeout => Class::Time,
             Self::ImageMissing | Self::ImageRejected | Self::FormatMismatch => Class::Image,
             Self::VolumeInUse => Class::InUse,
-            Self::LibvirtError | Self::DomainNotFound => Class::Libvirt,
+            Self::LibvirtError | Self::DomainNotFound | Self::DiskNotFound => Class::Libvirt,
             Self::StateUnavailable | Self::RecordUnsupported => Class::State,
         }
     }

@@ -41,6 +41,13 @@ impl MountPath {
         Self(base.join(hex(&Md5::digest(export.as_str()))))
     }
 
+    /// The mount path that `path` is, if it is one that some export has below `base`.
+    pub(crate) fn recognise(base: &Path, path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let is_digest = name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (is_digest && path.parent() == Some(base)).then(|| Self(path.to_owned()))
+    }
+
     /// The path itself.
     #[must_use]
     pub fn as_path(&self) -> &Path {

@@ -61,6 +61,13 @@ impl ShareRecord {
         })
     }
 
+    /// Whether that volume is attached to that guest.
+    pub(crate) fn has(&self, instance: InstanceId, volume: VolumeId) -> bool {
+        self.attachments
+            .iter()
+            .any(|attachment| attachment.is(instance, volume))
+    }
+
     /// Adds an attachment, or brings the one of that volume to that guest up to date.
     pub(crate) fn attach(&mut self, attachment: Attachment) {
         self.detach(attachment.instance, attachment.volume);

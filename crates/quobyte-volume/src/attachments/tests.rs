@@ -75,7 +75,7 @@ fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
 
 #[test]
 fn a_share_has_one_holder_and_another_share_does_not_wait() {
-    let Fixture { state, .. } = fixture();
+    let Fixture { state, directory: _kept } = fixture();
     let held = state.lock(&at("reg/vol"), soon()).unwrap();
     let refused = state.lock(&at("reg/vol"), soon()).unwrap_err();
     assert_eq!(refused.code(), Code::LockTimeout);

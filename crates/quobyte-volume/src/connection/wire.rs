@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     AccessMode, BlockSize, ConnectionError, Export, ImageFormat, ImageName, IoLimit, IoTune, VolumeId,
@@ -109,9 +108,7 @@ fn field(field: &'static str, value: &str, reason: &'static str) -> ConnectionEr
 }
 
 fn volume_id(name: &'static str, text: &str) -> Result<VolumeId, ConnectionError> {
-    Uuid::try_parse(text)
-        .map(VolumeId::from)
-        .map_err(|_| field(name, text, "it is not a UUID"))
+    text.parse().map_err(|_| field(name, text, "it is not a UUID"))
 }
 
 fn access_mode(text: Option<&str>) -> Result<AccessMode, ConnectionError> {

@@ -14,13 +14,17 @@ use crate::mount::{Mount, MountError, MountPath, MountState, Unmounted, inspect}
 pub struct Connected {
     /// Where the share is mounted.
     pub mount_path: MountPath,
+    /// The share's mount.
+    pub mount: Mount,
     /// The image on it.
     pub device_path: PathBuf,
     /// How QEMU is to read and write it.
     pub policy: IoPolicy,
     /// Whether this call mounted the share.
     pub mounted: bool,
-    /// Whether this call changed anything; `false` when the volume was connected already.
+    /// Whether the guest had no attachment of the volume before.
+    pub attached: bool,
+    /// Whether this call changed anything; `false` when the volume was connected just so already.
     pub changed: bool,
 }
 
@@ -51,18 +55,20 @@ impl Driver {
         let before = share.load()?;
         let mut begun = Begun::default();
         match self.establish(&share, &at, info, instance, before.as_ref(), &mut begun) {
-            Ok(changed) => Ok(Connected {
+            Ok((record, mount)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
                 policy,
                 mounted: begun.client_started,
-                changed,
+                attached: !before.iter().any(|before| before.has(instance, info.volume_id)),
+                changed: before.as_ref() != Some(&record),
+                mount,
             }),
             Err(cause) => Err(cause.leaving(self.undo(&share, &at, before, begun))),
         }
     }
 
-    /// Returns whether the record had to change.
+    /// Returns the share's record as it is now, and its mount.
     fn establish(
         &self,
         share: &LockedShare,
@@ -71,7 +77,7 @@ impl Driver {
         instance: InstanceId,
         before: Option<&ShareRecord>,
         begun: &mut Begun,
-    ) -> Result<bool, Error> {
+    ) -> Result<(ShareRecord, Mount), Error> {
         let mut record = match before {
             Some(record) => record.clone(),
             None => ShareRecord::new(info.export.clone(), at.clone())?,
@@ -82,7 +88,7 @@ impl Driver {
             state => healthy(state, at, &record)?,
         };
         image::check(self.host.as_ref(), at, &info.name, &mount)?;
-        record.mount = Some(mount);
+        record.mount = Some(mount.clone());
         let attachment = Attachment {
             instance,
             volume: info.volume_id,
@@ -92,12 +98,11 @@ impl Driver {
         if !record.attachments.contains(&attachment) {
             record.attach(attachment);
         }
-        let changed = before != Some(&record);
-        if changed {
+        if before != Some(&record) {
             begun.record_written = true;
             share.store(&record)?;
         }
-        Ok(changed)
+        Ok((record, mount))
     }
 
     /// Mounts the record's export. The client's word is not enough: the mount table is asked again afterwards.

@@ -2,8 +2,8 @@
 
 use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
-use crate::connection::{InstanceId, VolumeId};
-use crate::mount::{MountError, MountPath, Unmounted};
+use crate::connection::{ImageName, InstanceId, VolumeId};
+use crate::mount::{Mount, MountError, MountPath, Unmounted};
 
 /// What a disconnect did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,39 @@ impl Driver {
         })
     }
 
+    /// Disconnects the volume that a guest was given as the file `name` at `at`, where no more than that is known for
+    /// certain. What the records say of that file counts, then `stated`.
+    ///
+    /// # Errors
+    /// Those of [`Driver::disconnect`].
+    pub fn disconnect_file(
+        &self,
+        at: &MountPath,
+        name: &ImageName,
+        instance: InstanceId,
+        stated: Option<VolumeId>,
+    ) -> Result<Disconnected, Error> {
+        let recorded = self
+            .state
+            .records()?
+            .into_iter()
+            .flatten()
+            .filter(|record| record.mount_path == *at)
+            .flat_map(|record| record.attachments)
+            .find(|attachment| attachment.instance == instance && attachment.name == *name);
+        match recorded.map(|attachment| attachment.volume).or(stated) {
+            Some(volume) => self.disconnect(at, volume, instance),
+            None => {
+                let kept = self.top_mount(at, None)?.map(|_| Kept::NotRecorded);
+                Ok(Disconnected {
+                    mount_path: at.clone(),
+                    changed: false,
+                    kept,
+                })
+            }
+        }
+    }
+
     /// The place where records say the volume is connected, else `at`.
     fn recorded_place(
         &self,
@@ -149,11 +182,7 @@ impl Driver {
         Ok(None)
     }
 
-    fn top_mount(
-        &self,
-        at: &MountPath,
-        known: Option<&crate::mount::Mount>,
-    ) -> Result<Option<crate::mount::Mount>, Error> {
+    fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> Result<Option<Mount>, Error> {
         Ok(self
             .host
             .top_mount(at, known)
