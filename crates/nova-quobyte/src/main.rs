@@ -1,2 +1,15 @@
-//! (being built)
-fn main() {}
+//! `nova-quobyte`: attaches VM images on a Quobyte volume to libvirt guests.
+
+mod cli;
+mod commands;
+mod error;
+mod libvirt;
+mod output;
+mod progress;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    output::finish(cli::parse().map(|cli| (cli.options.json, commands::run(&cli))))
+}

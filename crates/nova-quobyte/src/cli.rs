@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
+use quobyte_volume::connection::InstanceId;
+use quobyte_volume::disk::{Bus, TargetDev};
+use quobyte_volume::io_policy::{CacheModeOption, IoModeOption};
+
+/// Attach VM images on a Quobyte volume to libvirt guests.
+///
+/// An image is a raw or qcow2 file directly on a Quobyte volume. The volume is mounted by Quobyte's own client as the
+/// user that runs this command, once for all images on it, and unmounted when the last of them is disconnected.
+#[derive(Debug, Parser)]
+#[command(name = "nova-quobyte", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 internal, 2 usage, 3 invalid input, 4 mount, 5 time, 6 image, 7 in use, 8 libvirt, 9 state.
+With --json an error is {\"error\":{\"code\":…,\"message\":…}}; its code never changes its meaning.";
+
+/// What a subcommand does is decided by its own arguments; these say how and where.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Options {
+    /// Read options from an INI file, such as nova.conf: [libvirt] quobyte_mount_point_base and quobyte_client_cfg,
+    /// [quobyte] for the others, with underscores
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Mount volumes below this directory [default: /var/lib/nova/mnt]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) quobyte_mount_point_base: Option<PathBuf>,
+    /// Hand this configuration file to mount.quobyte
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) quobyte_client_cfg: Option<PathBuf>,
+    /// Keep records and locks in this directory, which must be this user's own [default: /run/nova-quobyte]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Give mount.quobyte this many seconds [default: 60]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) mount_timeout: Option<Duration>,
+    /// Wait this many seconds for another operation on the same volume [default: 120]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) lock_timeout: Option<Duration>,
+    /// Fix the I/O mode: auto, native, threads or io_uring [default: auto]
+    #[arg(long, global = true, value_name = "MODE")]
+    pub(crate) io_mode: Option<IoModeOption>,
+    /// Fix the cache mode: auto, none, directsync, writeback or writethrough [default: auto]
+    #[arg(long, global = true, value_name = "MODE")]
+    pub(crate) cache_mode: Option<CacheModeOption>,
+    /// Ask this libvirt
+    #[arg(
+        long,
+        global = true,
+        value_name = "URI",
+        env = "LIBVIRT_DEFAULT_URI",
+        default_value = "qemu:///system"
+    )]
+    pub(crate) connect_uri: String,
+    /// Answer with one JSON value on standard output
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Log more on standard error; twice for debugging
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Mount a volume, check its image and keep it mounted for a guest
+    Connect {
+        /// The guest's UUID
+        #[arg(long, value_name = "UUID")]
+        instance: InstanceId,
+        #[command(flatten)]
+        connection: ConnectionFile,
+    },
+    /// Let go of a guest's volume, and unmount it when no guest is left
+    Disconnect {
+        /// The guest's UUID
+        #[arg(long, value_name = "UUID")]
+        instance: InstanceId,
+        #[command(flatten)]
+        connection: ConnectionFile,
+    },
+    /// Print the libvirt <disk> of a volume
+    DiskXml {
+        #[command(flatten)]
+        connection: ConnectionFile,
+        /// The disk's name in the domain, such as vdb
+        #[arg(long, value_name = "DEV")]
+        target: TargetDev,
+        #[command(flatten)]
+        bus: BusOption,
+    },
+    /// Connect a volume and add it to a domain, running or not
+    Attach {
+        /// The domain's name or UUID
+        domain: String,
+        #[command(flatten)]
+        volume: Volume,
+        /// The disk's name in the domain; the next free one if not given
+        #[arg(long, value_name = "DEV")]
+        target: Option<TargetDev>,
+        #[command(flatten)]
+        bus: BusOption,
+    },
+    /// Take a disk out of a domain, then disconnect its volume
+    Detach {
+        /// The domain's name or UUID
+        domain: String,
+        /// The disk's name in the domain, such as vdb
+        target: TargetDev,
+        /// Give a running guest this many seconds to let go of the disk
+        #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+        timeout: Duration,
+    },
+    /// List the volumes that are connected and how their mounts are
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionFile {
+    /// Read Cinder's connection_info, a JSON object, from a file; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) connection_info: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BusOption {
+    /// The disk's bus: virtio, scsi, sata, ide or usb
+    #[arg(long, value_name = "BUS", default_value = "virtio")]
+    pub(crate) bus: Bus,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("volume").required(true).args(["connection_info", "export"]))]
+pub(crate) struct Volume {
+    /// Read Cinder's connection_info, a JSON object, from a file; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "name", "format"])]
+    pub(crate) connection_info: Option<PathBuf>,
+    /// The volume: [quobyte://]host[:port][,host…]/volume
+    #[arg(long, value_name = "URL", requires_all = ["name", "format"])]
+    pub(crate) export: Option<String>,
+    /// The image's file name on the volume
+    #[arg(long, requires = "export")]
+    pub(crate) name: Option<String>,
+    /// The image's format: raw or qcow2
+    #[arg(long, requires = "export")]
+    pub(crate) format: Option<String>,
+}
+
+/// Parses the command line.
+///
+/// # Errors
+/// clap's, with whether JSON was asked for: help and version are among them.
+pub(crate) fn parse() -> Result<Cli, (bool, clap::Error)> {
+    Cli::try_parse().map_err(|error| (std::env::args_os().any(|argument| argument == "--json"), error))
+}
+
+/// A duration in seconds, fractions allowed.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| !duration.is_zero() && *duration <= Duration::from_secs(24 * 60 * 60))
+        .ok_or_else(|| "not a number of seconds from above 0 to 86400".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn attach_takes_a_connection_info_or_an_image_but_not_half_of_each() {
+        let accepts = |arguments: &str| {
+            Cli::try_parse_from(
+                ["nova-quobyte", "attach", "vm"]
+                    .into_iter()
+                    .chain(arguments.split(' ')),
+            )
+            .is_ok()
+        };
+        assert!(accepts("--connection-info -"));
+        assert!(accepts("--export r/v --name n --format raw"));
+        assert!(!accepts("--target vdb"));
+        assert!(!accepts("--export r/v --name n"));
+        assert!(!accepts("--name n --format raw"));
+        assert!(!accepts("--connection-info - --export r/v --name n --format raw"));
+        assert!(!accepts("--connection-info - --format raw"));
+    }
+
+    #[test]
+    fn seconds_are_positive_and_bounded() {
+        assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
+        for text in ["0", "-1", "x", "NaN", "inf", "1e9", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One file per subcommand. Each takes what it was asked for and answers, and prints nothing.
+
+mod attach;
+mod connect;
+mod detach;
+mod disconnect;
+mod disk_xml;
+mod status;
+
+use std::io::Read;
+use std::path::Path;
+
+use quobyte_volume::connection::ConnectionInfo;
+use tracing::Level;
+
+use crate::cli::{Cli, Command};
+use crate::error::Error;
+use crate::output::Answer;
+use crate::settings::Settings;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// The first thing that went wrong; what had been begun is undone, or the error says what is left.
+pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
+    let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = Settings::gather(&cli.options)?;
+    let uri = &cli.options.connect_uri;
+    match &cli.command {
+        Command::Connect { instance, connection } => {
+            connect::run(settings, &read(&connection.connection_info)?, *instance)
+        }
+        Command::Disconnect { instance, connection } => {
+            disconnect::run(settings, &read(&connection.connection_info)?, *instance)
+        }
+        Command::DiskXml {
+            connection,
+            target,
+            bus,
+        } => disk_xml::run(&settings, &read(&connection.connection_info)?, target, bus.bus),
+        Command::Attach {
+            domain,
+            volume,
+            target,
+            bus,
+        } => attach::run(
+            settings,
+            uri,
+            domain,
+            &attach::volume(volume)?,
+            target.as_ref(),
+            bus.bus,
+        ),
+        Command::Detach {
+            domain,
+            target,
+            timeout,
+        } => detach::run(settings, uri, domain, target.as_str(), *timeout),
+        Command::Status => status::run(settings),
+    }
+}
+
+/// Longest connection_info read, in bytes. Cinder's are about a thousand.
+const MOST_INPUT: u64 = 1 << 20;
+
+/// Reads a connection_info from a file, or from standard input for `-`.
+fn read(path: &Path) -> Result<ConnectionInfo, Error> {
+    let mut json = Vec::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().lock().take(MOST_INPUT).read_to_end(&mut json)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MOST_INPUT).read_to_end(&mut json))
+    };
+    result.map_err(|source| Error::Input {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(ConnectionInfo::parse(&json)?)
+}
+
+/// Lines of names and values, the values in one column.
+fn table(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| format!("{name:width$}  {value}\n"))
+        .collect()
+}

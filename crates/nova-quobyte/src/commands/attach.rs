@@ -1,0 +1,152 @@
+//! `attach`
+
+use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName};
+use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
+use quobyte_volume::driver::{Connected, Driver};
+use quobyte_volume::io_policy::HostFacts;
+use serde_json::{Map, Value, json};
+
+use super::connect::{describe, plain};
+use crate::cli::Volume;
+use crate::error::Error;
+use crate::libvirt::{DomainDisk, Guest, Hypervisor};
+use crate::output::Answer;
+use crate::progress;
+use crate::settings::Settings;
+
+/// The volume that the command line names.
+pub(super) fn volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
+    match volume {
+        Volume {
+            connection_info: Some(file),
+            ..
+        } => super::read(file),
+        Volume {
+            export, name, format, ..
+        } => Ok(ConnectionInfo::new(
+            Export::parse(export.as_deref().unwrap_or_default())?,
+            ImageName::parse(name.as_deref().unwrap_or_default())?,
+            ImageFormat::parse(format.as_deref().unwrap_or_default())?,
+        )),
+    }
+}
+
+pub(super) fn run(
+    settings: Settings,
+    uri: &str,
+    domain: &str,
+    info: &ConnectionInfo,
+    target: Option<&TargetDev>,
+    bus: Bus,
+) -> Result<Answer, Error> {
+    let driver = settings.driver()?;
+    let hypervisor = Hypervisor::open(uri)?;
+    let guest = hypervisor.guest(domain)?;
+    let disks: Vec<_> = guest
+        .live_disks()?
+        .into_iter()
+        .chain(guest.persistent_disks()?)
+        .collect();
+    let device_path = driver.device_path(&info.export, &info.name);
+    let present = disks
+        .iter()
+        .find(|disk| disk.source.as_ref() == Some(&device_path));
+    let dev = choose_target(&guest, &disks, present, target, bus)?;
+
+    let facts = HostFacts::new(Some(hypervisor.qemu_version()?));
+    let connected = progress::during(format!("connecting {}", info.export), || {
+        driver.connect(info, guest.instance, &facts)
+    })?;
+    if present.is_none() {
+        let target = DiskTarget {
+            dev: dev.clone(),
+            bus,
+            unit: None,
+        };
+        let attached = add(&hypervisor, &guest, info, &connected, &target);
+        attached.map_err(|cause| undo(&driver, &guest, info, &connected, cause))?;
+    }
+    Ok(answer(&guest, &dev, info, &connected, present.is_none()))
+}
+
+/// The name asked for, the one the image has already, or the next free one.
+fn choose_target(
+    guest: &Guest,
+    disks: &[DomainDisk],
+    present: Option<&DomainDisk>,
+    wanted: Option<&TargetDev>,
+    bus: Bus,
+) -> Result<TargetDev, Error> {
+    match (present, wanted) {
+        (Some(disk), Some(wanted)) if disk.target != wanted.as_str() => Err(Error::AttachedElsewhere {
+            domain: guest.name.clone(),
+            target: disk.target.clone(),
+        }),
+        (Some(disk), _) => Ok(TargetDev::parse(&disk.target)?),
+        (None, Some(wanted)) => Ok(wanted.clone()),
+        (None, None) => {
+            TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str())).ok_or_else(|| {
+                Error::NoTarget {
+                    domain: guest.name.clone(),
+                }
+            })
+        }
+    }
+}
+
+fn add(
+    hypervisor: &Hypervisor,
+    guest: &Guest,
+    info: &ConnectionInfo,
+    connected: &Connected,
+    target: &DiskTarget,
+) -> Result<(), Error> {
+    let disk = Disk::new(info, &connected.device_path, target, &connected.policy)?;
+    hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
+    progress::during(format!("adding {} to {}", target.dev, guest.name), || {
+        guest.attach(&disk.to_xml())
+    })
+    .map_err(|error| hypervisor.explain(error, &connected.mount_path))
+}
+
+/// Disconnects what this call connected, and nothing else.
+fn undo(driver: &Driver, guest: &Guest, info: &ConnectionInfo, connected: &Connected, cause: Error) -> Error {
+    if !connected.attached {
+        return cause;
+    }
+    match driver.disconnect(&connected.mount_path, info.volume_id, guest.instance) {
+        Ok(_) => cause,
+        Err(left) => Error::NotUndone {
+            cause: Box::new(cause),
+            left,
+        },
+    }
+}
+
+fn answer(
+    guest: &Guest,
+    dev: &TargetDev,
+    info: &ConnectionInfo,
+    connected: &Connected,
+    changed: bool,
+) -> Answer {
+    let mut json: Map<String, Value> = describe(info, connected)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    json.insert("domain".to_owned(), json!(guest.name));
+    json.insert("instance".to_owned(), json!(guest.instance.to_string()));
+    json.insert("target".to_owned(), json!(dev.as_str()));
+    json.insert("changed".to_owned(), json!(changed));
+    let done = if changed { "attached" } else { "was attached" };
+    let image = connected.device_path.display();
+    let (cache, io) = (connected.policy.cache, plain(&json["io"]));
+    let text = format!(
+        "{image} {done} to {} as {dev} (cache={cache}, io={io})",
+        guest.name
+    );
+    Answer {
+        json: json.into(),
+        text,
+    }
+}

@@ -1,0 +1,51 @@
+//! `connect`
+
+use quobyte_volume::connection::{ConnectionInfo, InstanceId};
+use quobyte_volume::driver::Connected;
+use quobyte_volume::io_policy::{Discard, HostFacts, IoMode};
+use serde_json::{Map, Value, json};
+
+use super::table;
+use crate::error::Error;
+use crate::output::Answer;
+use crate::progress;
+use crate::settings::Settings;
+
+pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceId) -> Result<Answer, Error> {
+    let driver = settings.driver()?;
+    let connected = progress::during(format!("connecting {}", info.export), || {
+        driver.connect(info, instance, &HostFacts::default())
+    })?;
+    let rows = describe(info, &connected);
+    let mut json: Map<String, Value> = rows
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    json.insert("changed".to_owned(), json!(connected.changed));
+    let text: Vec<_> = rows.iter().map(|(name, value)| (*name, plain(value))).collect();
+    Ok(Answer {
+        json: json.into(),
+        text: table(&text),
+    })
+}
+
+/// What a caller needs to know of a connected volume.
+pub(super) fn describe(info: &ConnectionInfo, connected: &Connected) -> [(&'static str, Value); 6] {
+    [
+        ("mount_path", json!(connected.mount_path.as_path())),
+        ("device_path", json!(connected.device_path)),
+        ("format", json!(info.format.as_str())),
+        ("cache", json!(connected.policy.cache.as_str())),
+        ("io", json!(connected.policy.io.map(IoMode::as_str))),
+        ("discard", json!(connected.policy.discard.map(Discard::as_str))),
+    ]
+}
+
+/// A value as a person reads it.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

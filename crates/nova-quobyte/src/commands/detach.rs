@@ -1,0 +1,110 @@
+//! `detach`
+
+use std::time::Duration;
+
+use quobyte_volume::connection::VolumeId;
+use serde_json::json;
+
+use super::disconnect::{describe, sentence};
+use crate::error::Error;
+use crate::libvirt::{DeviceEvents, DomainDisk, Guest, Hypervisor};
+use crate::output::Answer;
+use crate::progress;
+use crate::settings::Settings;
+
+pub(super) fn run(
+    settings: Settings,
+    uri: &str,
+    domain: &str,
+    target: &str,
+    limit: Duration,
+) -> Result<Answer, Error> {
+    let driver = settings.driver()?;
+    let hypervisor = Hypervisor::open(uri)?;
+    let guest = hypervisor.guest(domain)?;
+    let live = find(guest.live_disks()?, target);
+    let persistent = find(guest.persistent_disks()?, target);
+    let disk = live.as_ref().or(persistent.as_ref());
+    let disk = disk
+        .ok_or_else(|| Error::DiskNotFound {
+            domain: guest.name.clone(),
+            target: target.to_owned(),
+        })?
+        .clone();
+    let (mount_path, name) = disk
+        .source
+        .as_deref()
+        .and_then(|source| driver.place_of(source))
+        .ok_or_else(|| Error::NotOurs {
+            domain: guest.name.clone(),
+            target: target.to_owned(),
+            base: driver.mount_point_base().to_owned(),
+        })?;
+
+    progress::during(
+        format!("waiting for {} to let go of {target}", guest.name),
+        || {
+            take_out(
+                &hypervisor,
+                &guest,
+                &disk,
+                live.is_some(),
+                persistent.is_some(),
+                limit,
+            )
+        },
+    )?;
+    let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, stated_volume(&disk))?;
+
+    let mut json = describe(&disconnected);
+    json["domain"] = json!(guest.name);
+    json["target"] = json!(target);
+    Ok(Answer {
+        json,
+        text: format!(
+            "{target} detached from {}; volume {}",
+            guest.name,
+            sentence(&disconnected)
+        ),
+    })
+}
+
+fn find(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
+    disks.into_iter().find(|disk| disk.target == target)
+}
+
+/// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the serial.
+fn stated_volume(disk: &DomainDisk) -> Option<VolumeId> {
+    let alias = disk.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
+    alias
+        .into_iter()
+        .chain(disk.serial.as_deref())
+        .find_map(|id| id.parse().ok())
+}
+
+/// Takes the disk out of the configuration at once, and out of the running guest once that has let go of it.
+fn take_out(
+    hypervisor: &Hypervisor,
+    guest: &Guest,
+    disk: &DomainDisk,
+    live: bool,
+    persistent: bool,
+    limit: Duration,
+) -> Result<(), Error> {
+    let events = DeviceEvents::of(guest, hypervisor, disk.alias.clone(), limit)?;
+    guest.detach(disk, live, persistent)?;
+    while find(guest.live_disks()?, &disk.target).is_some() {
+        if events.refused() {
+            return Err(Error::Refused {
+                target: disk.target.clone(),
+            });
+        }
+        if events.is_late() {
+            return Err(Error::StillInUse {
+                target: disk.target.clone(),
+            });
+        }
+        events.wait()?;
+    }
+    Ok(())
+}

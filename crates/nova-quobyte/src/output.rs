@@ -1,0 +1,92 @@
+//! The one place that prints: an answer or an error, as text or as JSON.
+
+use std::error::Error as _;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use quobyte_volume::error::Class;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// What a command answers, for scripts and for people.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) json: Value,
+    pub(crate) text: String,
+}
+
+/// Exit status of a wrong command line; the others are in [`exit_status`].
+const USAGE: u8 = 2;
+
+/// Prints what came of the command line and returns the exit status.
+pub(crate) fn finish(outcome: Result<(bool, Result<Answer, Error>), (bool, clap::Error)>) -> ExitCode {
+    let (written, status) = match outcome {
+        Ok((true, Ok(answer))) => (line(answer.json), 0),
+        Ok((false, Ok(answer))) => (line(answer.text), 0),
+        Ok((true, Err(error))) => (line(failure(&error.code(), &chain(&error))), exit_status(&error)),
+        Ok((false, Err(error))) => (error_line(&chain(&error), &error.code()), exit_status(&error)),
+        // Help and version are no failures, and are asked for by people.
+        Err((true, error)) if error.use_stderr() => (line(failure(&"usage", &usage(&error))), USAGE),
+        Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE)),
+    };
+    match written {
+        Ok(()) => status.into(),
+        // Nobody reads any more, which is the reader's choice.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status.into(),
+        Err(_) => 1.into(),
+    }
+}
+
+fn exit_status(error: &Error) -> u8 {
+    match error.code().class() {
+        Class::Invalid => 3,
+        Class::Mount => 4,
+        Class::Time => 5,
+        Class::Image => 6,
+        Class::InUse => 7,
+        Class::Libvirt => 8,
+        Class::State => 9,
+        _ => 1,
+    }
+}
+
+fn failure(code: &dyn Display, message: &str) -> Value {
+    json!({"error": {"code": code.to_string(), "message": message}})
+}
+
+fn line(text: impl Display) -> io::Result<()> {
+    let text = text.to_string();
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.trim_end_matches('\n'))?;
+    out.flush()
+}
+
+fn error_line(message: &str, code: &dyn Display) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "error: {message} [{code}]")
+}
+
+/// An error and its causes on one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// clap's message without its decoration.
+fn usage(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.split("\n\nUsage:")
+        .next()
+        .unwrap_or(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
