@@ -1,5 +1,7 @@
 //! The stand-in client's daemon, and processes that may hang on it.
 
+mod files;
+
 use std::{
     fs,
     os::fd::OwnedFd,
@@ -9,6 +11,8 @@ use std::{
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+pub use files::Files;
 
 use crate::wait;
 

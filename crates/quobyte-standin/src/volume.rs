@@ -10,6 +10,8 @@ mod files;
 mod inodes;
 pub(crate) mod locks;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
