@@ -22,5 +22,5 @@ pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};
 pub use program::{Finished, Program};
 pub use scratch::Scratch;
-pub use standin::{Asker, Daemon, Files};
+pub use standin::{Asker, Daemon, Files, make_pipe};
 pub use volume::{Mount, Volume};

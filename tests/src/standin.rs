@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::{
+    fs::{CWD, FileType, Mode, chmod, mknodat},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+};
 
 pub use files::Files;
 
@@ -55,6 +58,13 @@ impl Daemon {
         self.signal(Signal::KILL);
         self.wait_for_end();
     }
+}
+
+/// Makes a pipe with a name that everybody may write to, so that reading it waits for who writes.
+pub fn make_pipe(path: &Path) {
+    let mode = Mode::from_raw_mode(0o666);
+    mknodat(CWD, path, FileType::Fifo, mode, 0).expect("make a pipe");
+    chmod(path, mode).expect("let nova write");
 }
 
 /// A program of `nova`'s that may hang. Killed when dropped.

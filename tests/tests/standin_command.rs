@@ -6,11 +6,12 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use lab::{Daemon, Finished, Lab, Program, Scratch, Volume, mount_at};
+use lab::{Asker, Daemon, Finished, Lab, Program, Scratch, Volume, make_pipe, mount_at};
 
 /// A volume that nobody has mounted yet, and a place for it.
 struct Place {
@@ -304,4 +305,31 @@ fn quobytes_extended_attributes_can_be_turned_off() {
     assert!(unmount(&place.path).status.success());
     place.ask(client(), &["--disable-xattrs"], "h/vol");
     assert_eq!(value(), Err(rustix::io::Errno::NOTSUP));
+}
+
+#[test]
+fn in_the_foreground_it_serves_until_it_is_unmounted_and_logs_the_same() {
+    let scratch = Scratch::new();
+    let (log, pid_file) = (scratch.path().join("log"), scratch.path().join("pid"));
+    let setting = format!("standin.pid_file={}", pid_file.display());
+    let volume = Volume::create(&scratch, "vol", &[&setting]);
+    let path = scratch.directory("mnt");
+    make_pipe(&log);
+    let lines = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&log)
+        .expect("open the log");
+    let arguments = ["-f", "-l"]
+        .map(Path::new)
+        .into_iter()
+        .chain([log.as_path(), Path::new("h/vol"), &path]);
+    let arguments: Vec<&Path> = arguments.chain([Path::new("-c"), volume.config()]).collect();
+    let mut client = Asker::start("mount.quobyte", &arguments);
+    let mut lines = BufReader::new(lines).lines();
+    assert_eq!(lines.next().expect("a line").expect("read the log"), "mounted");
+    assert!(mount_at(&path).is_some());
+    assert!(unmount(&path).status.success());
+    assert!(client.wait_for_end().success());
+    assert_eq!(lines.next().expect("a line").expect("read the log"), "unmounted");
 }

@@ -9,10 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{Asker, Daemon, Finished, Mount, Program, Scratch, Volume, mount_at};
+use lab::{Asker, Daemon, Finished, Mount, Program, Scratch, Volume, make_pipe, mount_at};
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    fs::{CWD, FileType, Mode},
     io::Errno,
     process::Signal,
 };
@@ -115,12 +114,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         Program::as_root("umount").arg(&self.control).succeed();
     }
-}
-
-/// Makes a pipe with a name, so that reading it waits for who writes.
-fn make_pipe(path: &Path) {
-    rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("make a pipe");
-    rustix::fs::chmod(path, Mode::from_raw_mode(0o666)).expect("let nova write");
 }
 
 fn error_of(result: io::Result<impl Sized>) -> Option<Errno> {

@@ -1,7 +1,7 @@
 //! `mount.quobyte`: starts the client as a child of its own session and waits for its report.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -43,12 +43,16 @@ fn print(text: &str) -> Exit {
 }
 
 fn run_in_foreground(request: &Arguments) -> Exit {
+    let logged = open_log(request).and_then(|log| match log {
+        Some(log) => Ok(rustix::stdio::dup2_stderr(log)?),
+        None => Ok(()),
+    });
+    if let Err(error) = logged {
+        return failed(Exit::Other, &format!("cannot write the log: {error}"));
+    }
     match client::run(request, &Report::Nobody) {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            say(&format!("mount.quobyte failed: {error}\n"));
-            Exit::Client
-        }
+        Err(error) => failed(Exit::Client, &error.to_string()),
     }
 }
 
@@ -64,37 +68,26 @@ fn run_child(request: &Arguments) -> Exit {
 }
 
 fn launch(asked: &[OsString], request: &Arguments) -> Exit {
-    let log = match &request.log {
-        None => Ok(Stdio::null()),
-        Some(path) => OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .map(Stdio::from),
-    };
-    let log = match log {
-        Ok(log) => log,
-        Err(error) => {
-            say(&format!("mount.quobyte failed: cannot write the log: {error}\n"));
-            return Exit::Other;
-        }
+    let log = match open_log(request) {
+        Ok(log) => log.map_or_else(Stdio::null, Stdio::from),
+        Err(error) => return failed(Exit::Other, &format!("cannot write the log: {error}")),
     };
     match ask_child(asked, log) {
         Ok(answer) if answer == MOUNTED => Exit::Done,
-        Ok(answer) => {
-            let cause = if answer.is_empty() {
-                "the client ended before it mounted"
-            } else {
-                &answer
-            };
-            say(&format!("mount.quobyte failed: {cause}\n"));
-            Exit::Client
-        }
-        Err((exit, error)) => {
-            say(&format!("mount.quobyte failed: {error}\n"));
-            exit
-        }
+        Ok(answer) if answer.is_empty() => failed(Exit::Client, "the client ended before it mounted"),
+        Ok(answer) => failed(Exit::Client, &answer),
+        Err((exit, error)) => failed(exit, &error.to_string()),
     }
+}
+
+fn open_log(request: &Arguments) -> io::Result<Option<File>> {
+    let open = |path| OpenOptions::new().append(true).create(true).open(path);
+    request.log.as_ref().map(open).transpose()
+}
+
+fn failed(exit: Exit, cause: &str) -> Exit {
+    say(&format!("mount.quobyte failed: {}\n", cause.trim_end()));
+    exit
 }
 
 /// Starts the child and reads its report.
