@@ -36,7 +36,6 @@ test: build ## run every test: the crates', their documentation's, and those tha
 test-full: test ## the same and the long forms, of which there are none yet
 
 lint: ## check the format, clippy, licences and sources of dependencies, and the shell scripts
-	tests/lab/install build
 	tests/lab/install lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
