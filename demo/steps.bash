@@ -66,28 +66,16 @@ await_guest() {
     show "The guest takes commands." "$from"
 }
 
-# Runs one line in the guest, by the service that tests/lab/guest-init describes; leaves its output in $answer.
-ask_guest() {
-    local status length
+# in_guest COMMAND-LINE: a step that the guest takes, by the service that tests/lab/guest-init describes. Leaves what
+# it wrote in $answer.
+in_guest() {
+    local from=$EPOCHREALTIME status length
+    printf 'guest# %s\n' "$1"
     printf '%s\n' "$1" >&"${GUEST[1]}"
     read -r -t 90 -u "${GUEST[0]}" status length || fail "the guest does not answer"
     answer=$(head -c "$length" <&"${GUEST[0]}")
-    [ "$status" -eq 0 ] || fail "in the guest, $1: $answer"
-}
-
-# in_guest COMMAND-LINE: a step that the guest takes.
-in_guest() {
-    local from=$EPOCHREALTIME answer
-    printf 'guest# %s\n' "$1"
-    ask_guest "$1"
+    [ "$status" -eq 0 ] || fail "in the guest: $answer"
     show "$answer" "$from"
-}
-
-# The checksum of what the guest wrote to the disk named.
-guest_sum() {
-    local answer
-    ask_guest "sha256sum /run/$1"
-    echo "${answer%% *}"
 }
 
 # A client outlives its unmounting by a moment; one that stays would fail the demo here.
