@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{Read, Seek},
+    io::{Read, Seek, Write},
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -13,10 +13,11 @@ use tempfile::tempfile;
 
 use crate::{Lab, wait};
 
-/// A program to run, with a deadline. Its standard input is empty.
+/// A program to run, with a deadline.
 #[derive(Debug)]
 pub struct Program {
     command: Command,
+    input: File,
     limit: Duration,
 }
 
@@ -36,6 +37,7 @@ impl Program {
     pub fn as_root(program: impl AsRef<OsStr>) -> Self {
         Self {
             command: Command::new(program),
+            input: File::open("/dev/null").expect("open /dev/null"),
             limit: Duration::from_secs(60),
         }
     }
@@ -66,6 +68,17 @@ impl Program {
         self
     }
 
+    /// Sets what it reads from its standard input, which is empty unless told.
+    pub fn input(mut self, contents: impl AsRef<[u8]>) -> Self {
+        let mut input = temporary_file();
+        input
+            .write_all(contents.as_ref())
+            .and_then(|()| input.rewind())
+            .expect("write a program's input");
+        self.input = input;
+        self
+    }
+
     /// Sets its deadline, one minute unless told.
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -76,9 +89,9 @@ impl Program {
     ///
     /// Output goes through files: a daemon that it leaves behind may hold a pipe open for ever.
     pub fn run(mut self) -> Finished {
-        let (stdout, stderr) = (output_file(), output_file());
+        let (stdout, stderr) = (temporary_file(), temporary_file());
         let command = &mut self.command;
-        command.stdin(File::open("/dev/null").expect("open /dev/null"));
+        command.stdin(self.input);
         command.stdout(stdout.try_clone().expect("share a file"));
         command.stderr(stderr.try_clone().expect("share a file"));
         let mut child = command
@@ -113,7 +126,7 @@ impl Program {
     }
 }
 
-fn output_file() -> File {
+fn temporary_file() -> File {
     tempfile().expect("make a temporary file in the lab")
 }
 

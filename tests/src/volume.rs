@@ -1,6 +1,10 @@
 //! Volumes of the stand-in client, and their mounts.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use crate::{Program, Scratch, mount_at};
 
@@ -51,6 +55,38 @@ impl Volume {
         &self.config
     }
 
+    /// Makes another volume, `name`, in the same store: the same client configuration finds it.
+    pub fn beside(&self, scratch: &Scratch, name: &str) -> Self {
+        let store = self.directory.parent().expect("a volume is in a store");
+        let store = store
+            .strip_prefix(scratch.path())
+            .expect("the store is in the scratch");
+        Self {
+            export: format!("quobyte://registry/{name}"),
+            directory: scratch.directory(&store.join(name).to_string_lossy()),
+            config: self.config.clone(),
+        }
+    }
+
+    /// Puts an image that holds `contents` into the store, open to guests by its mode, as Cinder makes them.
+    pub fn image(&self, name: &str, format: &str, contents: &[u8]) {
+        let raw = self.directory.join(format!("{name}.contents"));
+        let image = self.directory.join(name);
+        fs::write(&raw, contents).expect("write an image's contents");
+        convert(("raw", &raw), (format, &image));
+        fs::remove_file(raw).expect("remove an image's contents");
+        fs::set_permissions(image, Permissions::from_mode(0o666)).expect("open an image to guests");
+    }
+
+    /// What an image in the store holds, as a guest sees it.
+    pub fn contents(&self, name: &str, format: &str) -> Vec<u8> {
+        let raw = self.directory.join(format!("{name}.contents"));
+        convert((format, &self.directory.join(name)), ("raw", &raw));
+        let contents = fs::read(&raw).expect("read an image's contents");
+        fs::remove_file(raw).expect("remove an image's contents");
+        contents
+    }
+
     /// Mounts it at `path`, an empty directory of `nova`'s.
     pub fn mount(&self, path: &Path) -> Mount {
         Program::as_nova("mount.quobyte")
@@ -69,6 +105,13 @@ impl Volume {
             path: path.to_owned(),
         }
     }
+}
+
+fn convert((from_format, from): (&str, &Path), (to_format, to): (&str, &Path)) {
+    Program::as_root("qemu-img")
+        .args(["convert", "-f", from_format, "-O", to_format])
+        .args([from, to])
+        .succeed();
 }
 
 impl Mount {

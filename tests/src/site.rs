@@ -1,0 +1,201 @@
+//! A host on which `nova-quobyte` is set up: the command as a test runs it, and what it leaves.
+
+mod clients;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::{Finished, Program, Scratch, Volume};
+
+/// A mount point base, a state directory and a volume, used by `nova-quobyte` as `nova`. What is still mounted when it
+/// is dropped is unmounted.
+#[derive(Debug)]
+pub struct Site {
+    volume: Volume,
+    base: PathBuf,
+    state: PathBuf,
+    options: [(&'static str, PathBuf); 3],
+    scratch: Scratch,
+}
+
+/// What the command answered, which with `--json` is one JSON value whatever happened.
+#[derive(Debug)]
+pub struct Reply {
+    status: i32,
+    value: Value,
+}
+
+impl Site {
+    /// Sets one up. `settings` are further lines of the client's configuration.
+    pub fn new(settings: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let volume = Volume::create(&scratch, "volumes", settings);
+        let (base, state) = (scratch.directory("mnt"), scratch.directory("state"));
+        let options = [
+            ("--quobyte-mount-point-base", base.clone()),
+            ("--state-dir", state.clone()),
+            ("--quobyte-client-cfg", volume.config().to_owned()),
+        ];
+        Self {
+            volume,
+            base,
+            state,
+            options,
+            scratch,
+        }
+    }
+
+    /// Gives the command another value of one of its options from now on. Nothing else changes.
+    pub fn set(&mut self, option: &str, value: impl Into<PathBuf>) {
+        let (_, old) = self
+            .options
+            .iter_mut()
+            .find(|(name, _)| *name == option)
+            .unwrap_or_else(|| panic!("{option} is none of the site's options"));
+        *old = value.into();
+    }
+
+    /// The volume that its client configuration finds.
+    pub fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// The directory below which volumes are mounted.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The directory of records and locks.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The directory that all of it is in.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// The least connection_info of a raw image on the volume.
+    pub fn info(&self, name: &str) -> Value {
+        json!({
+            "driver_volume_type": "quobyte",
+            "data": {"export": self.volume.export(), "name": name, "format": "raw"},
+        })
+    }
+
+    /// The command with the site's options and `arguments`, ready to run with others.
+    pub fn command(&self, arguments: &[&str]) -> Program {
+        self.complete(Program::as_nova("nova-quobyte")).args(arguments)
+    }
+
+    /// `program`, which ends in the command, with the site's options.
+    pub fn complete(&self, program: Program) -> Program {
+        let options = self.options.iter();
+        options.fold(program.arg("--json"), |program, (name, value)| {
+            program.arg(name).arg(value)
+        })
+    }
+
+    /// Runs the command.
+    pub fn run(&self, arguments: &[&str]) -> Reply {
+        Reply::of(self.command(arguments))
+    }
+
+    /// Runs the command with a connection_info.
+    pub fn run_with(&self, info: &Value, arguments: &[&str]) -> Reply {
+        let program = self.command(arguments).args(["--connection-info", "-"]);
+        Reply::of(program.input(info.to_string()))
+    }
+
+    /// `connect` for a guest.
+    pub fn connect(&self, instance: &str, info: &Value) -> Reply {
+        self.run_with(info, &["connect", "--instance", instance])
+    }
+
+    /// `disconnect` for a guest.
+    pub fn disconnect(&self, instance: &str, info: &Value) -> Reply {
+        self.run_with(info, &["disconnect", "--instance", instance])
+    }
+
+    /// The names in its mount point base: one for each mounted volume.
+    pub fn mount_directories(&self) -> Vec<String> {
+        names_in(&self.base)
+    }
+
+    /// The names of its records: one for each volume in use.
+    pub fn records(&self) -> Vec<String> {
+        names_in(&self.state.join("shares"))
+    }
+
+    /// How many of the client's processes serve it.
+    pub fn clients(&self) -> usize {
+        clients::of(&self.base).len()
+    }
+
+    /// Makes sure that no mount, directory, record or process of a client is left. Panics with what is.
+    pub fn assert_nothing_is_left(&self) {
+        assert_eq!(self.mount_directories(), [""; 0], "mount directories");
+        assert_eq!(self.records(), [""; 0], "records");
+        // A client that is not done could still mount.
+        clients::wait_for_end(&self.base);
+        assert_eq!(clients::mounts_below(&self.base), [""; 0], "mounts");
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // In reverse: what lies on top goes first.
+        for mount in clients::mounts_below(&self.base).iter().rev() {
+            Program::as_root("umount").args(["--lazy", mount]).run();
+        }
+    }
+}
+
+impl Reply {
+    /// Runs the command and reads its answer. Panics unless standard output is one JSON value and standard error is
+    /// empty.
+    pub fn of(program: Program) -> Self {
+        let finished = program.run();
+        let Finished { stdout, stderr, .. } = &finished;
+        assert!(stderr.is_empty(), "{finished:?}");
+        Self {
+            status: finished.status.code().expect("no signal ends the command"),
+            value: serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}")),
+        }
+    }
+
+    /// The answer. Panics when the command failed.
+    pub fn answer(self) -> Value {
+        assert_eq!(self.status, 0, "{}", self.value);
+        self.value
+    }
+
+    /// Exit status and error code. Panics when the command succeeded.
+    pub fn failure(&self) -> (i32, &str) {
+        let code = self.value["error"]["code"].as_str();
+        let code = code.unwrap_or_else(|| panic!("{} is no error", self.value));
+        (self.status, code)
+    }
+
+    /// What an error says. Panics when the command succeeded.
+    pub fn message(&self) -> &str {
+        let message = self.value["error"]["message"].as_str();
+        message.unwrap_or_else(|| panic!("{} is no error", self.value))
+    }
+}
+
+/// Sorted; none where there is no such directory.
+fn names_in(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("list a directory").file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
