@@ -88,7 +88,7 @@ impl Guest {
 
     /// The domain's definition as libvirt has it now: `virsh dumpxml` with further `options`.
     pub fn xml(&self, options: &[&str]) -> String {
-        virsh("dumpxml").arg(&self.uuid).args(options).succeed()
+        self.virsh("dumpxml", options)
     }
 
     /// Runs one line of shell in the guest.
@@ -103,6 +103,28 @@ impl Guest {
         let answer = self.run(command);
         assert_eq!(answer.status, 0, "`{command}` in the guest: {}", answer.output);
         answer.output
+    }
+
+    /// Waits until the guest can read a virtio disk with that serial number, of which it sees 20 characters, and
+    /// returns the disk's device. A disk can be read some time after its device has appeared, and no event tells the
+    /// host of either.
+    pub fn virtio_disk(&mut self, serial: &str) -> String {
+        let seen = &serial[..serial.len().min(20)];
+        self.succeed(&format!(
+            "until disk=$(grep -lxF '{seen}' /sys/block/vd*/serial 2>/dev/null) && disk=/dev/$(basename ${{disk%/serial}}) \
+             && head -c 1 $disk >/dev/null 2>&1; do usleep 1000; done; echo -n $disk"
+        ))
+    }
+
+    /// The names of the guest's own disks, sorted.
+    pub fn disks(&mut self) -> Vec<String> {
+        let names = self.succeed("ls /sys/block");
+        names.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Runs one `virsh` command on the domain. Panics when it fails.
+    pub fn virsh(&self, command: &str, arguments: &[&str]) -> String {
+        virsh(command).arg(&self.uuid).args(arguments).succeed()
     }
 }
 

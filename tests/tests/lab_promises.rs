@@ -91,13 +91,15 @@ fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
     Program::as_root("virsh")
         .args(["--connect", "qemu:///system", "attach-disk", guest.uuid()])
         .arg(&image)
-        .args(["vdb", "--live"])
+        .args(["vdb", "--live", "--serial", "plugged-in"])
         .succeed();
 
-    // The device node appears once the guest's kernel has seen the device, which no event tells the host.
-    let seen = guest.succeed("until [ -b /dev/vda ]; do usleep 1000; done; head -c 19 /dev/vda");
+    let disk = guest.virtio_disk("plugged-in");
+    let seen = guest.succeed(&format!("head -c 19 {disk}"));
     assert_eq!(seen, "written by the host");
-    guest.succeed("printf 'written by guest' | dd of=/dev/vda conv=notrunc,fsync 2>/dev/null");
+    guest.succeed(&format!(
+        "printf 'written by guest' | dd of={disk} conv=notrunc,fsync 2>/dev/null"
+    ));
     assert!(
         fs::read(&image)
             .expect("read the image")
