@@ -252,7 +252,7 @@ impl ConnectionError {
 }
 
 /// A peer's text as it may stand in a message: control characters escaped, cut after 80 characters.
-fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const MOST: usize = 80;
     let mut shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
     if text.chars().nth(MOST).is_some() {

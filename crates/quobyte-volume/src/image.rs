@@ -1,7 +1,19 @@
 //! What a file on the share is, and whether it may be given to a guest.
 
+mod chain;
+mod detect;
+mod path;
+mod qcow2;
+mod source;
+mod violation;
+
 use std::path::PathBuf;
 
+pub use self::chain::{ChainError, Identity, Layer, MAX_LAYERS, Opened, walk};
+pub use self::path::RelativePath;
+pub use self::qcow2::{Backing, Header};
+pub use self::source::ReadAt;
+pub use self::violation::{InspectError, Rule, Violation};
 use crate::connection::ImageName;
 use crate::error::Code;
 use crate::mount::{Host, Mount, MountError, MountPath};
