@@ -22,13 +22,7 @@ usage: mount.quobyte [OPTIONS] [quobyte://]HOST[:PORT][,HOST...]/[VOLUME] MOUNTP
 ";
 
 /// Long flags of real clients that take a value, as `--flag VALUE` or `--flag=VALUE`.
-const VALUED: &[&str] = &[
-    "hostname",
-    "http-port",
-    "minidump-path",
-    "disable-quorum-read",
-    "rdma.enabled",
-];
+const VALUED: &[&str] = &["hostname", "http-port", "minidump-path", "disable-quorum-read", "rdma.enabled"];
 /// Long flags of real clients that stand alone.
 const BARE: &[&str] = &[
     "allow-usermapping-in-volumename",
@@ -88,11 +82,8 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Request, UsageError> {
     let mut parsed = Parsed::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut value = |name: &str| {
-            rest.next()
-                .cloned()
-                .ok_or_else(|| UsageError::MissingValue(name.to_owned()))
-        };
+        let mut value =
+            |name: &str| rest.next().cloned().ok_or_else(|| UsageError::MissingValue(name.to_owned()));
         match argument.to_str() {
             Some("-h" | "--help") => return Ok(Request::Help),
             Some("-V" | "--version") => return Ok(Request::Version),
@@ -126,9 +117,7 @@ struct Parsed {
 impl Parsed {
     /// Takes a long flag without its dashes, and says whether its value is the next argument.
     fn long_flag(&mut self, flag: &str, shown: &str) -> Result<bool, UsageError> {
-        let (name, value) = flag
-            .split_once('=')
-            .map_or((flag, None), |(name, value)| (name, Some(value)));
+        let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
         if VALUED.contains(&name) {
             return Ok(value.is_none());
         }
@@ -179,7 +168,5 @@ impl Parsed {
 fn is_mount_option(option: &str) -> bool {
     let name = option.split_once('=').map_or(option, |(name, _)| name);
     name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }

@@ -91,13 +91,7 @@ fn detach_from_caller(report: &Report) -> io::Result<()> {
     rustix::process::umask(rustix::fs::Mode::empty());
     // Each file the kernel knows costs a descriptor.
     let limit = getrlimit(Resource::Nofile);
-    Ok(setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )?)
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }
 
 fn utf8_variables() -> impl Iterator<Item = (String, String)> {
@@ -124,11 +118,7 @@ fn session_config(request: &Arguments, settings: &Settings) -> SessionConfig {
     let mut options = vec![
         MountOption::FSName(request.export.source()),
         MountOption::DefaultPermissions,
-        if request.read_only {
-            MountOption::RO
-        } else {
-            MountOption::RW
-        },
+        if request.read_only { MountOption::RO } else { MountOption::RW },
     ];
     if !settings.subtype.is_empty() {
         // Given as a kernel option, since root's mounts do not pass through fusermount, which knows `Subtype`.
@@ -136,11 +126,7 @@ fn session_config(request: &Arguments, settings: &Settings) -> SessionConfig {
     }
     let mut config = SessionConfig::default();
     config.mount_options = options;
-    config.acl = if others_allowed() {
-        SessionACL::All
-    } else {
-        SessionACL::Owner
-    };
+    config.acl = if others_allowed() { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(settings.threads);
     config
 }

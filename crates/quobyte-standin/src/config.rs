@@ -43,18 +43,12 @@ impl Config {
 
     /// The value of `key`; the last one where it is given twice, empty for a bare flag.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.entries
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// Names and values of the keys that start with `prefix`, in the order of the file.
     pub(crate) fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.entries
-            .iter()
-            .filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+        self.entries.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
     }
 }
 

@@ -17,13 +17,9 @@ impl Export {
         let volume = volume.strip_suffix('/').unwrap_or(volume);
         let hosts_named = registries.split(',').all(|host| !host.is_empty());
         let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-        let beneath = Path::new(volume)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        (hosts_named && plain && beneath && !registries.starts_with('-')).then(|| Self {
-            registries: registries.to_owned(),
-            volume: volume.to_owned(),
-        })
+        let beneath = Path::new(volume).components().all(|part| matches!(part, Component::Normal(_)));
+        (hosts_named && plain && beneath && !registries.starts_with('-'))
+            .then(|| Self { registries: registries.to_owned(), volume: volume.to_owned() })
     }
 
     /// The registries, as given.
@@ -62,17 +58,9 @@ mod tests {
 
     #[test]
     fn what_names_no_place_in_a_store_is_refused() {
-        for text in [
-            "",
-            "host",
-            "/vol",
-            "h1,,h2/vol",
-            "host/../vol",
-            "host//vol",
-            "host/a b",
-            "quobyte://",
-            "-o/vol",
-        ] {
+        for text in
+            ["", "host", "/vol", "h1,,h2/vol", "host/../vol", "host//vol", "host/a b", "quobyte://", "-o/vol"]
+        {
             assert_eq!(Export::parse(text), None, "{text}");
         }
     }

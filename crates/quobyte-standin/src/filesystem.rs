@@ -33,13 +33,7 @@ impl Client {
     /// Serves `volume`, with Quobyte's extended attributes where `xattrs` is set.
     pub(crate) fn new(volume: Volume, settings: Settings, xattrs: bool) -> io::Result<Self> {
         let delay = Delay::new(settings.latency)?;
-        Ok(Self {
-            volume,
-            faults: settings.faults,
-            features: settings.features,
-            delay,
-            xattrs,
-        })
+        Ok(Self { volume, faults: settings.faults, features: settings.features, delay, xattrs })
     }
 
     /// Does the work of a request and answers it, unless a fault is in force.

@@ -107,8 +107,7 @@ fn ask_child(asked: &[OsString], log: Stdio) -> Result<String, (Exit, io::Error)
         .map_err(|error| (Exit::Spawn, error))?;
     let mut answer = String::new();
     if let Some(pipe) = &mut child.stdout {
-        pipe.read_to_string(&mut answer)
-            .map_err(|error| (Exit::Pipe, error))?;
+        pipe.read_to_string(&mut answer).map_err(|error| (Exit::Pipe, error))?;
     }
     Ok(answer)
 }

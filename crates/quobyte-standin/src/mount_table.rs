@@ -23,9 +23,7 @@ fn is_quobyte_at(line: &str, path: &Path) -> bool {
 fn unescape(field: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
-        .fold(field.to_owned(), |text, (escaped, plain)| {
-            text.replace(escaped, plain)
-        })
+        .fold(field.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
 #[cfg(test)]
@@ -37,9 +35,6 @@ mod tests {
         let line = r"40 29 0:50 / /mnt/a\040b rw,nosuid - fuse.quobyte quobyte@h1|h2/vol rw,user_id=0";
         assert!(is_quobyte_at(line, Path::new("/mnt/a b")));
         assert!(!is_quobyte_at(line, Path::new("/mnt")));
-        assert!(!is_quobyte_at(
-            "36 29 0:49 / /mnt rw - tmpfs quobyte rw",
-            Path::new("/mnt")
-        ));
+        assert!(!is_quobyte_at("36 29 0:49 / /mnt rw - tmpfs quobyte rw", Path::new("/mnt")));
     }
 }

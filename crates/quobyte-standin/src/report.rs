@@ -44,10 +44,7 @@ impl Report {
             Self::Launcher => vec![PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())],
             Self::Nobody => Vec::new(),
         };
-        let timeout = time
-            .map(Timespec::try_from)
-            .transpose()
-            .map_err(|_| Errno::INVAL)?;
+        let timeout = time.map(Timespec::try_from).transpose().map_err(|_| Errno::INVAL)?;
         Ok(poll(&mut pipe, timeout.as_ref())? == 0)
     }
 }

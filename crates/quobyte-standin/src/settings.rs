@@ -72,10 +72,8 @@ impl Settings {
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingError> {
         let mut environment_store = None;
-        let mut switches: BTreeMap<String, String> = config
-            .below(CONFIG_PREFIX)
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let mut switches: BTreeMap<String, String> =
+            config.below(CONFIG_PREFIX).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in variables {
             if name == STORE_VARIABLE {
                 environment_store = Some(value);
@@ -85,11 +83,7 @@ impl Settings {
         }
         let mut switches = Switches(switches);
         let settings = Self {
-            store: config
-                .get("store")
-                .map(str::to_owned)
-                .or(environment_store)
-                .map(PathBuf::from),
+            store: config.get("store").map(str::to_owned).or(environment_store).map(PathBuf::from),
             faults: Faults::new(switches.take("fault", Fault::None)?, switches.path("control")?),
             mount_delay: Duration::from_millis(switches.take("mount_delay_ms", 0)?),
             late_mount: switches.optional("late_mount_ms")?.map(Duration::from_millis),
@@ -120,10 +114,7 @@ impl Switches {
         let Some(value) = self.0.remove(name) else {
             return Ok(None);
         };
-        value
-            .parse()
-            .map(Some)
-            .map_err(|_| SettingError::Value { name, value })
+        value.parse().map(Some).map_err(|_| SettingError::Value { name, value })
     }
 
     fn take<T: FromStr>(&mut self, name: &'static str, default: T) -> Result<T, SettingError> {
@@ -137,10 +128,7 @@ impl Switches {
     ) -> Result<T, SettingError> {
         let value = self.take(name, default)?;
         if value == T::default() {
-            return Err(SettingError::Value {
-                name,
-                value: "0".to_owned(),
-            });
+            return Err(SettingError::Value { name, value: "0".to_owned() });
         }
         Ok(value)
     }
@@ -150,10 +138,7 @@ impl Switches {
             None => Ok(default),
             Some("on") => Ok(true),
             Some("off") => Ok(false),
-            Some(value) => Err(SettingError::Value {
-                name,
-                value: value.to_owned(),
-            }),
+            Some(value) => Err(SettingError::Value { name, value: value.to_owned() }),
         }
     }
 
@@ -163,11 +148,7 @@ impl Switches {
             return Ok(None);
         };
         let path = PathBuf::from(&value);
-        if path.is_absolute() {
-            Ok(Some(path))
-        } else {
-            Err(SettingError::Value { name, value })
-        }
+        if path.is_absolute() { Ok(Some(path)) } else { Err(SettingError::Value { name, value }) }
     }
 }
 
@@ -183,9 +164,7 @@ mod tests {
         let config = Config::load(Some(&path)).unwrap();
         Settings::new(
             &config,
-            variables
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )
     }
 
@@ -200,22 +179,13 @@ mod tests {
     #[test]
     fn the_store_of_the_configuration_wins_over_the_environment() {
         let variables = [("QUOBYTE_STANDIN_STORE", "/environment")];
-        assert_eq!(
-            settings("store=/config", &variables).unwrap().store,
-            Some("/config".into())
-        );
-        assert_eq!(
-            settings("", &variables).unwrap().store,
-            Some("/environment".into())
-        );
+        assert_eq!(settings("store=/config", &variables).unwrap().store, Some("/config".into()));
+        assert_eq!(settings("", &variables).unwrap().store, Some("/environment".into()));
     }
 
     #[test]
     fn a_misspelt_switch_is_refused_rather_than_passed_over() {
-        assert_eq!(
-            settings("standin.falt=eio", &[]),
-            Err(SettingError::Unknown("falt".into()))
-        );
+        assert_eq!(settings("standin.falt=eio", &[]), Err(SettingError::Unknown("falt".into())));
         let variable = [("QUOBYTE_STANDIN_FALT", "eio")];
         assert_eq!(settings("", &variable), Err(SettingError::Unknown("falt".into())));
     }

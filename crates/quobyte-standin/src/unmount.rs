@@ -35,10 +35,7 @@ fn usage() -> Exit {
 
 /// Only fusermount may unmount for a user. Its words end with those of the kernel: `Device or resource busy`.
 fn ask_fusermount(mount_point: &OsStr) -> Result<(), String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "unmounting may wait for the client, as umount(2) does"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "unmounting may wait for the client, as umount(2) does")]
     let output = Command::new("fusermount3")
         .arg("-u")
         .arg("--")

@@ -45,11 +45,8 @@ pub(crate) struct Volume {
 impl Volume {
     /// Opens the directory `name` below `store`; an empty name means the store itself, with all its volumes.
     pub(crate) fn open(store: &Path, name: &str) -> Result<Self> {
-        let store = rustix::fs::open(
-            store,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let store =
+            rustix::fs::open(store, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let name = if name.is_empty() { "." } else { name };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;

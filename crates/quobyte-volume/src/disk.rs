@@ -69,18 +69,12 @@ impl Disk {
 /// The path as it stands in the XML. XML 1.0 has no way to write most control characters, nor U+FFFE and U+FFFF, and
 /// a reader may turn the rest into spaces.
 fn source(path: &Path) -> Result<String, DiskError> {
-    let fault = |reason| DiskError::Path {
-        path: path.into(),
-        reason,
-    };
+    let fault = |reason| DiskError::Path { path: path.into(), reason };
     let text = path.to_str().ok_or_else(|| fault("it is not UTF-8"))?;
     if !path.is_absolute() {
         return Err(fault("it is not absolute"));
     }
-    if text
-        .chars()
-        .any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'))
-    {
+    if text.chars().any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
         return Err(fault("it contains a character that XML cannot hold"));
     }
     Ok(text.to_owned())
@@ -93,9 +87,7 @@ fn serial(info: &ConnectionInfo) -> Result<String, DiskError> {
     };
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-' | ' ');
     if serial.is_empty() || !serial.chars().all(is_allowed) {
-        return Err(DiskError::Serial {
-            serial: serial.clone(),
-        });
+        return Err(DiskError::Serial { serial: serial.clone() });
     }
     Ok(serial.clone())
 }

@@ -59,10 +59,7 @@ fn nonsense_is_a_usage_error() {
         ("--nonsense host/vol /mnt", UnknownOption("--nonsense".into())),
         ("-x host/vol /mnt", UnknownOption("-x".into())),
         ("-o =x host/vol /mnt", UnknownOption("-o =x".into())),
-        (
-            "--disable-xattrs=yes host/vol /mnt",
-            UnexpectedValue("--disable-xattrs=yes".into()),
-        ),
+        ("--disable-xattrs=yes host/vol /mnt", UnexpectedValue("--disable-xattrs=yes".into())),
         ("host/vol /mnt -c", MissingValue("-c".into())),
         ("host/vol /mnt --http-port", MissingValue("--http-port".into())),
         ("novolume /mnt", Export("novolume".into())),

@@ -56,13 +56,8 @@ impl Delay {
             return Ok(Self { latency, queue: None });
         }
         let (queue, jobs) = channel();
-        std::thread::Builder::new()
-            .name("latency".into())
-            .spawn(move || run_when_due(jobs))?;
-        Ok(Self {
-            latency,
-            queue: Some(queue),
-        })
+        std::thread::Builder::new().name("latency".into()).spawn(move || run_when_due(jobs))?;
+        Ok(Self { latency, queue: Some(queue) })
     }
 
     /// Answers a request once the latency is over.
@@ -91,10 +86,7 @@ fn run_when_due(jobs: Receiver<(Instant, Job)>) {
     // The default slack of 50 µs would show in a latency of that order.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     for (due, job) in jobs {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the sleep is the latency that was asked for"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the sleep is the latency that was asked for")]
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         job();
     }

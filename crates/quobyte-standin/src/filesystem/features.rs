@@ -18,15 +18,9 @@ impl Features {
         flags.set(InitFlags::FUSE_ASYNC_DIO, self.async_dio);
         flags.set(InitFlags::FUSE_WRITEBACK_CACHE, self.writeback_cache);
         let known = flags & kernel.capabilities();
-        kernel
-            .add_capabilities(known)
-            .map_err(|_| ErrorKind::Unsupported)?;
-        kernel
-            .set_max_background(self.max_background)
-            .map_err(|_| ErrorKind::InvalidInput)?;
-        kernel
-            .set_max_write(self.max_write)
-            .map_err(|_| ErrorKind::InvalidInput)?;
+        kernel.add_capabilities(known).map_err(|_| ErrorKind::Unsupported)?;
+        kernel.set_max_background(self.max_background).map_err(|_| ErrorKind::InvalidInput)?;
+        kernel.set_max_write(self.max_write).map_err(|_| ErrorKind::InvalidInput)?;
         Ok(())
     }
 
@@ -44,10 +38,7 @@ impl Features {
     pub(super) fn open_flags(&self) -> FopenFlags {
         let mut flags = FopenFlags::empty();
         flags.set(FopenFlags::FOPEN_DIRECT_IO, self.direct_io);
-        flags.set(
-            FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES,
-            self.parallel_direct_writes,
-        );
+        flags.set(FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES, self.parallel_direct_writes);
         flags
     }
 }

@@ -23,14 +23,8 @@ impl Client {
             |volume| Ok((volume.locks().conflict(inode, &lock), lock.range)),
             |reply, (conflict, asked)| match conflict {
                 None => reply.locked(asked.start, asked.end, libc::F_UNLCK, 0),
-                Some(Lock {
-                    range, mode, process, ..
-                }) => {
-                    let kind = if mode == Mode::Exclusive {
-                        libc::F_WRLCK
-                    } else {
-                        libc::F_RDLCK
-                    };
+                Some(Lock { range, mode, process, .. }) => {
+                    let kind = if mode == Mode::Exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
                     reply.locked(range.start, range.end, kind, process);
                 }
             },

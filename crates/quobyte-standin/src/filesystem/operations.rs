@@ -18,10 +18,7 @@ use crate::volume::locks::{Lock, Mode, Range};
 use crate::volume::{Change, Maker, Volume};
 
 fn maker(request: &Request) -> Maker {
-    Maker {
-        user: request.uid(),
-        group: request.gid(),
-    }
+    Maker { user: request.uid(), group: request.gid() }
 }
 
 impl Filesystem for Client {
@@ -38,11 +35,7 @@ impl Filesystem for Client {
     }
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.serve(
-            reply,
-            |volume| Ok(self.shown(volume.attributes(inode)?)),
-            replies::attributes,
-        );
+        self.serve(reply, |volume| Ok(self.shown(volume.attributes(inode)?)), replies::attributes);
     }
 
     fn setattr(
@@ -63,27 +56,12 @@ impl Filesystem for Client {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let change = Change {
-            mode,
-            owner,
-            group,
-            size,
-            accessed,
-            modified,
-        };
-        self.serve(
-            reply,
-            |volume| Ok(self.shown(volume.change(inode, file, &change)?)),
-            replies::attributes,
-        );
+        let change = Change { mode, owner, group, size, accessed, modified };
+        self.serve(reply, |volume| Ok(self.shown(volume.change(inode, file, &change)?)), replies::attributes);
     }
 
     fn readlink(&self, _: &Request, inode: INodeNo, reply: ReplyData) {
-        self.serve(
-            reply,
-            |volume| volume.read_link(inode),
-            |reply, target| reply.data(&target),
-        );
+        self.serve(reply, |volume| volume.read_link(inode), |reply, target| reply.data(&target));
     }
 
     fn mknod(
@@ -96,19 +74,11 @@ impl Filesystem for Client {
         _: u32,
         reply: ReplyEntry,
     ) {
-        self.serve(
-            reply,
-            |volume| volume.make_node(parent, name, mode, maker(request)),
-            entry,
-        );
+        self.serve(reply, |volume| volume.make_node(parent, name, mode, maker(request)), entry);
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
-        self.serve(
-            reply,
-            |volume| volume.make_directory(parent, name, mode, maker(request)),
-            entry,
-        );
+        self.serve(reply, |volume| volume.make_directory(parent, name, mode, maker(request)), entry);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -120,11 +90,7 @@ impl Filesystem for Client {
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.serve(
-            reply,
-            |volume| volume.symlink(parent, name, target, maker(request)),
-            entry,
-        );
+        self.serve(reply, |volume| volume.symlink(parent, name, target, maker(request)), entry);
     }
 
     fn rename(
@@ -137,11 +103,7 @@ impl Filesystem for Client {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        self.serve(
-            reply,
-            |volume| volume.rename((parent, name), (new_parent, new_name), flags.bits()),
-            done,
-        );
+        self.serve(reply, |volume| volume.rename((parent, name), (new_parent, new_name), flags.bits()), done);
     }
 
     fn link(&self, _: &Request, inode: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
@@ -186,11 +148,7 @@ impl Filesystem for Client {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.serve(
-            reply,
-            |volume| volume.read(file, offset, size),
-            |reply, data| reply.data(&data),
-        );
+        self.serve(reply, |volume| volume.read(file, offset, size), |reply, data| reply.data(&data));
     }
 
     fn write(
@@ -205,11 +163,7 @@ impl Filesystem for Client {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.serve(
-            reply,
-            |volume| volume.write(file, offset, data),
-            ReplyWrite::written,
-        );
+        self.serve(reply, |volume| volume.write(file, offset, data), ReplyWrite::written);
     }
 
     fn flush(&self, _: &Request, inode: INodeNo, _: FileHandle, owner: LockOwner, reply: ReplyEmpty) {
@@ -273,11 +227,7 @@ impl Filesystem for Client {
     }
 
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
-        self.serve(
-            reply,
-            |_| Ok(()),
-            move |reply, ()| replies::xattr(reply, size, b""),
-        );
+        self.serve(reply, |_| Ok(()), move |reply, ()| replies::xattr(reply, size, b""));
     }
 
     fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
@@ -302,17 +252,7 @@ impl Filesystem for Client {
     ) {
         let range = Range { start, end };
         let mode = locking::mode(kind).unwrap_or(Mode::Shared);
-        self.test_lock(
-            inode,
-            Lock {
-                owner,
-                file,
-                process,
-                range,
-                mode,
-            },
-            reply,
-        );
+        self.test_lock(inode, Lock { owner, file, process, range, mode }, reply);
     }
 
     fn setlk(
@@ -330,18 +270,7 @@ impl Filesystem for Client {
     ) {
         let range = Range { start, end };
         match locking::mode(kind) {
-            Some(mode) => self.set_lock(
-                inode,
-                Lock {
-                    owner,
-                    file,
-                    process,
-                    range,
-                    mode,
-                },
-                sleep,
-                reply,
-            ),
+            Some(mode) => self.set_lock(inode, Lock { owner, file, process, range, mode }, sleep, reply),
             None => self.release_lock(inode, owner, range, reply),
         }
     }
@@ -360,11 +289,7 @@ impl Filesystem for Client {
     }
 
     fn lseek(&self, _: &Request, _: INodeNo, file: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        self.serve(
-            reply,
-            |volume| volume.seek(file, offset, whence),
-            ReplyLseek::offset,
-        );
+        self.serve(reply, |volume| volume.seek(file, offset, whence), ReplyLseek::offset);
     }
 
     fn copy_file_range(

@@ -42,22 +42,10 @@ pub(super) fn entries(mut reply: ReplyDirectory, offset: u64, entries: Vec<Entry
 }
 
 pub(super) fn space(reply: ReplyStatfs, space: &StatVfs) {
-    let (block, name_length, fragment) = (
-        space.f_bsize as u32,
-        space.f_namemax as u32,
-        space.f_frsize as u32,
-    );
+    let (block, name_length, fragment) =
+        (space.f_bsize as u32, space.f_namemax as u32, space.f_frsize as u32);
     let (blocks, free, available) = (space.f_blocks, space.f_bfree, space.f_bavail);
-    reply.statfs(
-        blocks,
-        free,
-        available,
-        space.f_files,
-        space.f_ffree,
-        block,
-        name_length,
-        fragment,
-    );
+    reply.statfs(blocks, free, available, space.f_files, space.f_ffree, block, name_length, fragment);
 }
 
 /// Sends a value, or its length where the caller has given no room.

@@ -40,22 +40,11 @@ impl Volume {
     ) -> Result<FileAttr> {
         let node = self.node(inode)?;
         if let Some(mode) = change.mode {
-            chmodat(
-                CWD,
-                link_to(node.as_fd()),
-                Mode::from_raw_mode(mode),
-                AtFlags::empty(),
-            )?;
+            chmodat(CWD, link_to(node.as_fd()), Mode::from_raw_mode(mode), AtFlags::empty())?;
         }
         if change.owner.is_some() || change.group.is_some() {
             let owner = change.owner.map(Uid::from_raw);
-            chownat(
-                &*node,
-                "",
-                owner,
-                change.group.map(Gid::from_raw),
-                AtFlags::EMPTY_PATH,
-            )?;
+            chownat(&*node, "", owner, change.group.map(Gid::from_raw), AtFlags::EMPTY_PATH)?;
         }
         if let Some(size) = change.size {
             match file {
@@ -119,31 +108,18 @@ pub(super) fn kind(kind: rustix::fs::FileType) -> FileType {
 
 fn time(seconds: i64, nanoseconds: u64) -> SystemTime {
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let start = if seconds < 0 {
-        UNIX_EPOCH - whole
-    } else {
-        UNIX_EPOCH + whole
-    };
+    let start = if seconds < 0 { UNIX_EPOCH - whole } else { UNIX_EPOCH + whole };
     start + Duration::from_nanos(nanoseconds)
 }
 
 /// A time before 1970 becomes 1970: `fuser` 0.18 takes its nanoseconds for going backwards.
 fn timestamp(time: Option<TimeOrNow>) -> Timespec {
     match time {
-        None => Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        Some(TimeOrNow::Now) => Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_NOW,
-        },
+        None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        Some(TimeOrNow::Now) => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
         Some(TimeOrNow::SpecificTime(time)) => {
             let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-            Timespec {
-                tv_sec: since.as_secs() as i64,
-                tv_nsec: since.subsec_nanos().into(),
-            }
+            Timespec { tv_sec: since.as_secs() as i64, tv_nsec: since.subsec_nanos().into() }
         }
     }
 }

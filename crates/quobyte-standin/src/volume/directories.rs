@@ -30,10 +30,7 @@ impl Volume {
     pub(crate) fn open_directory(&self, inode: INodeNo) -> Result<FileHandle> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(&*self.node(inode)?, ".", flags, Mode::empty())?;
-        Ok(self.directories.insert(Directory {
-            fd,
-            entries: Mutex::default(),
-        }))
+        Ok(self.directories.insert(Directory { fd, entries: Mutex::default() }))
     }
 
     /// The entries from position `start` on; the first is at 0.

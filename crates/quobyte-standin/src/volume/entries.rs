@@ -97,13 +97,7 @@ impl Volume {
     pub(crate) fn link(&self, inode: INodeNo, parent: INodeNo, name: &OsStr) -> Result<FileAttr> {
         let node = self.node(inode)?;
         let directory = self.node(parent)?;
-        linkat(
-            CWD,
-            link_to(node.as_fd()),
-            &*directory,
-            component(name)?,
-            AtFlags::SYMLINK_FOLLOW,
-        )?;
+        linkat(CWD, link_to(node.as_fd()), &*directory, component(name)?, AtFlags::SYMLINK_FOLLOW)?;
         self.lookup(parent, name)
     }
 
@@ -131,13 +125,7 @@ impl Volume {
         }
         let inherits = Mode::from_raw_mode(fstat(directory)?.st_mode).contains(Mode::SGID);
         let group = (!inherits).then(|| Gid::from_raw(maker.group));
-        chownat(
-            directory,
-            name,
-            Some(Uid::from_raw(maker.user)),
-            group,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
+        chownat(directory, name, Some(Uid::from_raw(maker.user)), group, AtFlags::SYMLINK_NOFOLLOW)
     }
 }
 

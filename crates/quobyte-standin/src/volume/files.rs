@@ -52,11 +52,7 @@ impl Volume {
     /// Brings a file to the store's disk.
     pub(crate) fn sync(&self, file: FileHandle, data_only: bool) -> Result<()> {
         let file = self.files.get(file)?;
-        if data_only {
-            rustix::fs::fdatasync(&*file)
-        } else {
-            rustix::fs::fsync(&*file)
-        }
+        if data_only { rustix::fs::fdatasync(&*file) } else { rustix::fs::fsync(&*file) }
     }
 
     /// Allocates, punches or zeroes a range. `mode` is that of fallocate(2).
@@ -83,13 +79,8 @@ impl Volume {
         let (mut read_at, mut write_at) = (from.1, to.1);
         // The answer has 32 bits.
         let length = usize::try_from(length.min(1 << 30)).unwrap_or(usize::MAX);
-        let copied = rustix::fs::copy_file_range(
-            &*source,
-            Some(&mut read_at),
-            &*target,
-            Some(&mut write_at),
-            length,
-        )?;
+        let copied =
+            rustix::fs::copy_file_range(&*source, Some(&mut read_at), &*target, Some(&mut write_at), length)?;
         Ok(copied as u32)
     }
 

@@ -27,21 +27,14 @@ struct Known {
 impl Inodes {
     pub(super) fn new(root: OwnedFd) -> Result<Self> {
         let root_stat = fstat(&root)?;
-        Ok(Self {
-            root: Arc::new(root),
-            root_stat,
-            known: Mutex::default(),
-        })
+        Ok(Self { root: Arc::new(root), root_stat, known: Mutex::default() })
     }
 
     pub(super) fn get(&self, inode: INodeNo) -> Result<Arc<OwnedFd>> {
         if inode == INodeNo::ROOT {
             return Ok(Arc::clone(&self.root));
         }
-        self.known()
-            .get(&inode.0)
-            .map(|known| Arc::clone(&known.node))
-            .ok_or(Errno::STALE)
+        self.known().get(&inode.0).map(|known| Arc::clone(&known.node)).ok_or(Errno::STALE)
     }
 
     pub(super) fn lookup(&self, parent: INodeNo, name: &OsStr) -> Result<FileAttr> {
@@ -53,10 +46,7 @@ impl Inodes {
         }
         let attributes = attributes::of(self.number(stat.st_ino), &stat);
         let mut known = self.known();
-        let entry = known.entry(stat.st_ino).or_insert_with(|| Known {
-            node: Arc::new(node),
-            references: 0,
-        });
+        let entry = known.entry(stat.st_ino).or_insert_with(|| Known { node: Arc::new(node), references: 0 });
         entry.references += 1;
         Ok(attributes)
     }
@@ -73,11 +63,7 @@ impl Inodes {
 
     /// The number the kernel knows an inode of the store by.
     pub(super) fn number(&self, in_store: u64) -> INodeNo {
-        if in_store == self.root_stat.st_ino {
-            INodeNo::ROOT
-        } else {
-            INodeNo(in_store)
-        }
+        if in_store == self.root_stat.st_ino { INodeNo::ROOT } else { INodeNo(in_store) }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<u64, Known>> {

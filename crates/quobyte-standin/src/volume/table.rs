@@ -17,20 +17,14 @@ pub(super) struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self {
-            next: AtomicU64::new(1),
-            open: RwLock::default(),
-        }
+        Self { next: AtomicU64::new(1), open: RwLock::default() }
     }
 }
 
 impl<T> Table<T> {
     pub(super) fn insert(&self, value: T) -> FileHandle {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(handle, Arc::new(value));
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(value));
         FileHandle(handle)
     }
 
@@ -40,9 +34,6 @@ impl<T> Table<T> {
     }
 
     pub(super) fn remove(&self, handle: FileHandle) {
-        self.open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&handle.0);
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle.0);
     }
 }

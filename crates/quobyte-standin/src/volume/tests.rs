@@ -15,11 +15,7 @@ fn store_with_volume() -> (tempfile::TempDir, Volume) {
 fn no_name_leads_out_of_a_volume() {
     let (_store, volume) = store_with_volume();
     for name in ["..", ".", "", "../vol", "/etc"] {
-        assert_eq!(
-            volume.lookup(INodeNo::ROOT, OsStr::new(name)),
-            Err(Errno::INVAL),
-            "{name:?}"
-        );
+        assert_eq!(volume.lookup(INodeNo::ROOT, OsStr::new(name)), Err(Errno::INVAL), "{name:?}");
     }
 }
 

@@ -32,10 +32,7 @@ impl Export {
         let normal = text.strip_prefix(SCHEME).unwrap_or(text).trim_end_matches('/');
         match fault(normal) {
             None => Ok(Self(normal.to_owned())),
-            Some(reason) => Err(ConnectionError::Export {
-                export: super::excerpt(text),
-                reason,
-            }),
+            Some(reason) => Err(ConnectionError::Export { export: super::excerpt(text), reason }),
         }
     }
 
@@ -86,10 +83,7 @@ fn fault(export: &str) -> Option<&'static str> {
     }
     // A backslash starts an octal escape in the mount table, and `|` stands there for a comma: either would make the
     // table's source ambiguous.
-    if export
-        .chars()
-        .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '|'))
-    {
+    if export.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '|')) {
         return Some("it contains white space, a control character, '\\' or '|'");
     }
     let Some((registries, volume)) = export.split_once('/') else {
@@ -114,9 +108,7 @@ fn is_registry(registry: &str) -> bool {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
             host.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && host
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+                && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
                 && !host.contains("..")
         }
     };
@@ -152,18 +144,12 @@ mod tests {
 
     #[test]
     fn registry_order_is_part_of_the_export() {
-        assert_ne!(
-            Export::parse("a,b/vol").unwrap(),
-            Export::parse("b,a/vol").unwrap()
-        );
+        assert_ne!(Export::parse("a,b/vol").unwrap(), Export::parse("b,a/vol").unwrap());
     }
 
     #[test]
     fn the_mount_table_shows_commas_as_bars() {
-        assert_eq!(
-            Export::parse("quobyte://a:7861,b/vol").unwrap().mount_source(),
-            "quobyte@a:7861|b/vol"
-        );
+        assert_eq!(Export::parse("quobyte://a:7861,b/vol").unwrap().mount_source(), "quobyte@a:7861|b/vol");
     }
 
     #[test]

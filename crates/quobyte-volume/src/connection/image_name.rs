@@ -39,10 +39,7 @@ impl ImageName {
         } else {
             return Ok(Self(text.to_owned()));
         };
-        Err(ConnectionError::Name {
-            name: super::excerpt(text),
-            reason,
-        })
+        Err(ConnectionError::Name { name: super::excerpt(text), reason })
     }
 
     /// The name as it stands in the volume's directory.

@@ -70,22 +70,10 @@ impl IoLimit {
 
 /// A limit on reads and writes together, and those on either alone. libvirt takes the one or the others.
 const EXCLUSIVE: [(IoLimit, [IoLimit; 2]); 4] = [
-    (
-        IoLimit::TotalBytesSec,
-        [IoLimit::ReadBytesSec, IoLimit::WriteBytesSec],
-    ),
-    (
-        IoLimit::TotalIopsSec,
-        [IoLimit::ReadIopsSec, IoLimit::WriteIopsSec],
-    ),
-    (
-        IoLimit::TotalBytesSecMax,
-        [IoLimit::ReadBytesSecMax, IoLimit::WriteBytesSecMax],
-    ),
-    (
-        IoLimit::TotalIopsSecMax,
-        [IoLimit::ReadIopsSecMax, IoLimit::WriteIopsSecMax],
-    ),
+    (IoLimit::TotalBytesSec, [IoLimit::ReadBytesSec, IoLimit::WriteBytesSec]),
+    (IoLimit::TotalIopsSec, [IoLimit::ReadIopsSec, IoLimit::WriteIopsSec]),
+    (IoLimit::TotalBytesSecMax, [IoLimit::ReadBytesSecMax, IoLimit::WriteBytesSecMax]),
+    (IoLimit::TotalIopsSecMax, [IoLimit::ReadIopsSecMax, IoLimit::WriteIopsSecMax]),
 ];
 
 /// The limits of one disk: bytes per second, requests per second, or bytes per request for
@@ -145,11 +133,7 @@ mod tests {
     fn bytes_and_requests_sustained_and_burst_are_limited_apart() {
         let totals = EXCLUSIVE.map(|(total, _)| total);
         assert!(IoTune::new(totals.map(|total| (total, 1))).is_ok());
-        let mixed = [
-            IoLimit::TotalBytesSec,
-            IoLimit::ReadIopsSec,
-            IoLimit::WriteBytesSecMax,
-        ];
+        let mixed = [IoLimit::TotalBytesSec, IoLimit::ReadIopsSec, IoLimit::WriteBytesSecMax];
         assert!(IoTune::new(mixed.map(|limit| (limit, 1))).is_ok());
     }
 

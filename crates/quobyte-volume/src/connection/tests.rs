@@ -45,10 +45,7 @@ fn what_cinder_emits_is_understood() {
     assert_eq!(info.access_mode, AccessMode::ReadWrite);
     assert!(info.discard && !info.multiattach);
     let limits: Vec<_> = info.io_tune.iter().collect();
-    assert_eq!(
-        limits,
-        [(IoLimit::ReadBytesSec, 1_048_576), (IoLimit::TotalIopsSec, 500)]
-    );
+    assert_eq!(limits, [(IoLimit::ReadBytesSec, 1_048_576), (IoLimit::TotalIopsSec, 500)]);
 }
 
 #[test]
@@ -56,10 +53,7 @@ fn a_missing_format_means_raw_as_nova_has_it() {
     let mut info = from_cinder();
     info["data"].as_object_mut().unwrap().remove("format");
     assert_eq!(parse(&info).unwrap().format, ImageFormat::Raw);
-    assert_eq!(
-        parse(&with("/data/format", Value::Null)).unwrap().format,
-        ImageFormat::Raw
-    );
+    assert_eq!(parse(&with("/data/format", Value::Null)).unwrap().format, ImageFormat::Raw);
 }
 
 #[test]
@@ -103,28 +97,12 @@ fn a_field_that_cannot_be_used_is_refused_with_its_code() {
         ("/data/discard", json!("yes"), "invalid_connection"),
         ("/multiattach", json!(1), "invalid_connection"),
         ("/data/qos_specs", json!("fast"), "invalid_connection"),
-        (
-            "/data/qos_specs",
-            json!({"total_iops_sec": -1}),
-            "invalid_connection",
-        ),
-        (
-            "/data/qos_specs",
-            json!({"total_iops_sec": "many"}),
-            "invalid_connection",
-        ),
-        (
-            "/data/qos_specs",
-            json!({"total_iops_sec": "9", "write_iops_sec": "4"}),
-            "invalid_connection",
-        ),
+        ("/data/qos_specs", json!({"total_iops_sec": -1}), "invalid_connection"),
+        ("/data/qos_specs", json!({"total_iops_sec": "many"}), "invalid_connection"),
+        ("/data/qos_specs", json!({"total_iops_sec": "9", "write_iops_sec": "4"}), "invalid_connection"),
         ("/data/physical_block_size", json!(1000), "invalid_connection"),
         ("/data/logical_block_size", json!("-512"), "invalid_connection"),
-        (
-            "/data/logical_block_size",
-            json!(1u64 << 60),
-            "invalid_connection",
-        ),
+        ("/data/logical_block_size", json!(1u64 << 60), "invalid_connection"),
         ("/data/export", json!("reg"), "invalid_export"),
         ("/data/export", json!(7), "invalid_connection"),
         ("/data/name", json!("../x"), "invalid_name"),
@@ -143,31 +121,15 @@ fn a_field_that_cannot_be_used_is_refused_with_its_code() {
 #[test]
 fn what_is_no_such_object_is_refused() {
     let twice = br#"{"driver_volume_type":"quobyte","data":{"export":"r/v","name":"a","name":"b"}}"#;
-    for text in [
-        &b""[..],
-        b"{",
-        b"[]",
-        b"\xff",
-        br#"{"driver_volume_type":"quobyte"}"#,
-        twice,
-    ] {
+    for text in [&b""[..], b"{", b"[]", b"\xff", br#"{"driver_volume_type":"quobyte"}"#, twice] {
         let error = ConnectionInfo::parse(text).unwrap_err();
-        assert_eq!(
-            error.code(),
-            Code::InvalidConnection,
-            "{}",
-            String::from_utf8_lossy(text)
-        );
+        assert_eq!(error.code(), Code::InvalidConnection, "{}", String::from_utf8_lossy(text));
     }
 }
 
 #[test]
 fn a_peers_text_is_shown_cleaned_and_cut() {
-    let error = parse(&with(
-        "/data/name",
-        json!(format!("\u{1b}[2J{}", "x".repeat(1000))),
-    ))
-    .unwrap_err();
+    let error = parse(&with("/data/name", json!(format!("\u{1b}[2J{}", "x".repeat(1000))))).unwrap_err();
     let shown = error.to_string();
     assert!(!shown.contains('\u{1b}') && shown.len() < 250, "{shown}");
 }

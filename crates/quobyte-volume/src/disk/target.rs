@@ -82,20 +82,11 @@ impl TargetDev {
     /// # Errors
     /// [`DiskError::Target`] for anything but `vd`, `sd`, `hd` or `xvd` and one to three lower-case letters.
     pub fn parse(text: &str) -> Result<Self, DiskError> {
-        let is_disk = Self::PREFIXES
-            .iter()
-            .filter_map(|prefix| text.strip_prefix(prefix))
-            .any(|letters| {
-                (1..=MOST_LETTERS as usize).contains(&letters.len())
-                    && letters.bytes().all(|b| b.is_ascii_lowercase())
-            });
-        if is_disk {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(DiskError::Target {
-                target: text.to_owned(),
-            })
-        }
+        let is_disk = Self::PREFIXES.iter().filter_map(|prefix| text.strip_prefix(prefix)).any(|letters| {
+            (1..=MOST_LETTERS as usize).contains(&letters.len())
+                && letters.bytes().all(|b| b.is_ascii_lowercase())
+        });
+        if is_disk { Ok(Self(text.to_owned())) } else { Err(DiskError::Target { target: text.to_owned() }) }
     }
 
     /// The first name of the bus's own prefix that is not `used`, in the order `vda` … `vdz`, `vdaa` …; `None` when
@@ -137,10 +128,7 @@ impl FromStr for TargetDev {
 /// Every name of `length` letters, in order.
 fn names(length: u32) -> impl Iterator<Item = String> {
     (0..26_u32.pow(length)).map(move |index| {
-        (0..length)
-            .rev()
-            .map(|place| char::from(b'a' + (index / 26_u32.pow(place) % 26) as u8))
-            .collect()
+        (0..length).rev().map(|place| char::from(b'a' + (index / 26_u32.pow(place) % 26) as u8)).collect()
     })
 }
 
@@ -204,10 +192,7 @@ mod tests {
 
     #[test]
     fn names_go_on_after_z_and_end_after_zzz() {
-        let all: Vec<String> = (1..=3)
-            .flat_map(names)
-            .map(|letters| format!("vd{letters}"))
-            .collect();
+        let all: Vec<String> = (1..=3).flat_map(names).map(|letters| format!("vd{letters}")).collect();
         let after = |count: usize| TargetDev::next_free(Bus::Virtio, &all[..count]).map(|dev| dev.0);
         assert_eq!(after(26).as_deref(), Some("vdaa"));
         assert_eq!(after(26 + 25).as_deref(), Some("vdaz"));
@@ -222,9 +207,6 @@ mod tests {
         for bus in Bus::ALL {
             assert_eq!(bus.to_string().parse::<Bus>().unwrap(), bus);
         }
-        assert_eq!(
-            "fdc".parse::<Bus>().unwrap_err().code().as_str(),
-            "invalid_config"
-        );
+        assert_eq!("fdc".parse::<Bus>().unwrap_err().code().as_str(), "invalid_config");
     }
 }

@@ -24,11 +24,7 @@ fn case(format: ImageFormat) -> Case {
     Case {
         info: ConnectionInfo::new(export, name, format),
         path: PathBuf::from(MOUNT).join(VOLUME),
-        target: DiskTarget {
-            dev: TargetDev::parse("vdb").unwrap(),
-            bus: Bus::Virtio,
-            unit: None,
-        },
+        target: DiskTarget { dev: TargetDev::parse("vdb").unwrap(), bus: Bus::Virtio, unit: None },
         host: HostFacts::new(Some(QemuVersion::new(7, 2, 22))),
         options: IoOptions::default(),
     }
@@ -108,10 +104,7 @@ fn limits_for_reads_and_writes_together() {
 #[test]
 fn sector_sizes() {
     let mut case = case(ImageFormat::Raw);
-    case.info.block_size = BlockSize {
-        logical: Some(512),
-        physical: Some(4096),
-    };
+    case.info.block_size = BlockSize { logical: Some(512), physical: Some(4096) };
     insta::assert_snapshot!("sector_sizes", case.xml());
     case.info.block_size.logical = None;
     insta::assert_snapshot!("sector_size_physical", case.xml());
@@ -119,18 +112,9 @@ fn sector_sizes() {
 
 #[test]
 fn every_bus_and_only_scsi_has_an_address() {
-    for (bus, dev) in [
-        (Bus::Scsi, "sdc"),
-        (Bus::Sata, "sdc"),
-        (Bus::Usb, "sdc"),
-        (Bus::Ide, "hdc"),
-    ] {
+    for (bus, dev) in [(Bus::Scsi, "sdc"), (Bus::Sata, "sdc"), (Bus::Usb, "sdc"), (Bus::Ide, "hdc")] {
         let mut case = case(ImageFormat::Raw);
-        case.target = DiskTarget {
-            dev: TargetDev::parse(dev).unwrap(),
-            bus,
-            unit: Some(2),
-        };
+        case.target = DiskTarget { dev: TargetDev::parse(dev).unwrap(), bus, unit: Some(2) };
         insta::assert_snapshot!(format!("bus_{bus}"), case.xml());
     }
 }
@@ -175,15 +159,8 @@ fn everything_at_once() {
     case.info.discard = true;
     case.info.multiattach = true;
     case.info.io_tune = limits(|limit| limit.as_str().starts_with("total_"));
-    case.info.block_size = BlockSize {
-        logical: Some(4096),
-        physical: Some(4096),
-    };
-    case.target = DiskTarget {
-        dev: TargetDev::parse("sdaa").unwrap(),
-        bus: Bus::Scsi,
-        unit: Some(26),
-    };
+    case.info.block_size = BlockSize { logical: Some(4096), physical: Some(4096) };
+    case.target = DiskTarget { dev: TargetDev::parse("sdaa").unwrap(), bus: Bus::Scsi, unit: Some(26) };
     insta::assert_snapshot!("everything", case.xml());
 }
 
@@ -217,13 +194,7 @@ fn a_path_that_xml_cannot_hold_is_refused() {
 
 #[test]
 fn a_serial_outside_libvirts_schema_is_refused() {
-    for serial in [
-        "",
-        "{8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39}",
-        "urn:uuid:x",
-        "<serial>",
-        "ä",
-    ] {
+    for serial in ["", "{8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39}", "urn:uuid:x", "<serial>", "ä"] {
         let mut case = case(ImageFormat::Raw);
         case.info.serial = Some(serial.to_owned());
         let error = case.disk().expect_err(serial);
@@ -250,11 +221,7 @@ fn source_file(xml: &str) -> Option<String> {
         match reader.read_event().unwrap() {
             quick_xml::events::Event::Empty(element) if element.name().as_ref() == "source" => {
                 let file = element.try_get_attribute("file").unwrap()?;
-                return Some(
-                    file.normalized_value(quick_xml::XmlVersion::Explicit1_0)
-                        .unwrap()
-                        .into_owned(),
-                );
+                return Some(file.normalized_value(quick_xml::XmlVersion::Explicit1_0).unwrap().into_owned());
             }
             quick_xml::events::Event::Eof => return None,
             _ => {}

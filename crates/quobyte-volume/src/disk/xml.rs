@@ -48,33 +48,21 @@ fn content(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
 
 fn driver(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
     let policy = &disk.policy;
-    let fixed = [
-        ("name", "qemu"),
-        ("type", disk.format.as_str()),
-        ("cache", policy.cache.as_str()),
-    ];
+    let fixed = [("name", "qemu"), ("type", disk.format.as_str()), ("cache", policy.cache.as_str())];
     let discard = policy.discard.map(|discard| ("discard", discard.as_str()));
     let io = policy.io.map(|mode| ("io", mode.as_str()));
     empty(writer, "driver", fixed.into_iter().chain(discard).chain(io))
 }
 
 fn block_size(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
-    let sizes = [
-        ("logical_block_size", disk.block_size.logical),
-        ("physical_block_size", disk.block_size.physical),
-    ];
-    let sizes: Vec<_> = sizes
-        .into_iter()
-        .filter_map(|(name, bytes)| Some((name, bytes?.to_string())))
-        .collect();
+    let sizes =
+        [("logical_block_size", disk.block_size.logical), ("physical_block_size", disk.block_size.physical)];
+    let sizes: Vec<_> =
+        sizes.into_iter().filter_map(|(name, bytes)| Some((name, bytes?.to_string()))).collect();
     if sizes.is_empty() {
         return Ok(());
     }
-    empty(
-        writer,
-        "blockio",
-        sizes.iter().map(|(name, bytes)| (*name, bytes.as_str())),
-    )
+    empty(writer, "blockio", sizes.iter().map(|(name, bytes)| (*name, bytes.as_str())))
 }
 
 /// Only where the caller counts the disks of the controller itself, as Nova does to put 256 on one.
@@ -94,16 +82,11 @@ fn empty<'a>(
     name: &str,
     attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> io::Result<()> {
-    writer
-        .create_element(name)
-        .with_attributes(attributes)
-        .write_empty()?;
+    writer.create_element(name).with_attributes(attributes).write_empty()?;
     Ok(())
 }
 
 fn text(writer: &mut XmlWriter, name: &str, content: &str) -> io::Result<()> {
-    writer
-        .create_element(name)
-        .write_text_content(BytesText::new(content))?;
+    writer.create_element(name).write_text_content(BytesText::new(content))?;
     Ok(())
 }

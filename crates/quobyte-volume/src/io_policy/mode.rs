@@ -54,9 +54,7 @@ impl FromStr for Cache {
         Self::ALL
             .into_iter()
             .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| IoPolicyError::CacheMode {
-                mode: text.to_owned(),
-            })
+            .ok_or_else(|| IoPolicyError::CacheMode { mode: text.to_owned() })
     }
 }
 
@@ -99,9 +97,7 @@ impl FromStr for IoMode {
         Self::ALL
             .into_iter()
             .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| IoPolicyError::IoMode {
-                mode: text.to_owned(),
-            })
+            .ok_or_else(|| IoPolicyError::IoMode { mode: text.to_owned() })
     }
 }
 

@@ -14,11 +14,7 @@ impl QemuVersion {
     /// A version by its three numbers.
     #[must_use]
     pub const fn new(major: u32, minor: u32, release: u32) -> Self {
-        Self {
-            major,
-            minor,
-            release,
-        }
+        Self { major, minor, release }
     }
 
     /// Takes apart what libvirt's `virConnectGetVersion` answers: 1,000,000 × major + 1,000 × minor + release.

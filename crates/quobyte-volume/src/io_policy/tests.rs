@@ -13,10 +13,7 @@ fn volume(format: ImageFormat) -> ConnectionInfo {
 
 /// The policy for a raw image as `cache` and `io`, or the error.
 fn modes(host: &HostFacts, cache: &str, io: &str) -> Result<String, IoPolicyError> {
-    let options = IoOptions {
-        cache: cache.parse()?,
-        io: io.parse()?,
-    };
+    let options = IoOptions { cache: cache.parse()?, io: io.parse()? };
     let policy = IoPolicy::decide(&volume(ImageFormat::Raw), host, &options)?;
     let io = policy.io.map_or("-", IoMode::as_str);
     Ok(format!("{} {io}", policy.cache))
@@ -51,11 +48,7 @@ fn an_operators_choice_is_taken_and_the_other_mode_follows_it() {
         (QEMU_1_7, "none", "native", "none native"),
         (QEMU_1_7, "auto", "threads", "writethrough threads"),
     ] {
-        assert_eq!(
-            modes(&host, cache, io).unwrap(),
-            expected,
-            "{host:?} {cache} {io}"
-        );
+        assert_eq!(modes(&host, cache, io).unwrap(), expected, "{host:?} {cache} {io}");
     }
 }
 
@@ -73,11 +66,7 @@ fn a_choice_that_cannot_work_is_refused_as_configuration() {
         (QEMU_7_2, "auto", ""),
     ] {
         let error = modes(&host, cache, io).expect_err(cache);
-        assert_eq!(
-            error.code(),
-            Code::InvalidConfig,
-            "{host:?} {cache} {io}: {error}"
-        );
+        assert_eq!(error.code(), Code::InvalidConfig, "{host:?} {cache} {io}: {error}");
     }
 }
 
@@ -94,17 +83,9 @@ fn discards_reach_the_volume_only_where_the_connection_says_so() {
 #[test]
 fn a_shared_image_is_raw_and_uncached_or_refused() {
     let decide = |format, host: &HostFacts, cache: &str| {
-        let info = ConnectionInfo {
-            multiattach: true,
-            ..volume(format)
-        };
-        let options = IoOptions {
-            cache: cache.parse().unwrap(),
-            io: Choice::Auto,
-        };
-        IoPolicy::decide(&info, host, &options)
-            .map(|policy| policy.cache)
-            .map_err(|error| error.code())
+        let info = ConnectionInfo { multiattach: true, ..volume(format) };
+        let options = IoOptions { cache: cache.parse().unwrap(), io: Choice::Auto };
+        IoPolicy::decide(&info, host, &options).map(|policy| policy.cache).map_err(|error| error.code())
     };
     let raw = ImageFormat::Raw;
     assert_eq!(decide(raw, &QEMU_7_2, "auto"), Ok(Cache::None));
@@ -112,10 +93,7 @@ fn a_shared_image_is_raw_and_uncached_or_refused() {
     assert_eq!(decide(raw, &QEMU_7_2, "directsync"), Err(Code::InvalidConfig));
     assert_eq!(decide(raw, &QEMU_1_7, "auto"), Err(Code::InvalidConfig));
     assert_eq!(decide(raw, &QEMU_1_7, "none"), Ok(Cache::None));
-    assert_eq!(
-        decide(ImageFormat::Qcow2, &QEMU_7_2, "auto"),
-        Err(Code::InvalidConnection)
-    );
+    assert_eq!(decide(ImageFormat::Qcow2, &QEMU_7_2, "auto"), Err(Code::InvalidConnection));
 }
 
 #[test]
@@ -126,8 +104,5 @@ fn every_mode_is_read_back_from_the_word_it_is_shown_as() {
     for mode in IoMode::ALL {
         assert_eq!(mode.to_string().parse(), Ok(Choice::Fixed(mode)));
     }
-    assert_eq!(
-        CacheModeOption::Auto.to_string().parse(),
-        Ok(CacheModeOption::Auto)
-    );
+    assert_eq!(CacheModeOption::Auto.to_string().parse(), Ok(CacheModeOption::Auto));
 }

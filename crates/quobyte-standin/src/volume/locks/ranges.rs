@@ -16,14 +16,10 @@ impl Range {
 
     /// What is left of `self` before and after `hole`.
     fn without(self, hole: Self) -> impl Iterator<Item = Self> {
-        let before = (self.start < hole.start).then(|| Self {
-            start: self.start,
-            end: self.end.min(hole.start - 1),
-        });
-        let after = (self.end > hole.end).then(|| Self {
-            start: self.start.max(hole.end + 1),
-            end: self.end,
-        });
+        let before =
+            (self.start < hole.start).then(|| Self { start: self.start, end: self.end.min(hole.start - 1) });
+        let after =
+            (self.end > hole.end).then(|| Self { start: self.start.max(hole.end + 1), end: self.end });
         before.into_iter().chain(after)
     }
 }
@@ -72,10 +68,7 @@ impl Ranges {
             .partition(|lock| lock.owner == owner && lock.range.overlaps(hole));
         self.0 = kept;
         for lock in Vec::<Lock>::into_iter(touched) {
-            self.0.extend(lock.range.without(hole).map(|range| Lock {
-                range,
-                ..lock.clone()
-            }));
+            self.0.extend(lock.range.without(hole).map(|range| Lock { range, ..lock.clone() }));
         }
     }
 

@@ -6,23 +6,12 @@ const INODE: INodeNo = INodeNo(7);
 
 fn lock(owner: u64, start: u64, end: u64, mode: Mode) -> Lock {
     let range = Range { start, end };
-    Lock {
-        owner: LockOwner(owner),
-        file: FileHandle(owner * 10),
-        process: 1,
-        range,
-        mode,
-    }
+    Lock { owner: LockOwner(owner), file: FileHandle(owner * 10), process: 1, range, mode }
 }
 
 fn ask(locks: &Locks, lock: Lock, wait: bool) -> Receiver<Result<()>> {
     let (sender, receiver) = channel();
-    locks.acquire(
-        INODE,
-        lock,
-        wait,
-        Box::new(move |outcome| sender.send(outcome).unwrap()),
-    );
+    locks.acquire(INODE, lock, wait, Box::new(move |outcome| sender.send(outcome).unwrap()));
     receiver
 }
 
@@ -64,15 +53,9 @@ fn a_conflict_names_the_lock_in_the_way() {
     let locks = Locks::default();
     let held = lock(1, 100, 199, Mode::Shared);
     assert_eq!(taken(&locks, held.clone()), Ok(()));
-    assert_eq!(
-        locks.conflict(INODE, &lock(2, 0, 150, Mode::Exclusive)),
-        Some(held)
-    );
+    assert_eq!(locks.conflict(INODE, &lock(2, 0, 150, Mode::Exclusive)), Some(held));
     assert_eq!(locks.conflict(INODE, &lock(2, 0, 150, Mode::Shared)), None);
-    assert_eq!(
-        locks.conflict(INodeNo(8), &lock(2, 0, 150, Mode::Exclusive)),
-        None
-    );
+    assert_eq!(locks.conflict(INodeNo(8), &lock(2, 0, 150, Mode::Exclusive)), None);
 }
 
 #[test]
