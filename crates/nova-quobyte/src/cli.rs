@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Give mount.quobyte this many seconds [default: 60]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) mount_timeout: Option<Duration>,
+    /// Give a mounted volume this many seconds to answer [default: 5]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) probe_timeout: Option<Duration>,
     /// Wait this many seconds for another operation on the same volume [default: 120]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) lock_timeout: Option<Duration>,
@@ -88,6 +91,10 @@ pub(crate) enum Command {
         instance: InstanceId,
         #[command(flatten)]
         connection: ConnectionFile,
+        /// Take the mount away even if it hangs or files on it are open, as long as nobody else is recorded; given
+        /// twice, whoever uses it
+        #[arg(long, action = ArgAction::Count)]
+        force: u8,
     },
     /// Print the libvirt <disk> of a volume
     DiskXml {
@@ -123,6 +130,12 @@ pub(crate) enum Command {
     },
     /// List the volumes that are connected and how their mounts are
     Status,
+    /// Mend what a crash has left: mount again what guests need, unmount what nobody needs, name what is neither
+    Reconcile {
+        /// Only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -187,12 +200,8 @@ mod tests {
     #[test]
     fn attach_takes_a_connection_info_or_an_image_but_not_half_of_each() {
         let accepts = |arguments: &str| {
-            Cli::try_parse_from(
-                ["nova-quobyte", "attach", "vm"]
-                    .into_iter()
-                    .chain(arguments.split(' ')),
-            )
-            .is_ok()
+            Cli::try_parse_from(["nova-quobyte", "attach", "vm"].into_iter().chain(arguments.split(' ')))
+                .is_ok()
         };
         assert!(accepts("--connection-info -"));
         assert!(accepts("--export r/v --name n --format raw"));

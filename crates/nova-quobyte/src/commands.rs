@@ -5,6 +5,7 @@ mod connect;
 mod detach;
 mod disconnect;
 mod disk_xml;
+mod reconcile;
 mod status;
 
 use std::io::Read;
@@ -24,44 +25,27 @@ use crate::settings::Settings;
 /// The first thing that went wrong; what had been begun is undone, or the error says what is left.
 pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(std::io::stderr).init();
     let settings = Settings::gather(&cli.options)?;
     let uri = &cli.options.connect_uri;
     match &cli.command {
         Command::Connect { instance, connection } => {
             connect::run(settings, &read(&connection.connection_info)?, *instance)
         }
-        Command::Disconnect { instance, connection } => {
-            disconnect::run(settings, &read(&connection.connection_info)?, *instance)
+        Command::Disconnect { instance, connection, force } => {
+            disconnect::run(settings, &read(&connection.connection_info)?, *instance, *force)
         }
-        Command::DiskXml {
-            connection,
-            target,
-            bus,
-        } => disk_xml::run(&settings, &read(&connection.connection_info)?, target, bus.bus),
-        Command::Attach {
-            domain,
-            volume,
-            target,
-            bus,
-        } => attach::run(
-            settings,
-            uri,
-            domain,
-            &attach::volume(volume)?,
-            target.as_ref(),
-            bus.bus,
-        ),
-        Command::Detach {
-            domain,
-            target,
-            timeout,
-        } => detach::run(settings, uri, domain, target.as_str(), *timeout),
+        Command::DiskXml { connection, target, bus } => {
+            disk_xml::run(&settings, &read(&connection.connection_info)?, target, bus.bus)
+        }
+        Command::Attach { domain, volume, target, bus } => {
+            attach::run(settings, uri, domain, &attach::volume(volume)?, target.as_ref(), bus.bus)
+        }
+        Command::Detach { domain, target, timeout } => {
+            detach::run(settings, uri, domain, target.as_str(), *timeout)
+        }
         Command::Status => status::run(settings),
+        Command::Reconcile { dry_run } => reconcile::run(settings, *dry_run),
     }
 }
 
@@ -76,17 +60,12 @@ fn read(path: &Path) -> Result<ConnectionInfo, Error> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MOST_INPUT).read_to_end(&mut json))
     };
-    result.map_err(|source| Error::Input {
-        path: path.to_owned(),
-        source,
-    })?;
+    result.map_err(|source| Error::Input { path: path.to_owned(), source })?;
     Ok(ConnectionInfo::parse(&json)?)
 }
 
 /// Lines of names and values, the values in one column.
 fn table(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter()
-        .map(|(name, value)| format!("{name:width$}  {value}\n"))
-        .collect()
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }

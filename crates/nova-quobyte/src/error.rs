@@ -30,21 +30,13 @@ pub(crate) enum Error {
     #[error(
         "disk {target} of domain {domain} is no image below {base}, so it is not this command's to detach"
     )]
-    NotOurs {
-        domain: String,
-        target: String,
-        base: PathBuf,
-    },
+    NotOurs { domain: String, target: String, base: PathBuf },
     #[error("domain {domain} has the image already, as {target}")]
     AttachedElsewhere { domain: String, target: String },
     #[error("domain {domain} has no free disk name left")]
     NoTarget { domain: String },
     #[error("the hypervisor cannot see {at}: {remedy}")]
-    NotVisible {
-        at: MountPath,
-        remedy: &'static str,
-        source: Option<Box<Error>>,
-    },
+    NotVisible { at: MountPath, remedy: &'static str, source: Option<Box<Error>> },
     #[error(
         "the guest did not let go of {target} in time; it is still attached, try again once the guest is up"
     )]

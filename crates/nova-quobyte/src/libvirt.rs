@@ -1,7 +1,8 @@
 //! The hypervisor: domains, their disks, and what it can see of this host.
 
 mod disks;
-mod events;
+mod guests;
+mod raw;
 mod visibility;
 
 use quobyte_volume::connection::InstanceId;
@@ -12,7 +13,8 @@ use virt::error::ErrorNumber;
 use virt::sys;
 
 pub(crate) use self::disks::DomainDisk;
-pub(crate) use self::events::DeviceEvents;
+pub(crate) use self::guests::LibvirtGuests;
+pub(crate) use self::raw::DeviceEvents;
 use crate::error::Error;
 
 /// A libvirt on this host that runs QEMU.
@@ -67,9 +69,7 @@ impl Hypervisor {
     pub(crate) fn guest(&self, domain: &str) -> Result<Guest, Error> {
         let failed_on = |error: virt::error::Error| {
             if error.code().is(ErrorNumber::NoDomain) {
-                Error::DomainNotFound {
-                    domain: domain.to_owned(),
-                }
+                Error::DomainNotFound { domain: domain.to_owned() }
             } else {
                 failed(format!("looking for domain {domain}"), &error)
             }
@@ -93,20 +93,13 @@ impl Hypervisor {
 impl Guest {
     /// The disks of the running domain; none if it is not running.
     pub(crate) fn live_disks(&self) -> Result<Vec<DomainDisk>, Error> {
-        let active = self
-            .domain
-            .is_active()
-            .map_err(|error| self.failed("asking for", &error))?;
+        let active = self.domain.is_active().map_err(|error| self.failed("asking for", &error))?;
         if active { self.disks(0) } else { Ok(Vec::new()) }
     }
 
     /// The disks that the domain has when it is started anew; none if it is not kept.
     pub(crate) fn persistent_disks(&self) -> Result<Vec<DomainDisk>, Error> {
-        if self.persistent {
-            self.disks(sys::VIR_DOMAIN_XML_INACTIVE)
-        } else {
-            Ok(Vec::new())
-        }
+        if self.persistent { self.disks(sys::VIR_DOMAIN_XML_INACTIVE) } else { Ok(Vec::new()) }
     }
 
     /// Adds a disk: at once if the domain runs, and for its next start if it is kept.
@@ -121,18 +114,12 @@ impl Guest {
     /// Asks for a disk to be taken away, from the running domain, from its configuration, or both. A running guest
     /// has to agree, which takes time: success says that it has been asked.
     pub(crate) fn detach(&self, disk: &DomainDisk, live: bool, persistent: bool) -> Result<(), Error> {
-        let done = self
-            .domain
-            .detach_device_flags(&disk.xml, flags(live, persistent));
-        done.map(drop)
-            .map_err(|error| self.failed("taking a disk from", &error))
+        let done = self.domain.detach_device_flags(&disk.xml, flags(live, persistent));
+        done.map(drop).map_err(|error| self.failed("taking a disk from", &error))
     }
 
     fn disks(&self, flags: sys::virDomainXMLFlags) -> Result<Vec<DomainDisk>, Error> {
-        let xml = self
-            .domain
-            .xml_desc(flags)
-            .map_err(|error| self.failed("reading", &error))?;
+        let xml = self.domain.xml_desc(flags).map_err(|error| self.failed("reading", &error))?;
         DomainDisk::all_of(&xml).map_err(|error| Error::Libvirt {
             doing: format!("reading domain {}", self.name),
             message: error.to_string(),
@@ -146,16 +133,9 @@ impl Guest {
 
 fn flags(live: bool, persistent: bool) -> u32 {
     let live = if live { sys::VIR_DOMAIN_AFFECT_LIVE } else { 0 };
-    live | if persistent {
-        sys::VIR_DOMAIN_AFFECT_CONFIG
-    } else {
-        0
-    }
+    live | if persistent { sys::VIR_DOMAIN_AFFECT_CONFIG } else { 0 }
 }
 
 fn failed(doing: String, error: &virt::error::Error) -> Error {
-    Error::Libvirt {
-        doing,
-        message: error.message().to_owned(),
-    }
+    Error::Libvirt { doing, message: error.message().to_owned() }
 }

@@ -1,6 +1,5 @@
 //! The one place that prints: an answer or an error, as text or as JSON.
 
-use std::error::Error as _;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -68,7 +67,7 @@ fn error_line(message: &str, code: &dyn Display) -> io::Result<()> {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -83,10 +82,5 @@ fn chain(error: &Error) -> String {
 fn usage(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    text.split("\n\nUsage:")
-        .next()
-        .unwrap_or(text)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    text.split("\n\nUsage:").next().unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

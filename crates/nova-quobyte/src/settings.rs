@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use ini::{Ini, ParseOption};
+use configparser::ini::{Ini, IniDefault};
+use quobyte_volume::attachments::StateDir;
 use quobyte_volume::driver::{Config, Driver};
 use quobyte_volume::io_policy::IoOptions;
-use quobyte_volume::mount::LinuxHost;
+use quobyte_volume::mount::{LinuxConfig, LinuxHost};
 
 use crate::cli::{self, Options};
 use crate::error::Error;
+use crate::libvirt::LibvirtGuests;
 
 /// Nova's `$state_path`, below which it has its mounts.
 const STATE_PATH: &str = "/var/lib/nova";
@@ -19,8 +21,9 @@ const STATE_PATH: &str = "/var/lib/nova";
 #[derive(Debug)]
 pub(crate) struct Settings {
     config: Config,
-    client_cfg: Option<PathBuf>,
-    mount_timeout: Duration,
+    state_dir: PathBuf,
+    linux: LinuxConfig,
+    connect_uri: String,
 }
 
 impl Settings {
@@ -29,24 +32,13 @@ impl Settings {
     /// # Errors
     /// When the configuration file cannot be read or has a value that cannot be used.
     pub(crate) fn gather(options: &Options) -> Result<Self, Error> {
-        let file = options
-            .config
-            .as_deref()
-            .map(File::read)
-            .transpose()?
-            .unwrap_or_default();
+        let file = options.config.as_deref().map(File::read).transpose()?.unwrap_or_else(File::empty);
         let config = Config {
             mount_point_base: match &options.quobyte_mount_point_base {
                 Some(base) => base.clone(),
-                None => file
-                    .path("libvirt", "quobyte_mount_point_base")?
-                    .unwrap_or(file.state_path().join("mnt")),
-            },
-            state_dir: match &options.state_dir {
-                Some(directory) => directory.clone(),
-                None => file
-                    .path("quobyte", "state_dir")?
-                    .unwrap_or_else(|| "/run/nova-quobyte".into()),
+                None => {
+                    file.path("libvirt", "quobyte_mount_point_base")?.unwrap_or(file.state_path().join("mnt"))
+                }
             },
             lock_timeout: match options.lock_timeout {
                 Some(timeout) => timeout,
@@ -63,19 +55,26 @@ impl Settings {
                 },
             },
         };
-        let client_cfg = match &options.quobyte_client_cfg {
-            Some(path) => Some(path.clone()),
-            None => file.path("libvirt", "quobyte_client_cfg")?,
+        let state_dir = match &options.state_dir {
+            Some(directory) => directory.clone(),
+            None => file.path("quobyte", "state_dir")?.unwrap_or_else(|| "/run/nova-quobyte".into()),
         };
-        let mount_timeout = match options.mount_timeout {
-            Some(timeout) => timeout,
-            None => file.seconds("mount_timeout")?.unwrap_or(Duration::from_secs(60)),
+        let linux = LinuxConfig {
+            client_cfg: match &options.quobyte_client_cfg {
+                Some(path) => Some(path.clone()),
+                None => file.path("libvirt", "quobyte_client_cfg")?,
+            },
+            helper: helper(),
+            mount_timeout: match options.mount_timeout {
+                Some(timeout) => timeout,
+                None => file.seconds("mount_timeout")?.unwrap_or(Duration::from_secs(60)),
+            },
+            probe_timeout: match options.probe_timeout {
+                Some(timeout) => timeout,
+                None => file.seconds("probe_timeout")?.unwrap_or(Duration::from_secs(5)),
+            },
         };
-        Ok(Self {
-            config,
-            client_cfg,
-            mount_timeout,
-        })
+        Ok(Self { config, state_dir, linux, connect_uri: options.connect_uri.clone() })
     }
 
     /// The operator's I/O options.
@@ -93,50 +92,54 @@ impl Settings {
     /// # Errors
     /// When the mount point base or the state directory cannot be used.
     pub(crate) fn driver(self) -> Result<Driver, Error> {
-        let host = LinuxHost::new(self.client_cfg, self.mount_timeout);
-        Ok(Driver::new(self.config, Box::new(host))?)
+        let state = StateDir::open(&self.state_dir).map_err(quobyte_volume::driver::Error::from)?;
+        let host = LinuxHost::new(self.linux, state.clone());
+        let guests = LibvirtGuests::new(self.connect_uri);
+        Ok(Driver::new(self.config, state, Box::new(host), Box::new(guests))?)
     }
 }
 
+/// The helper that is installed with this command: beside it, or where packages put programs that are not for people.
+fn helper() -> PathBuf {
+    const NAME: &str = "quobyte-share-helper";
+    let beside = std::env::current_exe().ok().map(|command| command.with_file_name(NAME));
+    beside
+        .filter(|helper| helper.exists())
+        .unwrap_or_else(|| Path::new("/usr/libexec/nova-quobyte").join(NAME))
+}
+
 /// A configuration file in the form oslo.config reads.
-#[derive(Default)]
 struct File {
     path: PathBuf,
     ini: Ini,
 }
 
 impl File {
+    /// A file in which nothing is set.
+    fn empty() -> Self {
+        Self { path: PathBuf::new(), ini: Ini::new() }
+    }
+
     fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Input {
-            path: path.to_owned(),
-            source,
-        })?;
-        // oslo.config knows no escapes, and takes quotes for themselves.
-        let form = ParseOption {
-            enabled_escape: false,
-            enabled_quote: false,
-            ..ParseOption::default()
-        };
-        let ini = Ini::load_from_str_opt(&text, form).map_err(|error| Error::Config {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            ini,
-        })
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Input { path: path.to_owned(), source })?;
+        let mut form = IniDefault::default();
+        form.case_sensitive = true;
+        form.multiline = true;
+        // Only a line of its own is a comment.
+        form.inline_comment_symbols = Some(Vec::new());
+        let mut ini = Ini::new_from_defaults(form);
+        ini.read(text).map_err(|reason| Error::Config { path: path.to_owned(), reason })?;
+        Ok(Self { path: path.to_owned(), ini })
     }
 
     /// An option's value; an empty one counts as not given.
-    fn value(&self, section: &str, name: &str) -> Option<&str> {
-        self.ini
-            .get_from(Some(section), name)
-            .map(str::trim)
-            .filter(|value| !value.is_empty())
+    fn value(&self, section: &str, name: &str) -> Option<String> {
+        self.ini.get(section, name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     fn state_path(&self) -> PathBuf {
-        self.value("DEFAULT", "state_path").unwrap_or(STATE_PATH).into()
+        self.value("DEFAULT", "state_path").map_or_else(|| STATE_PATH.into(), PathBuf::from)
     }
 
     fn path(&self, section: &str, name: &str) -> Result<Option<PathBuf>, Error> {
@@ -144,11 +147,9 @@ impl File {
             return Ok(None);
         };
         let state_path = self.state_path().display().to_string();
-        let path = value
-            .replace("${state_path}", &state_path)
-            .replace("$state_path", &state_path);
+        let path = value.replace("${state_path}", &state_path).replace("$state_path", &state_path);
         if path.contains('$') {
-            return Err(self.fault(name, value, "refers to an option other than state_path"));
+            return Err(self.fault(name, &value, "refers to an option other than state_path"));
         }
         Ok(Some(path.into()))
     }
@@ -157,26 +158,18 @@ impl File {
         let Some(value) = self.value("quobyte", name) else {
             return Ok(None);
         };
-        cli::seconds(value)
-            .map(Some)
-            .map_err(|reason| self.fault(name, value, &format!("is {reason}")))
+        cli::seconds(&value).map(Some).map_err(|reason| self.fault(name, &value, &format!("is {reason}")))
     }
 
     fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Error> {
         let Some(value) = self.value("quobyte", name) else {
             return Ok(None);
         };
-        value
-            .parse()
-            .map(Some)
-            .map_err(|error| self.fault(name, value, &format!("cannot be used: {error}")))
+        value.parse().map(Some).map_err(|error| self.fault(name, &value, &format!("cannot be used: {error}")))
     }
 
     fn fault(&self, name: &str, value: &str, reason: &str) -> Error {
-        Error::Config {
-            path: self.path.clone(),
-            reason: format!("{name} = {value} {reason}"),
-        }
+        Error::Config { path: self.path.clone(), reason: format!("{name} = {value} {reason}") }
     }
 }
 
@@ -203,9 +196,9 @@ mod tests {
         let file = "[libvirt]\nquobyte_mount_point_base = /a\n[quobyte]\nmount_timeout = 7\nlock_timeout=8\n";
         let settings = gather(file, &["--mount-timeout", "9"]).unwrap();
         assert_eq!(settings.mount_point_base(), Path::new("/a"));
-        assert_eq!(settings.mount_timeout, Duration::from_secs(9));
+        assert_eq!(settings.linux.mount_timeout, Duration::from_secs(9));
         assert_eq!(settings.config.lock_timeout, Duration::from_secs(8));
-        assert_eq!(settings.config.state_dir, Path::new("/run/nova-quobyte"));
+        assert_eq!(settings.state_dir, Path::new("/run/nova-quobyte"));
     }
 
     #[test]
@@ -215,7 +208,7 @@ mod tests {
                     quobyte_mount_point_base = $state_path/mnt\nquobyte_client_cfg =\n";
         let settings = gather(file, &[]).unwrap();
         assert_eq!(settings.mount_point_base(), Path::new("/srv/nova/mnt"));
-        assert_eq!(settings.client_cfg, None);
+        assert_eq!(settings.linux.client_cfg, None);
         let defaults = gather("[DEFAULT]\nstate_path=/srv/nova\n", &[]).unwrap();
         assert_eq!(defaults.mount_point_base(), Path::new("/srv/nova/mnt"));
     }
@@ -227,10 +220,7 @@ mod tests {
             ("[quobyte]\nlock_timeout = 0", "lock_timeout"),
             ("[quobyte]\nio_mode = fast", "io_mode"),
             ("[quobyte]\ncache_mode = unsafe", "cache_mode"),
-            (
-                "[libvirt]\nquobyte_mount_point_base = $base/mnt",
-                "quobyte_mount_point_base",
-            ),
+            ("[libvirt]\nquobyte_mount_point_base = $base/mnt", "quobyte_mount_point_base"),
         ] {
             let error = gather(line, &[]).unwrap_err();
             assert_eq!(error.code().as_str(), "invalid_config");

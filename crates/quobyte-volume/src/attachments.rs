@@ -3,6 +3,7 @@
 //! ```text
 //! <state_dir>/shares/<key>.json   one share: its export, its mount, its attachments
 //! <state_dir>/locks/<key>.lock    held while anything about that share changes
+//! <state_dir>/locks/<key>.probe   held while that share's client is being asked
 //! ```
 //!
 //! Mounts do not outlive a reboot, so records need not either: the directory belongs on a tmpfs, and nothing is
@@ -14,11 +15,13 @@ mod record;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use self::lock::LockedShare;
 pub use self::record::{Attachment, ShareRecord};
 use crate::deadline::Deadline;
 use crate::error::Code;
+use crate::flock;
 use crate::mount::MountPath;
 
 /// The directory that holds records and locks.
@@ -95,15 +98,9 @@ impl StateDir {
     /// locks are not ours to touch.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         use std::os::unix::fs::MetadataExt;
-        let unavailable = |reason, source| StateError::Unavailable {
-            path: path.to_owned(),
-            reason,
-            source,
-        };
+        let unavailable = |reason, source| StateError::Unavailable { path: path.to_owned(), reason, source };
         make_directory(path).map_err(|source| unavailable("cannot be made", Some(source)))?;
-        let directory = path
-            .metadata()
-            .map_err(|source| unavailable("cannot be used", Some(source)))?;
+        let directory = path.metadata().map_err(|source| unavailable("cannot be used", Some(source)))?;
         if directory.uid() != rustix::process::geteuid().as_raw() {
             return Err(unavailable("belongs to another user", None));
         }
@@ -111,9 +108,7 @@ impl StateDir {
             make_directory(&path.join(part))
                 .map_err(|source| unavailable("is not writable", Some(source)))?;
         }
-        Ok(Self {
-            path: path.to_owned(),
-        })
+        Ok(Self { path: path.to_owned() })
     }
 
     /// Waits until no other process or thread holds the share at `at`, then holds it.
@@ -122,11 +117,13 @@ impl StateDir {
     /// [`StateError::Locked`] at the deadline, [`StateError::Io`] when the lock file cannot be used.
     pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
         let key = at.key();
-        let held = lock::hold(&self.path.join("locks").join(format!("{key}.lock")), at, deadline)?;
-        Ok(LockedShare::new(
-            held,
-            self.path.join("shares").join(format!("{key}.json")),
-        ))
+        let lock = self.path.join("locks").join(format!("{key}.lock"));
+        LockedShare::hold(&lock, self.path.join("shares").join(format!("{key}.json")), at, deadline)
+    }
+
+    /// The lock that is held while the share's client is being asked.
+    pub(crate) fn probe_lock(&self, at: &MountPath) -> PathBuf {
+        self.path.join("locks").join(format!("{}.probe", at.key()))
     }
 
     /// Every share's record, or why it cannot be used, in no order. A snapshot: nothing is held.
@@ -134,20 +131,54 @@ impl StateDir {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn records(&self) -> Result<Vec<Result<ShareRecord, StateError>>, StateError> {
-        let directory = self.path.join("shares");
-        let io = |source| StateError::Io {
-            path: directory.clone(),
-            source,
-        };
-        let mut records = Vec::new();
-        for entry in directory.read_dir().map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            // What is being written has another ending until it is whole.
-            if path.extension().is_some_and(|extension| extension == "json") {
-                records.extend(record::read(&path).transpose());
+        let records = self.files("json")?;
+        Ok(records.iter().filter_map(|path| record::read(path).transpose()).collect())
+    }
+
+    /// Records that were set aside because they could not be understood.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn set_aside(&self) -> Result<Vec<PathBuf>, StateError> {
+        self.files(record::SET_ASIDE)
+    }
+
+    /// Removes records that a killed process left unfinished, or only counts them. Those of a share that is held are
+    /// being written.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed or a file not removed.
+    pub(crate) fn sweep(&self, dry_run: bool) -> Result<usize, StateError> {
+        let mut swept = 0;
+        for path in self.files(record::UNFINISHED)? {
+            let key = path.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
+            let lock = self.path.join("locks").join(format!("{key}.lock"));
+            let held = flock::open(&lock).and_then(|lock| {
+                let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
+                Ok(free.then_some(lock))
+            });
+            if held.map_err(|source| StateError::Io { path: lock, source })?.is_some() {
+                swept += 1;
+                if !dry_run {
+                    record::remove(&path)?;
+                }
             }
         }
-        Ok(records)
+        Ok(swept)
+    }
+
+    /// The files with that ending. What is being written has another one until it is whole.
+    fn files(&self, ending: &str) -> Result<Vec<PathBuf>, StateError> {
+        let directory = self.path.join("shares");
+        let io = |source| StateError::Io { path: directory.clone(), source };
+        let mut files = Vec::new();
+        for entry in directory.read_dir().map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|extension| extension == ending) {
+                files.push(path);
+            }
+        }
+        Ok(files)
     }
 }
 

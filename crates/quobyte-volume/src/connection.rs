@@ -95,9 +95,7 @@ impl ImageFormat {
         match text {
             "raw" => Ok(Self::Raw),
             "qcow2" => Ok(Self::Qcow2),
-            other => Err(ConnectionError::Format {
-                format: excerpt(other),
-            }),
+            other => Err(ConnectionError::Format { format: excerpt(other) }),
         }
     }
 
@@ -145,10 +143,7 @@ impl VolumeId {
             .and_then(|rest| rest.split('.').next())
             .and_then(|uuid| Uuid::try_parse(uuid).ok());
         Self(in_name.unwrap_or_else(|| {
-            Uuid::new_v5(
-                &Uuid::NAMESPACE_URL,
-                format!("quobyte://{export}/{name}").as_bytes(),
-            )
+            Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("quobyte://{export}/{name}").as_bytes())
         }))
     }
 }

@@ -4,19 +4,24 @@
 //! they were when it fails. What an operation needs to know it finds out itself: the kernel's mount table says what is
 //! mounted, the records say for whom.
 
+mod bring_up;
 mod connect;
 mod disconnect;
 mod error;
+mod guests;
+mod reconcile;
 mod status;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::connect::Connected;
-pub use self::disconnect::{Disconnected, Kept};
+pub use self::disconnect::{Disconnected, Force, Kept};
 pub use self::error::Error;
+pub use self::guests::{GuestUse, Guests};
+pub use self::reconcile::{Finding, LeftAlone, Mended};
 pub use self::status::{ShareState, ShareStatus};
-use crate::attachments::StateDir;
+use crate::attachments::{LockedShare, StateDir};
 use crate::connection::{Export, ImageName};
 use crate::deadline::Deadline;
 use crate::io_policy::IoOptions;
@@ -27,8 +32,6 @@ use crate::mount::{Host, MountPath};
 pub struct Config {
     /// Where shares are mounted, `quobyte_mount_point_base`. Absolute.
     pub mount_point_base: PathBuf,
-    /// Where records and locks are kept.
-    pub state_dir: PathBuf,
     /// How long an operation waits for another one on the same share.
     pub lock_timeout: Duration,
     /// Fixed cache and I/O modes.
@@ -38,25 +41,27 @@ pub struct Config {
 /// Connects and disconnects volumes on one host. Any number of threads and processes may do so at once.
 pub struct Driver {
     config: Config,
-    host: Box<dyn Host + Send + Sync>,
     state: StateDir,
+    host: Box<dyn Host + Send + Sync>,
+    guests: Box<dyn Guests + Send + Sync>,
 }
 
 impl Driver {
-    /// A driver for the given host.
+    /// A driver for the given host and hypervisor, with records in `state`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a mount point base that cannot be used, [`Error::State`] for such a state directory.
-    pub fn new(config: Config, host: Box<dyn Host + Send + Sync>) -> Result<Self, Error> {
+    /// [`Error::Config`] for a mount point base that cannot be used.
+    pub fn new(
+        config: Config,
+        state: StateDir,
+        host: Box<dyn Host + Send + Sync>,
+        guests: Box<dyn Guests + Send + Sync>,
+    ) -> Result<Self, Error> {
         if !config.mount_point_base.is_absolute() {
             let reason = "quobyte_mount_point_base is not an absolute path";
-            return Err(Error::Config {
-                path: config.mount_point_base,
-                reason,
-            });
+            return Err(Error::Config { path: config.mount_point_base, reason });
         }
-        let state = StateDir::open(&config.state_dir)?;
-        Ok(Self { config, host, state })
+        Ok(Self { config, state, host, guests })
     }
 
     /// Where an export is mounted on this host.
@@ -86,8 +91,8 @@ impl Driver {
         Some((mount_path, name))
     }
 
-    fn lock_deadline(&self) -> Deadline {
-        Deadline::after(self.config.lock_timeout)
+    fn lock(&self, at: &MountPath) -> Result<LockedShare, Error> {
+        Ok(self.state.lock(at, Deadline::after(self.config.lock_timeout))?)
     }
 }
 

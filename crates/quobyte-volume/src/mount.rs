@@ -1,10 +1,14 @@
 //! One mount point: what is there, bringing a mount up, taking it down.
 //!
 //! ```text
-//!            mount                    client dies, or loses its registries
-//!  Absent ─────────────▶ Healthy ──────────────────────────────────────────▶ Stale
-//!     ▲                     │                                                  │
-//!     └─────── unmount ─────┴────────────────────── unmount ───────────────────┘
+//!              mount               loses its registries
+//!   Absent ──────────────▶ Healthy ◀───────────────────▶ Disconnected
+//!     ▲                     │  ▲ │                            │
+//!     │     no answer       │  │ └────── client dies ───────┐ │
+//!     │   ┌─────────────────┘  │                            ▼ ▼
+//!     │   ▼        answers     │                           Dead
+//!     │  Hung ─────────────────┘                            │
+//!     └──────────────────── unmount ────────────────────────┘
 //!
 //!  Foreign, WrongVolume: somebody else's mount; never used, never taken away.
 //! ```
@@ -14,6 +18,7 @@
 mod client;
 mod host;
 mod table;
+mod unmount;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,16 +26,18 @@ use std::path::{Path, PathBuf};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
-pub use self::client::{ClientError, Unmounted};
-pub use self::host::{Host, LinuxHost};
+pub use self::client::ClientError;
+pub use self::host::{Host, LinuxConfig, LinuxHost};
 pub use self::table::{Device, Lookup, Mount, MountInfo, MountInfoError, top_mount};
+pub use self::unmount::{How, Unmounted};
+use crate::attachments::Attachment;
 use crate::connection::{Export, ImageName};
 use crate::error::Code;
 use crate::share::ShareError;
 
 /// Where an export is mounted: `<base>/<md5 of the export>`, the path Nova and Cinder have always used, so that a
 /// host can be upgraded in place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MountPath(PathBuf);
 
@@ -84,8 +91,12 @@ pub enum MountState {
     Absent,
     /// The export asked for, and its client answers.
     Healthy(Mount),
-    /// The export asked for, but its client is dead or without its registries.
-    Stale(Mount),
+    /// The export asked for, but its client has lost its registries. It may find them again.
+    Disconnected(Mount),
+    /// The export asked for, but its client is dead. Nothing that is open on it will ever be served again.
+    Dead(Mount),
+    /// The export asked for, but nobody answered by the deadline.
+    Hung(Mount),
     /// Another Quobyte volume.
     WrongVolume(Mount),
     /// Something that is not Quobyte.
@@ -103,27 +114,24 @@ pub fn inspect(
     export: &Export,
     known: Option<&Mount>,
 ) -> Result<MountState, MountError> {
-    let Some(mount) = host.top_mount(at, known).map_err(|source| MountError::Table {
-        at: at.clone(),
-        source,
-    })?
+    let Some(mount) =
+        host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })?
     else {
         return Ok(MountState::Absent);
     };
     if !mount.is_quobyte() {
         return Ok(MountState::Foreign(mount));
     }
-    if mount.source != export.mount_source() {
+    if !mount.is_of(export) {
         return Ok(MountState::WrongVolume(mount));
     }
     match host.root(at) {
         // Quobyte's client shows a root of another size once it has lost its registries; Nova and Cinder rely on it.
         Ok(root) if root.size == 0 && root.device == mount.device => Ok(MountState::Healthy(mount)),
-        Ok(_) | Err(ShareError::Dead { .. }) => Ok(MountState::Stale(mount)),
-        Err(source) => Err(MountError::Unreadable {
-            at: at.clone(),
-            source,
-        }),
+        Ok(_) => Ok(MountState::Disconnected(mount)),
+        Err(ShareError::Dead { .. }) => Ok(MountState::Dead(mount)),
+        Err(ShareError::Hung { .. }) => Ok(MountState::Hung(mount)),
+        Err(source) => Err(MountError::Unreadable { at: at.clone(), source }),
     }
 }
 
@@ -156,20 +164,30 @@ pub enum MountError {
         /// What should be.
         wanted: Export,
     },
-    /// The client is dead or without its registries.
-    #[error("the Quobyte client of {at} does not serve {export} any more; unmount it once nothing uses it")]
+    /// The client does not serve the volume any more, and the mount could not be replaced.
+    #[error("the Quobyte client of {at} does not serve {export} any more; {remedy}")]
     Stale {
         /// The mount point.
         at: MountPath,
         /// The export mounted there.
         export: Export,
+        /// What an operator can do.
+        remedy: String,
     },
-    /// The mount is alive, but this user may not look at it.
-    #[error("{at} is mounted, but not readable for this user; was it mounted with allow_other?")]
+    /// The client did not answer by the deadline.
+    #[error("the Quobyte client of {at} does not answer; concerned: {}", concerned(.attachments))]
+    Hung {
+        /// The mount point.
+        at: MountPath,
+        /// Who has files on it.
+        attachments: Vec<Attachment>,
+    },
+    /// The mount is there, but this user cannot look at it.
+    #[error("{at} is mounted, but cannot be looked at")]
     Unreadable {
         /// The mount point.
         at: MountPath,
-        /// What the kernel said.
+        /// What came of asking it.
         source: ShareError,
     },
     /// The directory to mount on cannot be made or used.
@@ -207,10 +225,11 @@ impl MountError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Table { .. } | Self::Client(ClientError::Host { .. }) => Code::Internal,
+            Self::Hung { .. } => Code::MountHung,
             Self::Foreign { .. } => Code::NotQuobyte,
             Self::WrongVolume { .. } => Code::WrongVolume,
             Self::Stale { .. } => Code::MountStale,
-            Self::Unreadable { .. } => Code::MountNotVisible,
+            Self::Unreadable { source, .. } => source.code(),
             Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
             Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
             Self::MountPoint { .. }
@@ -221,6 +240,17 @@ impl MountError {
     }
 }
 
+fn concerned(attachments: &[Attachment]) -> String {
+    if attachments.is_empty() {
+        return "no recorded attachment".to_owned();
+    }
+    let texts: Vec<_> = attachments
+        .iter()
+        .map(|attachment| format!("volume {} of instance {}", attachment.volume, attachment.instance))
+        .collect();
+    texts.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,15 +258,9 @@ mod tests {
     #[test]
     fn mount_paths_are_those_of_nova_and_cinder() {
         let base = Path::new("/var/lib/nova/mnt");
-        for text in [
-            "quobyte-host/openstack-volumes",
-            "quobyte://quobyte-host/openstack-volumes/",
-        ] {
+        for text in ["quobyte-host/openstack-volumes", "quobyte://quobyte-host/openstack-volumes/"] {
             let path = MountPath::new(base, &Export::parse(text).unwrap());
-            assert_eq!(
-                path.as_path(),
-                Path::new("/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c")
-            );
+            assert_eq!(path.as_path(), Path::new("/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c"));
         }
     }
 }

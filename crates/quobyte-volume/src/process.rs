@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use crate::deadline::Deadline;
 
@@ -39,46 +39,37 @@ pub(crate) enum RunError {
 
 /// Runs `program` until it ends or `deadline` passes; then it and its process group are killed and reaped.
 ///
-/// The program starts in `/`, so that it pins no mount, without standard input and with messages in English.
+/// The program starts in `/`, so that it pins no mount, without standard input and with messages in English. `mark` is
+/// a variable added to its environment.
 pub(crate) fn run<S: AsRef<OsStr>>(
     program: &OsStr,
     arguments: impl IntoIterator<Item = S>,
+    mark: Option<(&str, &str)>,
     deadline: Deadline,
 ) -> Result<Outcome, RunError> {
     let name = program.to_string_lossy().into_owned();
-    let follow = |source: io::Error| RunError::Follow {
-        program: name.clone(),
-        source,
-    };
+    let follow = |source: io::Error| RunError::Follow { program: name.clone(), source };
     let mut kept = sealed_memory_file().map_err(follow)?;
     let child = command(program)
         .args(arguments)
         .current_dir("/")
         .env("LC_ALL", "C")
+        .envs(mark)
         .stdin(Stdio::null())
         .stdout(kept.try_clone().map_err(follow)?)
         .stderr(kept.try_clone().map_err(follow)?)
         .process_group(0)
         .spawn()
-        .map_err(|source| RunError::Start {
-            program: name.clone(),
-            source,
-        })?;
+        .map_err(|source| RunError::Start { program: name.clone(), source })?;
     let status = wait(child, deadline).map_err(follow)?;
     let output = read_back(&mut kept).map_err(follow)?;
     match status {
         Some(status) => Ok(Outcome { status, output }),
-        None => Err(RunError::Timeout {
-            program: name,
-            output,
-        }),
+        None => Err(RunError::Timeout { program: name, output }),
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that starts programs"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that starts programs")]
 fn command(program: &OsStr) -> Command {
     Command::new(program)
 }
@@ -102,6 +93,27 @@ fn wait(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> 
     Ok(None)
 }
 
+/// Ends a process that need not be our child, and waits until it has ended. One that is gone already is ended.
+///
+/// Killing frees a process from everything but a system call that cannot be interrupted; that one is not waited for.
+pub(crate) fn end(pid: u32) -> io::Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    match pidfd_send_signal(&pidfd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let limit = Timespec { tv_sec: 1, tv_nsec: 0 };
+    match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
+
 fn sealed_memory_file() -> io::Result<File> {
     let file = memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     ftruncate(&file, KEPT_OUTPUT)?;
@@ -123,19 +135,8 @@ pub(crate) fn printed(output: &str) -> String {
     if output.is_empty() {
         return String::new();
     }
-    let lines: Vec<_> = output
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    format!(
-        ": {}",
-        lines
-            .join("; ")
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect::<String>()
-    )
+    let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    format!(": {}", lines.join("; ").chars().filter(|c| !c.is_control()).collect::<String>())
 }
 
 #[cfg(test)]
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, budget: Duration) -> Result<Outcome, RunError> {
-        run(OsStr::new("/bin/sh"), ["-c", script], Deadline::after(budget))
+        run(OsStr::new("/bin/sh"), ["-c", script], None, Deadline::after(budget))
     }
 
     #[test]
@@ -161,6 +162,7 @@ mod tests {
         let error = run(
             OsStr::new("/nonexistent/mount.quobyte"),
             [""; 0],
+            None,
             Deadline::after(Duration::from_secs(30)),
         );
         assert!(
@@ -171,9 +173,7 @@ mod tests {
     #[test]
     fn at_the_deadline_the_program_and_its_children_are_ended() {
         let error = sh("echo $$; sleep 1000 & wait", Duration::from_millis(200)).unwrap_err();
-        let RunError::Timeout { output, .. } = error else {
-            panic!("{error}")
-        };
+        let RunError::Timeout { output, .. } = error else { panic!("{error}") };
         let group = Pid::from_raw(output.trim().parse().unwrap()).unwrap();
         // The group is gone as soon as its last member is reaped, which for the orphaned `sleep` is init's work.
         let gone = Deadline::after(Duration::from_secs(30));
@@ -193,10 +193,8 @@ mod tests {
 
     #[test]
     fn output_is_kept_up_to_a_bound_and_the_writer_is_not_killed() {
-        let outcome = sh(
-            "head -c 100000 /dev/zero | tr '\\0' x; echo 2>/dev/null; exit 3",
-            Duration::from_secs(30),
-        );
+        let outcome =
+            sh("head -c 100000 /dev/zero | tr '\\0' x; echo 2>/dev/null; exit 3", Duration::from_secs(30));
         let outcome = outcome.unwrap();
         assert_eq!(outcome.status.code(), Some(3));
         assert!(outcome.output.len() as u64 <= KEPT_OUTPUT && outcome.output.starts_with("xxxx"));

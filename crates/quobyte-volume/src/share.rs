@@ -1,56 +1,67 @@
 //! Everything that reaches the client of a mounted share.
 //!
 //! A client that has read a request and never answers leaves the asker in uninterruptible sleep, which not even
-//! SIGKILL ends. So no other part of this library touches a path on a share: they ask a [`Share`], which answers with
-//! facts and never with a descriptor. Nothing on the share stays open when a method returns.
+//! SIGKILL ends. So no part of this library touches a path on a share itself: it asks [`Shares`], which has a helper
+//! process do it and answers with facts, never with a descriptor. Nothing on the share stays open afterwards.
+//!
+//! ```text
+//!  caller ── request ──▶ helper ── statx, openat2 ──▶ kernel ──▶ client
+//!         ◀── facts ────
+//! ```
+//!
+//! While a helper is asked, its mount's *probe lock* is held by an open file that caller and helper share. A helper
+//! that is stuck keeps it, whatever becomes of the caller. Whoever cannot have the lock by its deadline concludes that
+//! the mount hangs and asks nobody, so at most one helper is ever stuck on a mount.
 
-use std::io;
+mod facts;
+mod helper;
+mod protocol;
+
+use std::collections::HashMap;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ExitCode};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat2, statx};
-use rustix::io::Errno;
-
+pub use self::facts::{ImageFacts, RootFacts};
+use self::helper::{Asked, Helper};
+use self::protocol::{Answer, Request};
+use crate::attachments::StateDir;
 use crate::connection::ImageName;
-use crate::mount::Device;
+use crate::deadline::Deadline;
+use crate::error::Code;
+use crate::mount::MountPath;
 
-/// A share at its mount point.
+/// The shares of this host, asked through helper processes.
+///
+/// A helper stays for the next question about its mount, so that a caller which lives long pays a round trip and not a
+/// process start.
 #[derive(Debug)]
-pub(crate) struct Share<'a> {
-    mount_point: &'a Path,
-}
-
-/// What a live client says of a share's root directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RootFacts {
-    /// The root's size in bytes: 0 while the client is connected to its registries (Quobyte's own rule).
-    pub size: u64,
-    /// The device of the share.
-    pub device: Device,
-}
-
-/// What the share says of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImageFacts {
-    /// The device the file is on.
-    pub device: Device,
-    /// The file's inode number.
-    pub inode: u64,
-    /// The file's size in bytes.
-    pub size: u64,
-    /// Whether it is a regular file.
-    pub is_regular: bool,
+pub(crate) struct Shares {
+    program: PathBuf,
+    state: StateDir,
+    timeout: Duration,
+    idle: Mutex<HashMap<MountPath, Helper>>,
+    given_up: Mutex<Vec<Child>>,
 }
 
 /// Why the share gave no answer, or no good one.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
     /// The client behind the mount is gone (ENOTCONN, ESTALE, ECONNABORTED). Nothing else means that.
-    #[error("the client of {mount_point} is dead")]
+    #[error("the client of {at} is dead")]
     Dead {
         /// The share's mount point.
-        mount_point: PathBuf,
+        at: MountPath,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// There was no answer by the deadline.
+    #[error("{at} does not answer")]
+    Hung {
+        /// The share's mount point.
+        at: MountPath,
     },
     /// There is no such file.
     #[error("{path} does not exist")]
@@ -72,151 +83,119 @@ pub enum ShareError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The helper process cannot be had.
+    #[error("the helper {program} cannot be used")]
+    Helper {
+        /// Its program.
+        program: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
 }
 
-impl<'a> Share<'a> {
-    pub(crate) fn at(mount_point: &'a Path) -> Self {
-        Self { mount_point }
+impl ShareError {
+    /// The stable code, where the share itself is at fault and not an image on it.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Dead { .. } => Code::MountStale,
+            Self::Hung { .. } => Code::MountHung,
+            Self::Missing { .. } | Self::LeadsAway { .. } | Self::Failed { .. } => Code::MountNotVisible,
+            Self::Helper { .. } => Code::Internal,
+        }
+    }
+}
+
+impl Shares {
+    /// `program` is the helper, `timeout` how long a share may take to answer.
+    pub(crate) fn new(program: PathBuf, state: StateDir, timeout: Duration) -> Self {
+        Self { program, state, timeout, idle: Mutex::default(), given_up: Mutex::default() }
     }
 
-    /// Asks the client itself, past every cache, so that a dead one shows.
-    pub(crate) fn root(&self) -> Result<RootFacts, ShareError> {
-        let root = open(
-            self.mount_point,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )
-        .and_then(stat_now)
-        .map_err(|errno| self.error(self.mount_point.to_owned(), errno))?;
-        Ok(RootFacts {
-            size: root.stx_size,
-            device: device(&root),
-        })
+    /// Asks the client behind the mount at `at` for its root, past every cache.
+    pub(crate) fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
+        match self.ask(at, &Request::Root)? {
+            Answer::Root(facts) => Ok(facts),
+            answer => Err(self.failed(at, at.as_path().to_owned(), answer)),
+        }
     }
 
-    /// Looks at the file of that name directly on the share, following no link and crossing no mount.
-    pub(crate) fn image(&self, name: &ImageName) -> Result<ImageFacts, ShareError> {
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let file = open(
-            self.mount_point,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )
-        .and_then(|root| openat2(root, name.as_str(), OFlags::PATH, Mode::empty(), beneath))
-        .and_then(stat_now)
-        .map_err(|errno| self.error(self.mount_point.join(name.as_str()), errno))?;
-        Ok(ImageFacts {
-            device: device(&file),
-            inode: file.stx_ino,
-            size: file.stx_size,
-            is_regular: FileType::from_raw_mode(file.stx_mode.into()) == FileType::RegularFile,
-        })
+    /// Looks at the file of that name directly on the share at `at`.
+    pub(crate) fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
+        match self.ask(at, &Request::Image(name.as_str().to_owned()))? {
+            Answer::Image(facts) => Ok(facts),
+            answer => Err(self.failed(at, at.image(name), answer)),
+        }
     }
 
-    fn error(&self, path: PathBuf, errno: Errno) -> ShareError {
+    fn ask(&self, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
+        let deadline = Deadline::after(self.timeout);
+        let kept = hold(&self.idle).remove(at);
+        let was_kept = kept.is_some();
+        let helper = kept.map_or_else(|| self.start(at), Ok)?;
+        match helper.ask(request, deadline) {
+            Asked::Answered(answer, helper) => {
+                self.keep(at, helper);
+                Ok(answer)
+            }
+            Asked::Hung(child) => {
+                hold(&self.given_up).push(child);
+                Err(ShareError::Hung { at: at.clone() })
+            }
+            // One that was kept may have been ended by somebody since.
+            Asked::Broken(_) if was_kept => self.ask(at, request),
+            Asked::Broken(source) => Err(ShareError::Helper { program: self.program.clone(), source }),
+        }
+    }
+
+    fn start(&self, at: &MountPath) -> Result<Helper, ShareError> {
+        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))
+            .map_err(|source| ShareError::Helper { program: self.program.clone(), source })
+    }
+
+    /// Keeps the helper for the next question. Where two threads asked at once, one is enough.
+    fn keep(&self, at: &MountPath, helper: Helper) {
+        let surplus = hold(&self.idle).insert(at.clone(), helper);
+        if let Some(surplus) = surplus {
+            surplus.end();
+        }
+    }
+
+    fn failed(&self, at: &MountPath, path: PathBuf, answer: Answer) -> ShareError {
+        let Answer::Failed(errno) = answer else {
+            let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
+            return ShareError::Helper { program: self.program.clone(), source };
+        };
+        let source = io::Error::from_raw_os_error(errno);
         match errno {
-            Errno::NOTCONN | Errno::STALE | Errno::CONNABORTED => ShareError::Dead {
-                mount_point: self.mount_point.to_owned(),
-                source: errno.into(),
-            },
-            Errno::NOENT => ShareError::Missing { path },
-            Errno::LOOP | Errno::XDEV => ShareError::LeadsAway { path },
-            errno => ShareError::Failed {
-                path,
-                source: errno.into(),
-            },
+            libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED => ShareError::Dead { at: at.clone(), source },
+            libc::ENOENT => ShareError::Missing { path },
+            libc::ELOOP | libc::EXDEV => ShareError::LeadsAway { path },
+            _ => ShareError::Failed { path, source },
         }
     }
 }
 
-fn stat_now(file: rustix::fd::OwnedFd) -> rustix::io::Result<Statx> {
-    let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO;
-    statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
-}
-
-fn device(file: &Statx) -> Device {
-    Device {
-        major: file.stx_dev_major,
-        minor: file.stx_dev_minor,
+impl Drop for Shares {
+    fn drop(&mut self) {
+        for (_, helper) in hold(&self.idle).drain() {
+            helper.end();
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
+/// What a panicking thread left is as good as before: entries are whole or absent.
+fn hold<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    use super::*;
-
-    fn name(text: &str) -> ImageName {
-        ImageName::parse(text).unwrap()
-    }
-
-    #[test]
-    fn a_regular_file_is_described_as_it_is() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::File::create(directory.path().join("disk"))
-            .unwrap()
-            .set_len(12345)
-            .unwrap();
-        let share = Share::at(directory.path());
-        let image = share.image(&name("disk")).unwrap();
-        assert!(image.is_regular);
-        assert_eq!(image.size, 12345);
-        assert_eq!(image.device, share.root().unwrap().device);
-    }
-
-    #[test]
-    fn a_link_is_never_followed_even_to_a_neighbour() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::File::create(directory.path().join("disk")).unwrap();
-        for (link, target) in [
-            ("inside", "disk"),
-            ("outside", "/etc/hostname"),
-            ("dangling", "nothing"),
-        ] {
-            symlink(target, directory.path().join(link)).unwrap();
-            let seen = Share::at(directory.path()).image(&name(link));
-            assert!(
-                matches!(seen, Err(ShareError::LeadsAway { .. })),
-                "{link}: {seen:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_regular_file_is_told_without_opening_it() {
-        let directory = tempfile::tempdir().unwrap();
-        std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            directory.path().join("fifo"),
-            FileType::Fifo,
-            mode,
-            0,
-        )
-        .unwrap();
-        for entry in ["socket", "fifo"] {
-            assert!(
-                !Share::at(directory.path())
-                    .image(&name(entry))
-                    .unwrap()
-                    .is_regular,
-                "{entry}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_mount_below_the_share_is_not_the_share() {
-        let seen = Share::at(Path::new("/")).image(&name("proc"));
-        assert!(matches!(seen, Err(ShareError::LeadsAway { .. })), "{seen:?}");
-    }
-
-    #[test]
-    fn nothing_there_is_told_from_everything_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let seen = Share::at(directory.path()).image(&name("disk"));
-        assert!(matches!(seen, Err(ShareError::Missing { .. })), "{seen:?}");
+/// The whole of the helper program: answers on standard output what standard input asks about the share at
+/// `mount_point`, until that ends.
+#[must_use]
+pub fn serve(mount_point: &Path) -> ExitCode {
+    match protocol::serve(mount_point, BufReader::new(io::stdin()), io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }

@@ -2,11 +2,11 @@
 
 use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName};
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
-use quobyte_volume::driver::{Connected, Driver};
+use quobyte_volume::driver::{Connected, Driver, Force};
 use quobyte_volume::io_policy::HostFacts;
 use serde_json::{Map, Value, json};
 
-use super::connect::{describe, plain};
+use super::connect::{describe, plain, warn_of_lost};
 use crate::cli::Volume;
 use crate::error::Error;
 use crate::libvirt::{DomainDisk, Guest, Hypervisor};
@@ -17,13 +17,8 @@ use crate::settings::Settings;
 /// The volume that the command line names.
 pub(super) fn volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
     match volume {
-        Volume {
-            connection_info: Some(file),
-            ..
-        } => super::read(file),
-        Volume {
-            export, name, format, ..
-        } => Ok(ConnectionInfo::new(
+        Volume { connection_info: Some(file), .. } => super::read(file),
+        Volume { export, name, format, .. } => Ok(ConnectionInfo::new(
             Export::parse(export.as_deref().unwrap_or_default())?,
             ImageName::parse(name.as_deref().unwrap_or_default())?,
             ImageFormat::parse(format.as_deref().unwrap_or_default())?,
@@ -42,15 +37,9 @@ pub(super) fn run(
     let driver = settings.driver()?;
     let hypervisor = Hypervisor::open(uri)?;
     let guest = hypervisor.guest(domain)?;
-    let disks: Vec<_> = guest
-        .live_disks()?
-        .into_iter()
-        .chain(guest.persistent_disks()?)
-        .collect();
+    let disks: Vec<_> = guest.live_disks()?.into_iter().chain(guest.persistent_disks()?).collect();
     let device_path = driver.device_path(&info.export, &info.name);
-    let present = disks
-        .iter()
-        .find(|disk| disk.source.as_ref() == Some(&device_path));
+    let present = disks.iter().find(|disk| disk.source.as_ref() == Some(&device_path));
     let dev = choose_target(&guest, &disks, present, target, bus)?;
 
     let facts = HostFacts::new(Some(hypervisor.qemu_version()?));
@@ -58,14 +47,11 @@ pub(super) fn run(
         driver.connect(info, guest.instance, &facts)
     })?;
     if present.is_none() {
-        let target = DiskTarget {
-            dev: dev.clone(),
-            bus,
-            unit: None,
-        };
+        let target = DiskTarget { dev: dev.clone(), bus, unit: None };
         let attached = add(&hypervisor, &guest, info, &connected, &target);
         attached.map_err(|cause| undo(&driver, &guest, info, &connected, cause))?;
     }
+    warn_of_lost(&connected);
     Ok(answer(&guest, &dev, info, &connected, present.is_none()))
 }
 
@@ -78,19 +64,13 @@ fn choose_target(
     bus: Bus,
 ) -> Result<TargetDev, Error> {
     match (present, wanted) {
-        (Some(disk), Some(wanted)) if disk.target != wanted.as_str() => Err(Error::AttachedElsewhere {
-            domain: guest.name.clone(),
-            target: disk.target.clone(),
-        }),
+        (Some(disk), Some(wanted)) if disk.target != wanted.as_str() => {
+            Err(Error::AttachedElsewhere { domain: guest.name.clone(), target: disk.target.clone() })
+        }
         (Some(disk), _) => Ok(TargetDev::parse(&disk.target)?),
         (None, Some(wanted)) => Ok(wanted.clone()),
-        (None, None) => {
-            TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str())).ok_or_else(|| {
-                Error::NoTarget {
-                    domain: guest.name.clone(),
-                }
-            })
-        }
+        (None, None) => TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str()))
+            .ok_or_else(|| Error::NoTarget { domain: guest.name.clone() }),
     }
 }
 
@@ -103,10 +83,8 @@ fn add(
 ) -> Result<(), Error> {
     let disk = Disk::new(info, &connected.device_path, target, &connected.policy)?;
     hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
-    progress::during(format!("adding {} to {}", target.dev, guest.name), || {
-        guest.attach(&disk.to_xml())
-    })
-    .map_err(|error| hypervisor.explain(error, &connected.mount_path))
+    progress::during(format!("adding {} to {}", target.dev, guest.name), || guest.attach(&disk.to_xml()))
+        .map_err(|error| hypervisor.explain(error, &connected.mount_path))
 }
 
 /// Disconnects what this call connected, and nothing else.
@@ -114,12 +92,9 @@ fn undo(driver: &Driver, guest: &Guest, info: &ConnectionInfo, connected: &Conne
     if !connected.attached {
         return cause;
     }
-    match driver.disconnect(&connected.mount_path, info.volume_id, guest.instance) {
+    match driver.disconnect(&connected.mount_path, info.volume_id, guest.instance, Force::No) {
         Ok(_) => cause,
-        Err(left) => Error::NotUndone {
-            cause: Box::new(cause),
-            left,
-        },
+        Err(left) => Error::NotUndone { cause: Box::new(cause), left },
     }
 }
 
@@ -130,10 +105,8 @@ fn answer(
     connected: &Connected,
     changed: bool,
 ) -> Answer {
-    let mut json: Map<String, Value> = describe(info, connected)
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+    let mut json: Map<String, Value> =
+        describe(info, connected).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     json.insert("domain".to_owned(), json!(guest.name));
     json.insert("instance".to_owned(), json!(guest.instance.to_string()));
     json.insert("target".to_owned(), json!(dev.as_str()));
@@ -141,12 +114,6 @@ fn answer(
     let done = if changed { "attached" } else { "was attached" };
     let image = connected.device_path.display();
     let (cache, io) = (connected.policy.cache, plain(&json["io"]));
-    let text = format!(
-        "{image} {done} to {} as {dev} (cache={cache}, io={io})",
-        guest.name
-    );
-    Answer {
-        json: json.into(),
-        text,
-    }
+    let text = format!("{image} {done} to {} as {dev} (cache={cache}, io={io})", guest.name);
+    Answer { json: json.into(), text }
 }

@@ -5,6 +5,7 @@ use quobyte_volume::driver::Connected;
 use quobyte_volume::io_policy::{Discard, HostFacts, IoMode};
 use serde_json::{Map, Value, json};
 
+use super::disconnect::attachment;
 use super::table;
 use crate::error::Error;
 use crate::output::Answer;
@@ -17,16 +18,13 @@ pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceI
         driver.connect(info, instance, &HostFacts::default())
     })?;
     let rows = describe(info, &connected);
-    let mut json: Map<String, Value> = rows
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
+    let mut json: Map<String, Value> =
+        rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     json.insert("changed".to_owned(), json!(connected.changed));
+    json.insert("lost".to_owned(), connected.lost.iter().map(attachment).collect());
+    warn_of_lost(&connected);
     let text: Vec<_> = rows.iter().map(|(name, value)| (*name, plain(value))).collect();
-    Ok(Answer {
-        json: json.into(),
-        text: table(&text),
-    })
+    Ok(Answer { json: json.into(), text: table(&text) })
 }
 
 /// What a caller needs to know of a connected volume.
@@ -47,5 +45,13 @@ pub(super) fn plain(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Names the guests whose files died with the mount that was replaced.
+pub(super) fn warn_of_lost(connected: &Connected) {
+    for lost in &connected.lost {
+        let (instance, volume) = (lost.instance, lost.volume);
+        tracing::warn!(%instance, %volume, "open on a mount that died; restart the guest, or detach and attach the volume");
     }
 }

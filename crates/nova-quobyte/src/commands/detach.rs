@@ -24,48 +24,36 @@ pub(super) fn run(
     let guest = hypervisor.guest(domain)?;
     let live = find(guest.live_disks()?, target);
     let persistent = find(guest.persistent_disks()?, target);
-    let disk = live.as_ref().or(persistent.as_ref());
-    let disk = disk
-        .ok_or_else(|| Error::DiskNotFound {
-            domain: guest.name.clone(),
-            target: target.to_owned(),
-        })?
-        .clone();
-    let (mount_path, name) = disk
-        .source
-        .as_deref()
-        .and_then(|source| driver.place_of(source))
-        .ok_or_else(|| Error::NotOurs {
+    let disk = live
+        .as_ref()
+        .or(persistent.as_ref())
+        .ok_or_else(|| Error::DiskNotFound { domain: guest.name.clone(), target: target.to_owned() })?;
+    // The configuration may give the name to another disk at the next start.
+    let persistent = persistent.as_ref().filter(|persistent| persistent.source == disk.source);
+    let (mount_path, name) =
+        disk.source.as_deref().and_then(|source| driver.place_of(source)).ok_or_else(|| Error::NotOurs {
             domain: guest.name.clone(),
             target: target.to_owned(),
             base: driver.mount_point_base().to_owned(),
         })?;
 
-    progress::during(
-        format!("waiting for {} to let go of {target}", guest.name),
-        || {
-            take_out(
-                &hypervisor,
-                &guest,
-                &disk,
-                live.is_some(),
-                persistent.is_some(),
-                limit,
-            )
-        },
-    )?;
-    let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, stated_volume(&disk))?;
+    if let Some(live) = &live {
+        progress::during(format!("waiting for {} to let go of {target}", guest.name), || {
+            take_out_of_guest(&hypervisor, &guest, live, limit)
+        })?;
+    }
+    // Last: had the guest let go after the deadline, the next detach would still find what is to be done.
+    if let Some(persistent) = persistent {
+        guest.detach(persistent, false, true)?;
+    }
+    let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, stated_volume(disk))?;
 
     let mut json = describe(&disconnected);
     json["domain"] = json!(guest.name);
     json["target"] = json!(target);
     Ok(Answer {
         json,
-        text: format!(
-            "{target} detached from {}; volume {}",
-            guest.name,
-            sentence(&disconnected)
-        ),
+        text: format!("{target} detached from {}; volume {}", guest.name, sentence(&disconnected)),
     })
 }
 
@@ -76,33 +64,24 @@ fn find(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
 /// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the serial.
 fn stated_volume(disk: &DomainDisk) -> Option<VolumeId> {
     let alias = disk.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
-    alias
-        .into_iter()
-        .chain(disk.serial.as_deref())
-        .find_map(|id| id.parse().ok())
+    alias.into_iter().chain(disk.serial.as_deref()).find_map(|id| id.parse().ok())
 }
 
-/// Takes the disk out of the configuration at once, and out of the running guest once that has let go of it.
-fn take_out(
+/// Asks a running guest for the disk, and waits until it has let go.
+fn take_out_of_guest(
     hypervisor: &Hypervisor,
     guest: &Guest,
     disk: &DomainDisk,
-    live: bool,
-    persistent: bool,
     limit: Duration,
 ) -> Result<(), Error> {
     let events = DeviceEvents::of(guest, hypervisor, disk.alias.clone(), limit)?;
-    guest.detach(disk, live, persistent)?;
+    guest.detach(disk, true, false)?;
     while find(guest.live_disks()?, &disk.target).is_some() {
         if events.refused() {
-            return Err(Error::Refused {
-                target: disk.target.clone(),
-            });
+            return Err(Error::Refused { target: disk.target.clone() });
         }
         if events.is_late() {
-            return Err(Error::StillInUse {
-                target: disk.target.clone(),
-            });
+            return Err(Error::StillInUse { target: disk.target.clone() });
         }
         events.wait()?;
     }

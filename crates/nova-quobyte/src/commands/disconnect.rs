@@ -2,7 +2,7 @@
 
 use quobyte_volume::attachments::Attachment;
 use quobyte_volume::connection::{ConnectionInfo, InstanceId};
-use quobyte_volume::driver::{Disconnected, Kept};
+use quobyte_volume::driver::{Disconnected, Force, GuestUse, Kept};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -10,35 +10,47 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceId) -> Result<Answer, Error> {
+pub(super) fn run(
+    settings: Settings,
+    info: &ConnectionInfo,
+    instance: InstanceId,
+    force: u8,
+) -> Result<Answer, Error> {
+    let force = match force {
+        0 => Force::No,
+        1 => Force::Alone,
+        _ => Force::Everybody,
+    };
     let driver = settings.driver()?;
     let at = driver.mount_path(&info.export);
     let disconnected = progress::during(format!("disconnecting {}", info.export), || {
-        driver.disconnect(&at, info.volume_id, instance)
+        driver.disconnect(&at, info.volume_id, instance, force)
     })?;
-    Ok(Answer {
-        json: describe(&disconnected),
-        text: sentence(&disconnected),
-    })
+    Ok(Answer { json: describe(&disconnected), text: sentence(&disconnected) })
 }
 
 /// What became of the share: is it still mounted, why, and for whom.
 pub(super) fn describe(disconnected: &Disconnected) -> Value {
-    let users = match &disconnected.kept {
-        Some(Kept::Attachments(attachments)) => attachments.iter().map(user).collect(),
-        _ => Vec::new(),
-    };
+    let (mut attachments, mut guests, mut detail) = (Vec::new(), Vec::new(), None);
+    match &disconnected.kept {
+        Some(Kept::Attachments(users)) => attachments = users.iter().map(attachment).collect(),
+        Some(Kept::Guests(users)) => guests = users.iter().map(guest).collect(),
+        Some(Kept::Unknown(reason)) => detail = Some(reason),
+        _ => {}
+    }
     json!({
         "mount_path": disconnected.mount_path.as_path(),
         "changed": disconnected.changed,
         "mounted": disconnected.kept.is_some(),
         "reason": disconnected.kept.as_ref().map(Kept::as_str),
-        "attachments": users,
+        "detail": detail,
+        "attachments": attachments,
+        "guests": guests,
     })
 }
 
 /// An attachment, for scripts.
-pub(super) fn user(attachment: &Attachment) -> Value {
+pub(super) fn attachment(attachment: &Attachment) -> Value {
     json!({
         "instance": attachment.instance.to_string(),
         "volume": attachment.volume.to_string(),
@@ -47,23 +59,33 @@ pub(super) fn user(attachment: &Attachment) -> Value {
     })
 }
 
+fn guest(guest: &GuestUse) -> Value {
+    json!({"instance": guest.instance.to_string(), "domain": guest.name, "path": guest.path})
+}
+
 /// The same for a person.
 pub(super) fn sentence(disconnected: &Disconnected) -> String {
     let at = &disconnected.mount_path;
-    let done = if disconnected.changed {
-        "disconnected"
-    } else {
-        "was not connected"
-    };
-    let mount = match &disconnected.kept {
-        None => format!("{at} is not mounted"),
-        Some(Kept::Attachments(attachments)) => {
-            format!("{at} stays mounted for {} other attachment(s)", attachments.len())
+    let done = if disconnected.changed { "disconnected" } else { "was not connected" };
+    match &disconnected.kept {
+        None => format!("{done}; {at} is not mounted"),
+        Some(kept) => format!("{done}; {at} stays as it is: {}", reason(kept)),
+    }
+}
+
+/// Why a share stays mounted, for a person.
+pub(super) fn reason(kept: &Kept) -> String {
+    match kept {
+        Kept::Attachments(attachments) => format!("{} other attachment(s) use it", attachments.len()),
+        Kept::Guests(guests) => {
+            let names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
+            format!("it is used by {}", names.join(", "))
         }
-        Some(Kept::Busy) => format!("{at} stays mounted: files on it are open"),
-        Some(Kept::NotOwner) => format!("{at} stays mounted: another user mounted it"),
-        Some(Kept::Foreign) => format!("{at} is left alone: what is mounted there is not this volume"),
-        Some(Kept::NotRecorded) => format!("{at} is left alone: no record says who mounted it"),
-    };
-    format!("{done}; {mount}")
+        Kept::Unknown(reason) => format!("whether guests use it is not known ({reason})"),
+        Kept::Busy => "files on it are open".to_owned(),
+        Kept::Hung => "its client does not answer, and somebody waits for it".to_owned(),
+        Kept::NotOwner => "another user mounted it".to_owned(),
+        Kept::Foreign => "what is mounted there is not this volume".to_owned(),
+        Kept::NotRecorded => "no record says who mounted it".to_owned(),
+    }
 }

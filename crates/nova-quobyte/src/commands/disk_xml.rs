@@ -18,14 +18,7 @@ pub(super) fn run(
 ) -> Result<Answer, Error> {
     let policy = IoPolicy::decide(info, &HostFacts::default(), settings.io())?;
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
-    let target = DiskTarget {
-        dev: target.clone(),
-        bus,
-        unit: None,
-    };
+    let target = DiskTarget { dev: target.clone(), bus, unit: None };
     let xml = Disk::new(info, &device_path, &target, &policy)?.to_xml();
-    Ok(Answer {
-        json: json!({ "xml": xml }),
-        text: xml,
-    })
+    Ok(Answer { json: json!({ "xml": xml }), text: xml })
 }

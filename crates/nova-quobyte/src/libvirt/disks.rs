@@ -32,9 +32,7 @@ impl DomainDisk {
                 Some(Self {
                     target: attribute(disk, "target", "dev")?,
                     source: attribute(disk, "source", "file").map(PathBuf::from),
-                    serial: child(disk, "serial")
-                        .and_then(|serial| serial.text())
-                        .map(str::to_owned),
+                    serial: child(disk, "serial").and_then(|serial| serial.text()).map(str::to_owned),
                     alias: attribute(disk, "alias", "name"),
                     xml: xml[disk.range()].to_owned(),
                 })
@@ -82,10 +80,6 @@ mod tests {
 
     #[test]
     fn a_domain_without_disks_has_none() {
-        assert!(
-            DomainDisk::all_of("<domain type='qemu'><name>vm</name></domain>")
-                .unwrap()
-                .is_empty()
-        );
+        assert!(DomainDisk::all_of("<domain type='qemu'><name>vm</name></domain>").unwrap().is_empty());
     }
 }

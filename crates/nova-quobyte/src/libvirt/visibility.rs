@@ -17,7 +17,7 @@ const ALLOW_OTHER: &str = "it was mounted without allow_other; write user_allow_
 const NAMESPACE: &str = "it is not in the mount namespace of libvirt's daemon; put quobyte_mount_point_base below a \
                          directory that this process and the daemon share";
 const PROPAGATION: &str = "it is mounted below a private mount, so running guests do not receive it; make that one \
-                           shared (mount --make-rshared), or start the guest after the volume is connected";
+                           shared (mount --make-rshared) and start the guest anew";
 
 impl Hypervisor {
     /// Makes sure that the hypervisor can open files on `mount`, as far as that can be told before it tries.
@@ -25,11 +25,7 @@ impl Hypervisor {
     /// # Errors
     /// [`Error::NotVisible`] with what to do about it.
     pub(crate) fn check_sees(&self, at: &MountPath, mount: &Mount) -> Result<(), Error> {
-        let not_visible = |remedy| Error::NotVisible {
-            at: at.clone(),
-            remedy,
-            source: None,
-        };
+        let not_visible = |remedy| Error::NotVisible { at: at.clone(), remedy, source: None };
         if self.is_system() && !mount.allows_other_users() {
             return Err(not_visible(ALLOW_OTHER));
         }
@@ -46,11 +42,7 @@ impl Hypervisor {
         let names_the_mount = refusal.to_string().contains(&at.as_path().display().to_string());
         let is_private = matches!(self.entry(at), Some(Some((_, parent_is_shared))) if !parent_is_shared);
         if names_the_mount && is_private {
-            Error::NotVisible {
-                at: at.clone(),
-                remedy: PROPAGATION,
-                source: Some(Box::new(refusal)),
-            }
+            Error::NotVisible { at: at.clone(), remedy: PROPAGATION, source: Some(Box::new(refusal)) }
         } else {
             refusal
         }
@@ -91,11 +83,5 @@ impl Hypervisor {
 
 /// The way to a mount point without symbolic links. The mount itself is not touched: it may hang.
 fn canonical(mount_point: &Path) -> Option<PathBuf> {
-    Some(
-        mount_point
-            .parent()?
-            .canonicalize()
-            .ok()?
-            .join(mount_point.file_name()?),
-    )
+    Some(mount_point.parent()?.canonicalize().ok()?.join(mount_point.file_name()?))
 }

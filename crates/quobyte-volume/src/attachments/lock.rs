@@ -1,15 +1,12 @@
-//! One lock per share, across threads and processes.
+//! A share that is held: one holder at a time, across threads and processes.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::{ShareRecord, StateError, record};
+use super::{ShareRecord, StateDir, StateError, record};
 use crate::deadline::Deadline;
+use crate::flock;
 use crate::mount::MountPath;
-
-/// Longest pause between two tries.
-const MOST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A share that nobody else changes while this value lives, and the only way to its record's file.
 #[derive(Debug)]
@@ -19,13 +16,42 @@ pub struct LockedShare {
 }
 
 impl LockedShare {
-    pub(super) fn new(held: File, file: PathBuf) -> Self {
-        Self { _held: held, file }
+    /// Waits for the lock file `lock`, then holds the share at `at`, whose record is kept in `file`.
+    pub(super) fn hold(
+        lock: &Path,
+        file: PathBuf,
+        at: &MountPath,
+        deadline: Deadline,
+    ) -> Result<Self, StateError> {
+        let io = |source| StateError::Io { path: lock.to_owned(), source };
+        let held = flock::open(lock).map_err(io)?;
+        if flock::acquire(&held, deadline).map_err(io)? {
+            Ok(Self { _held: held, file })
+        } else {
+            Err(StateError::Locked { at: at.clone() })
+        }
     }
 
-    /// The share's record; `None` where there is none, or only one from before the last boot.
+    /// The share's record; `None` where there is none, or only one from before the last boot. One that cannot be
+    /// understood is set aside.
     pub(crate) fn load(&self) -> Result<Option<ShareRecord>, StateError> {
-        record::read(&self.file)
+        match record::read(&self.file) {
+            Err(error @ StateError::Unreadable { .. }) => {
+                let aside = record::set_aside(&self.file)?;
+                tracing::warn!(%error, aside = %aside.display(), "set a record aside");
+                Ok(None)
+            }
+            record => record,
+        }
+    }
+
+    /// Whether a record of this share has been set aside, so that it is not known who uses the share.
+    pub(crate) fn has_set_aside(&self, state: &StateDir) -> Result<bool, StateError> {
+        let ours = |aside: &PathBuf| {
+            let name = |path: &Path| Some(path.file_name()?.to_str()?.split('.').next()?.to_owned());
+            name(aside) == name(&self.file)
+        };
+        Ok(state.set_aside()?.iter().any(ours))
     }
 
     /// Puts the record in place, whole.
@@ -37,41 +63,4 @@ impl LockedShare {
     pub(crate) fn remove(&self) -> Result<(), StateError> {
         record::remove(&self.file)
     }
-}
-
-/// Holds the lock file at `path`, which stays when the lock is released: were it removed, a waiter could hold a file
-/// that nobody else finds.
-///
-/// flock(2) has no deadline, so the lock is tried, with growing pauses. This is the one place that waits by the clock.
-pub(super) fn hold(path: &Path, at: &MountPath, deadline: Deadline) -> Result<File, StateError> {
-    let io = |source| StateError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(io)?;
-    let mut pause = Duration::from_micros(100);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if deadline.has_passed() => {
-                return Err(StateError::Locked { at: at.clone() });
-            }
-            Err(TryLockError::WouldBlock) => sleep(pause.min(deadline.left())),
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
-        pause = (pause * 2).min(MOST_PAUSE);
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no event tells that a flock was released in time"
-)]
-fn sleep(pause: Duration) {
-    std::thread::sleep(pause);
 }

@@ -1,7 +1,7 @@
 //! A share's record, as it is kept.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,12 @@ use crate::mount::{Mount, MountPath};
 
 /// The version this program writes, and the newest it reads.
 const VERSION: u64 = 1;
+
+/// Ending of a record that is being written; one that stays was left by a process that was killed.
+pub(super) const UNFINISHED: &str = "tmp";
+
+/// Ending of a record that cannot be understood.
+pub(super) const SET_ASIDE: &str = "set-aside";
 
 /// One share: what was mounted where, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +30,8 @@ pub struct ShareRecord {
     pub mount_path: MountPath,
     /// The mount as the kernel showed it once it was made; `None` while it is being made.
     pub mount: Option<Mount>,
+    /// How often it has been mounted since there is this record.
+    pub generation: u32,
     /// Who uses it.
     pub attachments: Vec<Attachment>,
 }
@@ -39,6 +47,8 @@ pub struct Attachment {
     pub name: ImageName,
     /// The file's declared format.
     pub format: ImageFormat,
+    /// The share's generation when the guest was last connected. Files opened on an earlier one are dead.
+    pub generation: u32,
 }
 
 impl Attachment {
@@ -57,29 +67,39 @@ impl ShareRecord {
             export,
             mount_path,
             mount: None,
+            generation: 0,
             attachments: Vec::new(),
         })
     }
 
     /// Whether that volume is attached to that guest.
     pub(crate) fn has(&self, instance: InstanceId, volume: VolumeId) -> bool {
+        self.attachments.iter().any(|attachment| attachment.is(instance, volume))
+    }
+
+    /// Adds an attachment, or brings the one of that volume to that guest up to date in its place.
+    pub(crate) fn attach(&mut self, attachment: Attachment) {
+        let same = |other: &&mut Attachment| other.is(attachment.instance, attachment.volume);
+        match self.attachments.iter_mut().find(same) {
+            Some(present) => *present = attachment,
+            None => self.attachments.push(attachment),
+        }
+    }
+
+    /// Removes an attachment, and returns it if it was there.
+    pub(crate) fn detach(&mut self, instance: InstanceId, volume: VolumeId) -> Option<Attachment> {
+        let place = self.attachments.iter().position(|attachment| attachment.is(instance, volume))?;
+        Some(self.attachments.remove(place))
+    }
+
+    /// The attachments whose files were opened on a mount that has been replaced since.
+    #[must_use]
+    pub fn lost(&self) -> Vec<Attachment> {
         self.attachments
             .iter()
-            .any(|attachment| attachment.is(instance, volume))
-    }
-
-    /// Adds an attachment, or brings the one of that volume to that guest up to date.
-    pub(crate) fn attach(&mut self, attachment: Attachment) {
-        self.detach(attachment.instance, attachment.volume);
-        self.attachments.push(attachment);
-    }
-
-    /// Removes an attachment, and says whether it was there.
-    pub(crate) fn detach(&mut self, instance: InstanceId, volume: VolumeId) -> bool {
-        let before = self.attachments.len();
-        self.attachments
-            .retain(|attachment| !attachment.is(instance, volume));
-        self.attachments.len() < before
+            .filter(|attachment| attachment.generation < self.generation)
+            .cloned()
+            .collect()
     }
 }
 
@@ -95,59 +115,58 @@ pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(StateError::Io {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(StateError::Io { path: path.to_owned(), source });
         }
     };
-    let unreadable = |source| StateError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| StateError::Unreadable { path: path.to_owned(), source };
     let header: Header = serde_json::from_slice(&bytes).map_err(unreadable)?;
     if header.boot_id != boot_id()? {
         return Ok(None);
     }
     if header.version > VERSION {
-        return Err(StateError::Newer {
-            path: path.to_owned(),
-            version: header.version,
-        });
+        return Err(StateError::Newer { path: path.to_owned(), version: header.version });
     }
     serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
 }
 
 pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError> {
-    let io = |source| StateError::Io {
-        path: path.to_owned(),
-        source,
+    let io = |source| StateError::Io { path: path.to_owned(), source };
+    let (Some(directory), Some(key)) = (path.parent(), path.file_stem()) else {
+        return Err(io(io::ErrorKind::InvalidInput.into()));
     };
-    let directory = path
-        .parent()
-        .ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
+    let mut prefix = key.to_owned();
+    prefix.push(".");
+    let suffix = format!(".{UNFINISHED}");
+    let mut file =
+        tempfile::Builder::new().prefix(&prefix).suffix(&suffix).tempfile_in(directory).map_err(io)?;
     serde_json::to_writer(&mut file, record).map_err(|error| io(error.into()))?;
     file.persist(path).map_err(|error| io(error.error))?;
     Ok(())
 }
 
+/// Puts a record that cannot be understood where it hinders nobody, without losing it.
+#[expect(clippy::disallowed_methods, reason = "records are moved here alone")]
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
+    let free = (1..).map(|number: u32| path.with_extension(format!("{number}.{SET_ASIDE}")));
+    let mut free = free.skip_while(|aside| aside.exists());
+    let aside = free.next().unwrap_or_else(|| path.with_extension(SET_ASIDE));
+    std::fs::rename(path, &aside).map_err(|source| StateError::Io { path: path.to_owned(), source })?;
+    Ok(aside)
+}
+
 #[expect(clippy::disallowed_methods, reason = "records are removed here alone")]
 pub(super) fn remove(path: &Path) -> Result<(), StateError> {
     match std::fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::Io { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
 
 fn boot_id() -> Result<String, StateError> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
-    let id = std::fs::read_to_string(path).map_err(|source| StateError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let id =
+        std::fs::read_to_string(path).map_err(|source| StateError::Io { path: path.to_owned(), source })?;
     Ok(id.trim().to_owned())
 }

@@ -21,6 +21,7 @@ fn attachment(instance: u128, name: &str) -> Attachment {
         volume: VolumeId::from(Uuid::from_u128(7)),
         name: ImageName::parse(name).unwrap(),
         format: ImageFormat::Raw,
+        generation: 0,
     }
 }
 
@@ -47,15 +48,7 @@ fn what_is_stored_is_what_is_loaded() {
     share.store(&record()).unwrap();
     assert_eq!(share.load().unwrap(), Some(record()));
     let reopened = StateDir::open(&directory.path().join("state")).unwrap();
-    assert_eq!(
-        reopened
-            .records()
-            .unwrap()
-            .into_iter()
-            .map(Result::unwrap)
-            .collect::<Vec<_>>(),
-        [record()]
-    );
+    assert_eq!(reopened.records().unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>(), [record()]);
     share.remove().unwrap();
     share.remove().unwrap();
     assert_eq!(share.load().unwrap(), None);
@@ -68,8 +61,11 @@ fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
     assert_eq!(record.attachments, [attachment(1, "disk.snap")]);
     record.attach(attachment(2, "disk.snap"));
     assert_eq!(record.attachments.len(), 2);
-    assert!(record.detach(attachment(1, "x").instance, attachment(1, "x").volume));
-    assert!(!record.detach(attachment(1, "x").instance, attachment(1, "x").volume));
+    assert_eq!(
+        record.detach(attachment(1, "x").instance, attachment(1, "x").volume),
+        Some(attachment(1, "disk.snap"))
+    );
+    assert_eq!(record.detach(attachment(1, "x").instance, attachment(1, "x").volume), None);
     assert_eq!(record.attachments, [attachment(2, "disk.snap")]);
 }
 
@@ -97,20 +93,52 @@ fn a_record_from_before_a_reboot_is_no_record() {
 }
 
 #[test]
-fn a_newer_or_unreadable_record_is_refused_and_kept() {
+fn a_record_of_a_newer_version_is_refused_and_kept() {
     let Fixture { state, directory } = fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
-    for damage in [
-        |record: &mut serde_json::Value| record["version"] = 2.into(),
-        |record: &mut serde_json::Value| record["export"] = "--help".into(),
-        |record: &mut serde_json::Value| record["attachments"][0]["name"] = "../x".into(),
-        |record: &mut serde_json::Value| record["attachments"] = serde_json::Value::Null,
-    ] {
+    share.store(&record()).unwrap();
+    edit(directory.path(), |record| record["version"] = 2.into());
+    for _ in 0..2 {
+        assert_eq!(share.load().unwrap_err().code(), Code::RecordUnsupported);
+    }
+    assert!(state.records().unwrap().pop().unwrap().is_err());
+}
+
+#[test]
+fn a_record_that_cannot_be_understood_is_set_aside_and_not_lost() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    let damages: [fn(&mut serde_json::Value); 3] = [
+        |record| record["export"] = "--help".into(),
+        |record| record["attachments"][0]["name"] = "../x".into(),
+        |record| *record = serde_json::Value::Null,
+    ];
+    for (count, damage) in damages.into_iter().enumerate() {
+        assert_eq!(share.has_set_aside(&state).unwrap(), count > 0);
         share.store(&record()).unwrap();
         edit(directory.path(), damage);
-        assert_eq!(share.load().unwrap_err().code(), Code::RecordUnsupported);
         assert!(state.records().unwrap().pop().unwrap().is_err());
+        assert_eq!(share.load().unwrap(), None);
+        assert_eq!(state.set_aside().unwrap().len(), count + 1);
     }
+    let other = state.lock(&at("reg/other"), soon()).unwrap();
+    assert!(!other.has_set_aside(&state).unwrap());
+}
+
+#[test]
+fn what_a_killed_process_was_writing_is_swept_unless_somebody_is_still_writing() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    share.store(&record()).unwrap();
+    let unfinished = directory.path().join(format!("state/shares/{}.abc.tmp", at("reg/vol").key()));
+    std::fs::File::create(&unfinished).unwrap();
+    assert_eq!(state.sweep(false).unwrap(), 0);
+    drop(share);
+    assert_eq!(state.sweep(true).unwrap(), 1);
+    assert!(unfinished.exists());
+    assert_eq!(state.sweep(false).unwrap(), 1);
+    assert!(!unfinished.exists());
+    assert_eq!(state.records().unwrap().len(), 1);
 }
 
 #[test]
@@ -124,19 +152,10 @@ fn a_state_directory_that_cannot_be_made_or_is_not_ours_is_refused() {
 }
 
 /// Changes the one stored record behind the library's back.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test damages what the library wrote"
-)]
+#[expect(clippy::disallowed_methods, reason = "the test damages what the library wrote")]
 fn edit(directory: &Path, change: impl Fn(&mut serde_json::Value)) {
-    let file = directory
-        .join("state/shares")
-        .read_dir()
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let mut files = directory.join("state/shares").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().unwrap() == "json").unwrap();
     let mut record = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     change(&mut record);
     std::fs::write(&file, record.to_string()).unwrap();

@@ -55,26 +55,15 @@ impl TryFrom<ConnectionInfo> for super::ConnectionInfo {
     fn try_from(wire: ConnectionInfo) -> Result<Self, ConnectionError> {
         let data = wire.data;
         if wire.driver_volume_type != "quobyte" {
-            return Err(field(
-                "driver_volume_type",
-                &wire.driver_volume_type,
-                "it is not quobyte",
-            ));
+            return Err(field("driver_volume_type", &wire.driver_volume_type, "it is not quobyte"));
         }
         if data.encrypted == Some(true) {
-            return Err(field(
-                "data.encrypted",
-                "true",
-                "Quobyte volumes cannot be encrypted by the host",
-            ));
+            return Err(field("data.encrypted", "true", "Quobyte volumes cannot be encrypted by the host"));
         }
         let export = Export::parse(&data.export)?;
         let name = ImageName::parse(&data.name)?;
         // Nova takes a missing format for raw.
-        let format = data
-            .format
-            .as_deref()
-            .map_or(Ok(ImageFormat::Raw), ImageFormat::parse)?;
+        let format = data.format.as_deref().map_or(Ok(ImageFormat::Raw), ImageFormat::parse)?;
         let serial = wire.serial.filter(|serial| !serial.is_empty());
         let volume_id = match (&serial, &data.volume_id) {
             (Some(serial), _) => volume_id("serial", serial)?,
@@ -100,11 +89,7 @@ impl TryFrom<ConnectionInfo> for super::ConnectionInfo {
 }
 
 fn field(field: &'static str, value: &str, reason: &'static str) -> ConnectionError {
-    ConnectionError::Field {
-        field,
-        value: excerpt(value),
-        reason,
-    }
+    ConnectionError::Field { field, value: excerpt(value), reason }
 }
 
 fn volume_id(name: &'static str, text: &str) -> Result<VolumeId, ConnectionError> {

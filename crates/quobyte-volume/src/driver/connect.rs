@@ -1,13 +1,14 @@
-//! connect: mount where needed, check the image, record the attachment.
+//! connect: a healthy mount, an image that may be given to a guest, and a record of the attachment.
 
 use std::path::PathBuf;
 
+use super::bring_up::Begun;
 use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
 use crate::image;
 use crate::io_policy::{HostFacts, IoPolicy};
-use crate::mount::{Mount, MountError, MountPath, MountState, Unmounted, inspect};
+use crate::mount::{Mount, MountPath};
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,23 +27,19 @@ pub struct Connected {
     pub attached: bool,
     /// Whether this call changed anything; `false` when the volume was connected just so already.
     pub changed: bool,
-}
-
-/// What a connect has brought into being so far, in the order it happened.
-#[derive(Default)]
-struct Begun {
-    record_written: bool,
-    directories: Vec<PathBuf>,
-    client_started: bool,
+    /// Other attachments whose files were open on a mount that has died since: each of those guests has to be
+    /// restarted, or its volume detached and attached again.
+    pub lost: Vec<Attachment>,
 }
 
 impl Driver {
     /// Connects a volume for a guest: afterwards its share is mounted and answers, the image is a regular file on it,
-    /// and a record keeps the share mounted until the guest's last volume on it is disconnected. Connecting what is
-    /// connected changes nothing.
+    /// and a record keeps the share mounted until the guest's last volume on it is disconnected. A mount whose client
+    /// has died is replaced. Connecting what is connected changes nothing.
     ///
     /// # Errors
-    /// The first thing that is not as it should be. Nothing this call made is left: no mount, directory or record.
+    /// The first thing that is not as it should be. Nothing this call made is left: no mount, directory, record or
+    /// process.
     pub fn connect(
         &self,
         info: &ConnectionInfo,
@@ -51,20 +48,21 @@ impl Driver {
     ) -> Result<Connected, Error> {
         let policy = IoPolicy::decide(info, facts, &self.config.io)?;
         let at = self.mount_path(&info.export);
-        let share = self.state.lock(&at, self.lock_deadline())?;
+        let share = self.lock(&at)?;
         let before = share.load()?;
         let mut begun = Begun::default();
-        match self.establish(&share, &at, info, instance, before.as_ref(), &mut begun) {
+        match self.establish(&share, info, instance, before.as_ref(), &mut begun) {
             Ok((record, mount)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
+                mount,
                 policy,
                 mounted: begun.client_started,
                 attached: !before.iter().any(|before| before.has(instance, info.volume_id)),
                 changed: before.as_ref() != Some(&record),
-                mount,
+                lost: record.lost(),
             }),
-            Err(cause) => Err(cause.leaving(self.undo(&share, &at, before, begun))),
+            Err(cause) => Err(cause.leaving(self.undo(&share, &at, before.as_ref(), &begun))),
         }
     }
 
@@ -72,7 +70,6 @@ impl Driver {
     fn establish(
         &self,
         share: &LockedShare,
-        at: &MountPath,
         info: &ConnectionInfo,
         instance: InstanceId,
         before: Option<&ShareRecord>,
@@ -80,141 +77,21 @@ impl Driver {
     ) -> Result<(ShareRecord, Mount), Error> {
         let mut record = match before {
             Some(record) => record.clone(),
-            None => ShareRecord::new(info.export.clone(), at.clone())?,
+            None => ShareRecord::new(info.export.clone(), self.mount_path(&info.export))?,
         };
-        let state = inspect(self.host.as_ref(), at, &info.export, record.mount.as_ref())?;
-        let mount = match state {
-            MountState::Absent => self.mount(share, at, &mut record, begun)?,
-            state => healthy(state, at, &record)?,
-        };
-        image::check(self.host.as_ref(), at, &info.name, &mount)?;
-        record.mount = Some(mount.clone());
-        let attachment = Attachment {
+        let mount = self.bring_up(share, &mut record, begun)?;
+        image::check(self.host.as_ref(), &record.mount_path, &info.name, &mount)?;
+        record.attach(Attachment {
             instance,
             volume: info.volume_id,
             name: info.name.clone(),
             format: info.format,
-        };
-        if !record.attachments.contains(&attachment) {
-            record.attach(attachment);
-        }
+            generation: record.generation,
+        });
         if before != Some(&record) {
             begun.record_written = true;
             share.store(&record)?;
         }
         Ok((record, mount))
     }
-
-    /// Mounts the record's export. The client's word is not enough: the mount table is asked again afterwards.
-    fn mount(
-        &self,
-        share: &LockedShare,
-        at: &MountPath,
-        record: &mut ShareRecord,
-        begun: &mut Begun,
-    ) -> Result<Mount, Error> {
-        record.mount = None;
-        begun.record_written = true;
-        share.store(record)?;
-        begun.directories = self
-            .host
-            .make_mount_point(at)
-            .map_err(|source| MountError::MountPoint {
-                at: at.clone(),
-                source,
-            })?;
-        begun.client_started = true;
-        tracing::info!(export = %record.export, mount_path = %at, "mounting");
-        let said = self.host.mount(&record.export, at);
-        match (inspect(self.host.as_ref(), at, &record.export, None)?, said) {
-            (MountState::Absent, Err(error)) => Err(MountError::Client(error).into()),
-            (MountState::Absent, Ok(())) => Err(MountError::NothingMounted {
-                at: at.clone(),
-                export: record.export.clone(),
-            }
-            .into()),
-            (state, said) => {
-                let mount = healthy(state, at, record)?;
-                if let Err(error) = said {
-                    tracing::warn!(mount_path = %at, %error, "mounted, although the client says otherwise");
-                }
-                Ok(mount)
-            }
-        }
-    }
-
-    /// Takes back what a failed connect had begun, last thing first, and returns what could not be taken back.
-    fn undo(
-        &self,
-        share: &LockedShare,
-        at: &MountPath,
-        before: Option<ShareRecord>,
-        begun: Begun,
-    ) -> Vec<Error> {
-        let mut left = Vec::new();
-        if begun.client_started
-            && let Err(error) = self.unmount_begun(at)
-        {
-            // The record and the directories belong to a mount that is still there.
-            return vec![error.into()];
-        }
-        for directory in begun.directories.iter().rev() {
-            if let Err(source) = self.host.remove_directory(directory) {
-                left.push(
-                    MountError::MountPoint {
-                        at: at.clone(),
-                        source,
-                    }
-                    .into(),
-                );
-            }
-        }
-        if begun.record_written {
-            let restored = match before {
-                Some(before) => share.store(&before),
-                None => share.remove(),
-            };
-            left.extend(restored.err().map(Error::from));
-        }
-        left
-    }
-
-    /// Unmounts whatever the client this call started has mounted. Before, nothing was mounted there.
-    fn unmount_begun(&self, at: &MountPath) -> Result<(), MountError> {
-        let table = |source| MountError::Table {
-            at: at.clone(),
-            source,
-        };
-        let failed = |source| MountError::Unmount {
-            at: at.clone(),
-            source,
-        };
-        if self.host.top_mount(at, None).map_err(table)?.is_none() {
-            return Ok(());
-        }
-        match self.host.unmount(at).map_err(failed)? {
-            Unmounted::Done => Ok(()),
-            Unmounted::Busy => Err(failed(std::io::ErrorKind::ResourceBusy.into())),
-        }
-    }
-}
-
-/// The mount, if it is the one wanted and alive.
-fn healthy(state: MountState, at: &MountPath, record: &ShareRecord) -> Result<Mount, MountError> {
-    let at = at.clone();
-    let export = record.export.clone();
-    Err(match state {
-        MountState::Healthy(mount) => return Ok(mount),
-        MountState::Absent => MountError::NothingMounted { at, export },
-        MountState::Stale(_) => MountError::Stale { at, export },
-        MountState::WrongVolume(found) => MountError::WrongVolume {
-            at,
-            found: Box::new(found),
-            wanted: export,
-        },
-        MountState::Foreign(found) => MountError::Foreign {
-            at,
-            found: Box::new(found),
-        },
-    })
 }

@@ -2,8 +2,9 @@
 
 use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
-use crate::connection::{ImageName, InstanceId, VolumeId};
-use crate::mount::{Mount, MountError, MountPath, Unmounted};
+use crate::connection::{Export, ImageName, InstanceId, VolumeId};
+use crate::driver::GuestUse;
+use crate::mount::{How, MountPath, MountState, Unmounted, inspect};
 
 /// What a disconnect did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,14 @@ pub struct Disconnected {
 pub enum Kept {
     /// These attachments use it.
     Attachments(Vec<Attachment>),
+    /// These guests use it, recorded or not.
+    Guests(Vec<GuestUse>),
+    /// It could not be found out whether a guest uses it, for this reason.
+    Unknown(String),
     /// The kernel says that files are open on it or something is mounted below it.
     Busy,
+    /// Its client does not answer, and somebody waits for it.
+    Hung,
     /// Another user mounted it.
     NotOwner,
     /// What is mounted there is not what we mounted.
@@ -37,7 +44,10 @@ impl Kept {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Attachments(_) => "attachments",
+            Self::Guests(_) => "guests",
+            Self::Unknown(_) => "unknown",
             Self::Busy => "busy",
+            Self::Hung => "hung",
             Self::NotOwner => "not_owner",
             Self::Foreign => "foreign",
             Self::NotRecorded => "not_recorded",
@@ -45,9 +55,22 @@ impl Kept {
     }
 }
 
+/// How far a disconnect may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Force {
+    /// Nothing is taken from anybody.
+    #[default]
+    No,
+    /// With nobody else on record, the mount goes even if it is hung or files are open on it.
+    Alone,
+    /// The mount goes whoever uses it. What they wrote and the client has not stored is lost.
+    Everybody,
+}
+
 impl Driver {
-    /// Disconnects a volume from a guest, and unmounts its share when no attachment is left and the kernel agrees.
-    /// Disconnecting what is not connected succeeds.
+    /// Disconnects a volume from a guest, and unmounts its share when no attachment and no guest is left and the
+    /// kernel agrees, or as `force` has it. Disconnecting what is not connected succeeds, and so does disconnecting
+    /// from a mount that is gone, dead or hung.
     ///
     /// `at` is where the share should be; if the volume was connected elsewhere (the configured base or the export
     /// has changed since), the recorded place counts.
@@ -60,27 +83,23 @@ impl Driver {
         at: &MountPath,
         volume: VolumeId,
         instance: InstanceId,
+        force: Force,
     ) -> Result<Disconnected, Error> {
         let mount_path = self.recorded_place(at, volume, instance)?;
-        let share = self.state.lock(&mount_path, self.lock_deadline())?;
+        let share = self.lock(&mount_path)?;
         let (changed, kept) = match share.load()? {
-            None => (
-                false,
-                self.top_mount(&mount_path, None)?.map(|_| Kept::NotRecorded),
-            ),
+            None => (false, self.top_mount(&mount_path, None)?.map(|_| Kept::NotRecorded)),
             Some(mut record) => {
-                let changed = record.detach(instance, volume);
+                let recorded = record.detach(instance, volume);
+                let changed = recorded.is_some();
                 if changed {
                     share.store(&record)?;
                 }
-                (changed, self.release(&share, record)?)
+                let leaving = Leaving { instance, volume, recorded };
+                (changed, self.release(&share, record, Some(&leaving), force)?)
             }
         };
-        Ok(Disconnected {
-            mount_path,
-            changed,
-            kept,
-        })
+        Ok(Disconnected { mount_path, changed, kept })
     }
 
     /// Disconnects the volume that a guest was given as the file `name` at `at`, where no more than that is known for
@@ -104,14 +123,10 @@ impl Driver {
             .flat_map(|record| record.attachments)
             .find(|attachment| attachment.instance == instance && attachment.name == *name);
         match recorded.map(|attachment| attachment.volume).or(stated) {
-            Some(volume) => self.disconnect(at, volume, instance),
+            Some(volume) => self.disconnect(at, volume, instance, Force::No),
             None => {
                 let kept = self.top_mount(at, None)?.map(|_| Kept::NotRecorded);
-                Ok(Disconnected {
-                    mount_path: at.clone(),
-                    changed: false,
-                    kept,
-                })
+                Ok(Disconnected { mount_path: at.clone(), changed: false, kept })
             }
         }
     }
@@ -125,11 +140,7 @@ impl Driver {
     ) -> Result<MountPath, Error> {
         let mut elsewhere = None;
         for record in self.state.records()?.into_iter().flatten() {
-            if record
-                .attachments
-                .iter()
-                .any(|attachment| attachment.is(instance, volume))
-            {
+            if record.has(instance, volume) {
                 if record.mount_path == *at {
                     return Ok(record.mount_path);
                 }
@@ -140,55 +151,109 @@ impl Driver {
     }
 
     /// Takes a share down if nobody uses it: the mount, then its directory, then its record.
-    fn release(&self, share: &LockedShare, record: ShareRecord) -> Result<Option<Kept>, Error> {
-        if !record.attachments.is_empty() {
+    pub(super) fn release(
+        &self,
+        share: &LockedShare,
+        record: ShareRecord,
+        leaving: Option<&Leaving>,
+        force: Force,
+    ) -> Result<Option<Kept>, Error> {
+        if !record.attachments.is_empty() && force < Force::Everybody {
             return Ok(Some(Kept::Attachments(record.attachments)));
         }
-        let kept = self.unmount(&record)?;
+        let kept = self.take_down(share, &record, leaving, force)?;
         match kept {
+            // Somebody else's, so there is nothing of ours to keep a record of.
+            Some(Kept::NotOwner | Kept::Foreign) => {}
             // Ours to take down later: the record stays.
-            Some(Kept::Busy) => return Ok(kept),
-            Some(_) => {}
+            Some(_) => return Ok(kept),
             None => {
+                if record.mount.is_none() {
+                    self.end_strays(&record.mount_path)?;
+                }
                 if let Err(error) = self.host.remove_directory(record.mount_path.as_path()) {
                     tracing::warn!(mount_path = %record.mount_path, %error, "the mount directory stays");
                 }
             }
         }
-        share.remove()?;
+        if record.attachments.is_empty() {
+            share.remove()?;
+        }
         Ok(kept)
     }
 
     /// Unmounts the record's export as often as it is mounted there.
-    fn unmount(&self, record: &ShareRecord) -> Result<Option<Kept>, Error> {
+    fn take_down(
+        &self,
+        share: &LockedShare,
+        record: &ShareRecord,
+        leaving: Option<&Leaving>,
+        force: Force,
+    ) -> Result<Option<Kept>, Error> {
         let at = &record.mount_path;
-        let failed = |source| MountError::Unmount {
-            at: at.clone(),
-            source,
-        };
+        let mut asked = false;
         let mut known = record.mount.clone();
         while let Some(mount) = self.top_mount(at, known.take().as_ref())? {
-            if !mount.is_quobyte() || mount.source != record.export.mount_source() {
+            if !mount.is_of(&record.export) {
                 return Ok(Some(Kept::Foreign));
             }
             if !self.host.may_unmount(&mount) {
                 return Ok(Some(Kept::NotOwner));
             }
+            let state = inspect(self.host.as_ref(), at, &record.export, Some(&mount))?;
+            let is_dead = matches!(state, MountState::Dead(_));
+            // A dead connection can serve nobody any more, so nobody needs to be asked about it.
+            if !is_dead && !asked && force < Force::Everybody {
+                if share.has_set_aside(&self.state)? {
+                    return Ok(Some(Kept::Unknown("a record of it was set aside".to_owned())));
+                }
+                if let Some(kept) = self.ask_guests(record, leaving) {
+                    return Ok(Some(kept));
+                }
+                asked = true;
+            }
             tracing::info!(export = %record.export, mount_path = %at, "unmounting");
-            if self.host.unmount(at).map_err(failed)? == Unmounted::Busy {
-                return Ok(Some(Kept::Busy));
+            if self.unmount(at, How::IfUnused)? == Unmounted::Busy {
+                match state {
+                    MountState::Dead(_) => {}
+                    MountState::Hung(_) if force == Force::No => return Ok(Some(Kept::Hung)),
+                    MountState::Hung(mount) => self.abort(&mount),
+                    _ if force == Force::No => return Ok(Some(Kept::Busy)),
+                    _ => {}
+                }
+                self.unmount(at, How::Lazily)?;
             }
         }
         Ok(None)
     }
 
-    fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> Result<Option<Mount>, Error> {
-        Ok(self
-            .host
-            .top_mount(at, known)
-            .map_err(|source| MountError::Table {
-                at: at.clone(),
-                source,
-            })?)
+    /// Why the share has to stay for guests, if it has.
+    fn ask_guests(&self, record: &ShareRecord, leaving: Option<&Leaving>) -> Option<Kept> {
+        match self.guests.using(&record.mount_path) {
+            Err(error) => Some(Kept::Unknown(error.to_string())),
+            Ok(mut uses) => {
+                uses.retain(|guest| leaving.is_none_or(|leaving| !leaving.is(guest, &record.export)));
+                (!uses.is_empty()).then_some(Kept::Guests(uses))
+            }
+        }
+    }
+}
+
+/// The attachment that has just gone. Its guest may still have the disk in its description: Nova disconnects the
+/// volumes of a deleted instance while its domain is still defined.
+#[derive(Debug, Clone)]
+pub(super) struct Leaving {
+    instance: InstanceId,
+    volume: VolumeId,
+    recorded: Option<Attachment>,
+}
+
+impl Leaving {
+    fn is(&self, guest: &GuestUse, export: &Export) -> bool {
+        let Some(name) = guest.path.file_name().and_then(|name| ImageName::parse(name.to_str()?).ok()) else {
+            return false;
+        };
+        let is_recorded = self.recorded.as_ref().is_some_and(|attachment| attachment.name == name);
+        guest.instance == self.instance && (is_recorded || VolumeId::derive(export, &name) == self.volume)
     }
 }

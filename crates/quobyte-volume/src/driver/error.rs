@@ -21,6 +21,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The mounts below the configured base cannot be listed.
+    #[error("mounts below {path} cannot be listed")]
+    Base {
+        /// The base.
+        path: PathBuf,
+        /// What failed.
+        source: std::io::Error,
+    },
     /// The connection_info cannot be used.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -56,6 +64,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Config { .. } => Code::InvalidConfig,
+            Self::Base { .. } => Code::Internal,
             Self::Connection(error) => error.code(),
             Self::IoPolicy(error) => error.code(),
             Self::Disk(error) => error.code(),
@@ -68,14 +77,7 @@ impl Error {
 
     /// This error, after what could not be undone.
     pub(super) fn leaving(self, left: Vec<Error>) -> Self {
-        if left.is_empty() {
-            self
-        } else {
-            Self::NotUndone {
-                cause: Box::new(self),
-                left,
-            }
-        }
+        if left.is_empty() { self } else { Self::NotUndone { cause: Box::new(self), left } }
     }
 }
 

@@ -1,14 +1,17 @@
-//! A host that keeps its mounts in memory, with a client that can be told to fail.
+//! A host that keeps its mounts in memory, with a client that can be told to fail, and guests that use what they are
+//! told to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::{GuestUse, Guests};
 use crate::connection::{Export, ImageName};
-use crate::mount::{ClientError, Device, Host, Mount, MountPath, Unmounted};
+use crate::mount::{ClientError, Device, Host, How, Mount, MountPath, Unmounted};
 use crate::share::{ImageFacts, RootFacts, ShareError};
 
 /// What the client does when it is asked to mount.
@@ -16,14 +19,26 @@ use crate::share::{ImageFacts, RootFacts, ShareError};
 pub(super) enum Client {
     Mounts,
     MountsAndComplains,
+    MountsAndHangs,
+    MountsAndDies,
+    MountsLate,
     ExitsWithoutMount,
     Refuses,
     IsMissing,
     TimesOut,
-    TimesOutAfterMounting,
+    TimesOutAndMountsLate,
     MountsAnotherType,
     MountsAnotherVolume,
     MountsWithoutRegistries,
+}
+
+/// How the client behind a mount is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Serving,
+    WithoutRegistries,
+    Silent,
+    Gone,
 }
 
 /// What a file on every volume is.
@@ -36,17 +51,28 @@ pub(super) enum Image {
     OnAnotherDevice,
 }
 
+/// One mount of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    pub(super) mount: Mount,
+    pub(super) life: Life,
+    /// Whether files on it are open.
+    pub(super) busy: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct World {
     pub(super) client: Client,
     pub(super) image: Image,
-    /// What is mounted where, top last, with the size of each root.
-    pub(super) mounts: BTreeMap<PathBuf, Vec<(Mount, u64)>>,
+    /// What is mounted where, top last.
+    pub(super) mounts: BTreeMap<PathBuf, Vec<Layer>>,
+    /// What clients that nobody ended are going to mount.
+    pub(super) late: Vec<(MountPath, Export)>,
     pub(super) directories: BTreeSet<PathBuf>,
-    /// Whether files are open on every mount.
-    pub(super) busy: bool,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(super) user: u32,
+    /// What guests use; `None` while the hypervisor cannot be asked.
+    pub(super) guests: Option<Vec<GuestUse>>,
     minted: u32,
 }
 
@@ -59,83 +85,92 @@ impl FakeHost {
             client: Client::Mounts,
             image: Image::Regular,
             mounts: BTreeMap::new(),
+            late: Vec::new(),
             directories: BTreeSet::new(),
-            busy: false,
             user: 1000,
+            guests: Some(Vec::new()),
             minted: 0,
         })))
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often something is mounted at `at`.
     pub(super) fn layers(&self, at: &MountPath) -> usize {
         self.world().mounts.get(at.as_path()).map_or(0, Vec::len)
     }
+
+    /// The mount on top at `at`, to change it.
+    pub(super) fn change(&self, at: &MountPath, change: impl FnOnce(&mut Layer)) {
+        change(self.world().mounts.get_mut(at.as_path()).and_then(|layers| layers.last_mut()).unwrap());
+    }
 }
 
 impl World {
-    pub(super) fn put(&mut self, at: &MountPath, fs_type: &str, source: String, root_size: u64) {
+    pub(super) fn put(&mut self, at: &MountPath, fs_type: &str, source: String, life: Life) {
         self.minted += 1;
         let mount = Mount {
             unique_id: Some(self.minted.into()),
-            device: Device {
-                major: 0,
-                minor: self.minted,
-            },
+            device: Device { major: 0, minor: self.minted },
             fs_type: fs_type.to_owned(),
             source,
-            options: format!("rw,user_id={},allow_other", self.user),
+            options: format!("user_id={},allow_other", self.user),
         };
-        self.mounts
-            .entry(at.as_path().to_owned())
-            .or_default()
-            .push((mount, root_size));
+        let layer = Layer { mount, life, busy: false };
+        self.mounts.entry(at.as_path().to_owned()).or_default().push(layer);
     }
 
-    fn top(&self, at: &MountPath) -> Option<&(Mount, u64)> {
+    /// Clients that were about to mount do so.
+    pub(super) fn mount_late(&mut self) {
+        for (at, export) in std::mem::take(&mut self.late) {
+            self.put(&at, "fuse.quobyte", export.mount_source(), Life::Serving);
+        }
+    }
+
+    fn top(&self, at: &MountPath) -> Option<&Layer> {
         self.mounts.get(at.as_path())?.last()
+    }
+
+    fn ask(&self, at: &MountPath) -> Result<&Layer, ShareError> {
+        let top = self.top(at).expect("only a mount is asked");
+        let source = io::Error::from_raw_os_error(libc::ENOTCONN);
+        match top.life {
+            Life::Serving | Life::WithoutRegistries => Ok(top),
+            Life::Silent => Err(ShareError::Hung { at: at.clone() }),
+            Life::Gone => Err(ShareError::Dead { at: at.clone(), source }),
+        }
     }
 }
 
 impl Host for FakeHost {
     fn top_mount(&self, at: &MountPath, _: Option<&Mount>) -> io::Result<Option<Mount>> {
-        Ok(self.world().top(at).map(|(mount, _)| mount.clone()))
+        Ok(self.world().top(at).map(|layer| layer.mount.clone()))
+    }
+
+    fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(self.world().mounts.keys().filter(|path| path.parent() == Some(base)).cloned().collect())
     }
 
     fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
         let world = self.world();
-        let (mount, size) = world.top(at).expect("only a mount is asked for its root");
-        Ok(RootFacts {
-            size: *size,
-            device: mount.device,
-        })
+        let top = world.ask(at)?;
+        let size = if top.life == Life::Serving { 0 } else { 4096 };
+        Ok(RootFacts { size, device: top.mount.device })
     }
 
     fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
         let world = self.world();
         let path = at.image(name);
-        let (mount, _) = world.top(at).expect("only a mount is asked for an image");
-        let facts = ImageFacts {
-            device: mount.device,
-            inode: 2,
-            size: 1 << 20,
-            is_regular: true,
-        };
+        let top = world.ask(at)?;
+        let facts = ImageFacts { device: top.mount.device, inode: 2, size: 1 << 20, is_regular: true };
         match world.image {
             Image::Regular => Ok(facts),
             Image::Missing => Err(ShareError::Missing { path }),
             Image::Link => Err(ShareError::LeadsAway { path }),
-            Image::Directory => Ok(ImageFacts {
-                is_regular: false,
-                ..facts
-            }),
-            Image::OnAnotherDevice => Ok(ImageFacts {
-                device: Device { major: 8, minor: 1 },
-                ..facts
-            }),
+            Image::Directory => Ok(ImageFacts { is_regular: false, ..facts }),
+            Image::OnAnotherDevice => Ok(ImageFacts { device: Device { major: 8, minor: 1 }, ..facts }),
         }
     }
 
@@ -145,69 +180,95 @@ impl Host for FakeHost {
     }
 
     fn remove_directory(&self, directory: &Path) -> io::Result<()> {
-        self.world().directories.remove(directory);
+        let mut world = self.world();
+        assert!(!world.mounts.contains_key(directory), "a directory that is mounted on is not removed");
+        world.directories.remove(directory);
         Ok(())
     }
 
     fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
         let mut world = self.world();
-        assert!(
-            world.directories.contains(at.as_path()),
-            "the mount point is made first"
-        );
-        let export = export.clone();
+        assert!(world.directories.contains(at.as_path()), "the mount point is made first");
+        assert!(world.top(at).is_none(), "nothing is mounted over a mount");
         let refused = |output: &str| ClientError::Refused {
             export: export.clone(),
             status: ExitStatus::from_raw(4 << 8),
             output: output.to_owned(),
         };
-        let timeout = || ClientError::Timeout {
-            export: export.clone(),
-            output: String::new(),
-        };
+        let timeout = || ClientError::Timeout { export: export.clone(), output: String::new() };
         let quobyte = "fuse.quobyte";
+        let source = export.mount_source();
         match world.client {
-            Client::Mounts => world.put(at, quobyte, export.mount_source(), 0),
+            Client::Mounts => world.put(at, quobyte, source, Life::Serving),
             Client::MountsAndComplains => {
-                world.put(at, quobyte, export.mount_source(), 0);
+                world.put(at, quobyte, source, Life::Serving);
                 return Err(refused("is busy or already mounted"));
             }
+            Client::MountsAndHangs => {
+                world.put(at, quobyte, source, Life::Silent);
+                // The question that is never answered keeps it busy.
+                world.mounts.values_mut().flatten().last().expect("just mounted").busy = true;
+            }
+            Client::MountsAndDies => world.put(at, quobyte, source, Life::Gone),
+            Client::MountsLate => world.late.push((at.clone(), export.clone())),
             Client::ExitsWithoutMount => {}
             Client::Refuses => return Err(refused("cannot reach a registry")),
             Client::IsMissing => {
-                return Err(ClientError::NotFound {
-                    source: io::ErrorKind::NotFound.into(),
-                });
+                return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
             }
             Client::TimesOut => return Err(timeout()),
-            Client::TimesOutAfterMounting => {
-                world.put(at, quobyte, "quobyte@late/vol".to_owned(), 0);
+            Client::TimesOutAndMountsLate => {
+                world.late.push((at.clone(), export.clone()));
                 return Err(timeout());
             }
-            Client::MountsAnotherType => world.put(at, "fuse.sshfs", export.mount_source(), 0),
-            Client::MountsAnotherVolume => world.put(at, quobyte, "quobyte@reg/other".to_owned(), 0),
-            Client::MountsWithoutRegistries => world.put(at, quobyte, export.mount_source(), 4096),
+            Client::MountsAnotherType => world.put(at, "fuse.sshfs", source, Life::Serving),
+            Client::MountsAnotherVolume => {
+                world.put(at, quobyte, "quobyte@reg/other".to_owned(), Life::Serving);
+            }
+            Client::MountsWithoutRegistries => world.put(at, quobyte, source, Life::WithoutRegistries),
         }
         Ok(())
+    }
+
+    fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
+        let mut world = self.world();
+        assert!(world.top(at).is_none(), "the client of a mount is never ended");
+        let before = world.late.len();
+        world.late.retain(|(other, _)| other != at);
+        Ok(before - world.late.len())
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {
         mount.owner() == Some(1000)
     }
 
-    fn unmount(&self, at: &MountPath) -> io::Result<Unmounted> {
+    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted> {
         let mut world = self.world();
-        if world.busy {
+        let layers = world.mounts.get_mut(at.as_path()).expect("only a mount is unmounted");
+        if how == How::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
             return Ok(Unmounted::Busy);
         }
-        let layers = world
-            .mounts
-            .get_mut(at.as_path())
-            .expect("only a mount is unmounted");
         layers.pop();
         if layers.is_empty() {
             world.mounts.remove(at.as_path());
         }
         Ok(Unmounted::Done)
+    }
+
+    fn abort(&self, mount: &Mount) -> io::Result<()> {
+        for layer in self.world().mounts.values_mut().flatten() {
+            if layer.mount.is_same(mount) {
+                layer.life = Life::Gone;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Guests for FakeHost {
+    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+        let world = self.world();
+        let guests = world.guests.as_ref().ok_or("the hypervisor does not answer")?;
+        Ok(guests.iter().filter(|guest| guest.path.starts_with(at.as_path())).cloned().collect())
     }
 }

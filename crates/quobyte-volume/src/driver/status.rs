@@ -1,7 +1,7 @@
 //! status: what is recorded, held against what is mounted.
 
 use super::{Driver, Error};
-use crate::attachments::{ShareRecord, StateError};
+use crate::attachments::{Attachment, ShareRecord, StateError};
 use crate::mount::{MountError, MountState, inspect};
 
 /// One recorded share.
@@ -11,6 +11,15 @@ pub struct ShareStatus {
     pub record: ShareRecord,
     /// What is there.
     pub state: ShareState,
+}
+
+impl ShareStatus {
+    /// Whether the files that this attachment's guest has open will never be served again.
+    #[must_use]
+    pub fn is_lost(&self, attachment: &Attachment) -> bool {
+        let mount_is_gone = matches!(self.state, ShareState::Known(MountState::Absent | MountState::Dead(_)));
+        mount_is_gone || attachment.generation < self.record.generation
+    }
 }
 
 /// What is at a recorded share's mount point.
@@ -29,7 +38,9 @@ impl ShareState {
         match self {
             Self::Known(MountState::Absent) => "absent",
             Self::Known(MountState::Healthy(_)) => "healthy",
-            Self::Known(MountState::Stale(_)) => "stale",
+            Self::Known(MountState::Disconnected(_)) => "disconnected",
+            Self::Known(MountState::Dead(_)) => "dead",
+            Self::Known(MountState::Hung(_)) => "hung",
             Self::Known(MountState::WrongVolume(_)) => "wrong_volume",
             Self::Known(MountState::Foreign(_)) => "foreign",
             Self::Unknown(_) => "unknown",
@@ -57,15 +68,7 @@ impl Driver {
     }
 
     fn share_status(&self, record: ShareRecord) -> ShareStatus {
-        let state = inspect(
-            self.host.as_ref(),
-            &record.mount_path,
-            &record.export,
-            record.mount.as_ref(),
-        );
-        ShareStatus {
-            state: state.map_or_else(ShareState::Unknown, ShareState::Known),
-            record,
-        }
+        let state = inspect(self.host.as_ref(), &record.mount_path, &record.export, record.mount.as_ref());
+        ShareStatus { state: state.map_or_else(ShareState::Unknown, ShareState::Known), record }
     }
 }

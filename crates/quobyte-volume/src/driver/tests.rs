@@ -1,8 +1,11 @@
+mod reconcile;
+mod repair;
+
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::fake::{Client, FakeHost, Image};
+use super::fake::{Client, FakeHost, Image, Life};
 use super::*;
 use crate::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
 use crate::io_policy::HostFacts;
@@ -16,22 +19,18 @@ struct Fixture {
 fn driver(directory: &tempfile::TempDir, host: &FakeHost, base: &str) -> Driver {
     let config = Config {
         mount_point_base: base.into(),
-        state_dir: directory.path().join("state"),
         lock_timeout: Duration::from_secs(30),
         io: IoOptions::default(),
     };
-    Driver::new(config, Box::new(host.clone())).unwrap()
+    let state = StateDir::open(&directory.path().join("state")).unwrap();
+    Driver::new(config, state, Box::new(host.clone()), Box::new(host.clone())).unwrap()
 }
 
 fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let host = FakeHost::new();
     let driver = driver(&directory, &host, "/mnt");
-    Fixture {
-        directory,
-        host,
-        driver,
-    }
+    Fixture { directory, host, driver }
 }
 
 impl Fixture {
@@ -40,9 +39,11 @@ impl Fixture {
     }
 
     fn disconnect(&self, info: &ConnectionInfo, guest: u128) -> Disconnected {
-        self.driver
-            .disconnect(&self.at(info), info.volume_id, instance(guest))
-            .unwrap()
+        self.disconnect_by(info, guest, Force::No)
+    }
+
+    fn disconnect_by(&self, info: &ConnectionInfo, guest: u128, force: Force) -> Disconnected {
+        self.driver.disconnect(&self.at(info), info.volume_id, instance(guest), force).unwrap()
     }
 
     fn at(&self, info: &ConnectionInfo) -> MountPath {
@@ -62,16 +63,11 @@ impl Fixture {
     /// Nothing mounted, no directory, no record.
     fn assert_clean(&self, context: impl std::fmt::Debug) {
         let world = self.host.world();
-        assert!(
-            world.mounts.is_empty() && world.directories.is_empty(),
-            "{context:?}: {world:?}"
-        );
+        assert!(world.mounts.is_empty() && world.directories.is_empty(), "{context:?}: {world:?}");
+        assert!(world.late.is_empty(), "{context:?}: {world:?}");
         drop(world);
         let (shares, unusable) = self.driver.status().unwrap();
-        assert!(
-            shares.is_empty() && unusable.is_empty(),
-            "{context:?}: {shares:?}"
-        );
+        assert!(shares.is_empty() && unusable.is_empty(), "{context:?}: {shares:?}");
     }
 }
 
@@ -92,23 +88,14 @@ fn the_first_connect_mounts_the_second_does_not_and_the_last_disconnect_unmounts
     assert!(first.mounted && first.changed);
     assert_eq!(
         first.device_path,
-        Path::new("/mnt")
-            .join(first.mount_path.as_path().file_name().unwrap())
-            .join("a")
+        Path::new("/mnt").join(first.mount_path.as_path().file_name().unwrap()).join("a")
     );
     let second = f.connect(&b, 2).unwrap();
     assert!(!second.mounted && second.changed);
     assert_eq!(f.host.layers(&first.mount_path), 1);
 
-    let Some(Kept::Attachments(left)) = f.disconnect(&a, 1).kept else {
-        panic!("b still needs the share")
-    };
-    assert_eq!(
-        left.iter()
-            .map(|attachment| attachment.instance)
-            .collect::<Vec<_>>(),
-        [instance(2)]
-    );
+    let Some(Kept::Attachments(left)) = f.disconnect(&a, 1).kept else { panic!("b still needs the share") };
+    assert_eq!(left.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(2)]);
     assert_eq!(f.host.layers(&first.mount_path), 1);
     let last = f.disconnect(&b, 2);
     assert_eq!((last.changed, last.kept), (true, None));
@@ -157,7 +144,10 @@ fn a_connect_that_fails_leaves_nothing_behind() {
         (Client::Refuses, Image::Regular, "mount_failed"),
         (Client::IsMissing, Image::Regular, "client_not_found"),
         (Client::TimesOut, Image::Regular, "mount_timeout"),
-        (Client::TimesOutAfterMounting, Image::Regular, "wrong_volume"),
+        (Client::TimesOutAndMountsLate, Image::Regular, "mount_timeout"),
+        (Client::MountsLate, Image::Regular, "mount_failed"),
+        (Client::MountsAndHangs, Image::Regular, "mount_hung"),
+        (Client::MountsAndDies, Image::Regular, "mount_stale"),
         (Client::MountsAnotherType, Image::Regular, "not_quobyte"),
         (Client::MountsAnotherVolume, Image::Regular, "wrong_volume"),
         (Client::MountsWithoutRegistries, Image::Regular, "mount_stale"),
@@ -187,10 +177,7 @@ fn a_failed_connect_takes_nothing_from_those_connected() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.world().image = Image::Missing;
-    assert_eq!(
-        f.connect(&volume("b"), 2).unwrap_err().code().as_str(),
-        "image_missing"
-    );
+    assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "image_missing");
     assert_eq!(f.host.layers(&f.at(&volume("a"))), 1);
     assert_eq!(f.recorded(), [volume("a").volume_id]);
 }
@@ -206,32 +193,13 @@ fn a_policy_that_cannot_be_given_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn what_cannot_be_undone_is_told_and_stays_recorded() {
-    let f = fixture();
-    f.host.world().image = Image::Missing;
-    f.host.world().busy = true;
-    let error = f.connect(&volume("a"), 1).unwrap_err();
-    assert_eq!(error.code().as_str(), "image_missing");
-    assert!(
-        matches!(&error, Error::NotUndone { left, .. } if left.len() == 1),
-        "{error}"
-    );
-    let (shares, _) = f.driver.status().unwrap();
-    assert!(shares.len() == 1 && shares[0].record.attachments.is_empty());
-
-    f.host.world().busy = false;
-    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
-    f.assert_clean("once nothing is open any more");
-}
-
-#[test]
 fn a_busy_share_stays_until_a_later_disconnect() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    f.host.world().busy = true;
+    f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
     let busy = f.disconnect(&volume("a"), 1);
     assert_eq!((busy.changed, busy.kept), (true, Some(Kept::Busy)));
-    f.host.world().busy = false;
+    f.host.change(&f.at(&volume("a")), |layer| layer.busy = false);
     let later = f.disconnect(&volume("a"), 1);
     assert_eq!((later.changed, later.kept), (false, None));
     f.assert_clean("after the later disconnect");
@@ -241,9 +209,7 @@ fn a_busy_share_stays_until_a_later_disconnect() {
 fn a_mount_that_nobody_recorded_is_used_but_never_taken_down() {
     let f = fixture();
     let a = volume("a");
-    f.host
-        .world()
-        .put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), 0);
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
     assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::NotRecorded));
     assert_eq!(f.host.layers(&f.at(&a)), 1);
     assert!(!f.connect(&a, 1).unwrap().mounted);
@@ -254,9 +220,7 @@ fn another_users_mount_is_used_but_never_taken_down() {
     let f = fixture();
     let a = volume("a");
     f.host.world().user = 0;
-    f.host
-        .world()
-        .put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), 0);
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
     assert!(!f.connect(&a, 1).unwrap().mounted);
     assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::NotOwner));
     assert_eq!(f.host.layers(&f.at(&a)), 1);
@@ -268,11 +232,8 @@ fn what_is_mounted_over_a_share_is_left_alone() {
     let f = fixture();
     let a = volume("a");
     f.connect(&a, 1).unwrap();
-    f.host.world().put(&f.at(&a), "tmpfs", "tmpfs".to_owned(), 0);
-    assert_eq!(
-        f.connect(&volume("b"), 2).unwrap_err().code().as_str(),
-        "not_quobyte"
-    );
+    f.host.world().put(&f.at(&a), "tmpfs", "tmpfs".to_owned(), Life::Serving);
+    assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "not_quobyte");
     assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::Foreign));
     assert_eq!(f.host.layers(&f.at(&a)), 2);
 }
@@ -283,9 +244,7 @@ fn a_volume_is_disconnected_where_it_was_connected() {
     let a = volume("a");
     let place = f.connect(&a, 1).unwrap().mount_path;
     let moved = driver(&f.directory, &f.host, "/elsewhere");
-    let done = moved
-        .disconnect(&moved.mount_path(&a.export), a.volume_id, instance(1))
-        .unwrap();
+    let done = moved.disconnect(&moved.mount_path(&a.export), a.volume_id, instance(1), Force::No).unwrap();
     assert_eq!((done.mount_path, done.changed, done.kept), (place, true, None));
     f.assert_clean("after the base was moved");
 }
@@ -293,12 +252,8 @@ fn a_volume_is_disconnected_where_it_was_connected() {
 #[test]
 fn a_relative_mount_base_is_refused() {
     let f = fixture();
-    let config = Config {
-        mount_point_base: "mnt".into(),
-        ..f.driver.config.clone()
-    };
-    let Err(error) = Driver::new(config, Box::new(f.host.clone())) else {
-        panic!("accepted")
-    };
+    let config = Config { mount_point_base: "mnt".into(), ..f.driver.config.clone() };
+    let (host, guests) = (Box::new(f.host.clone()), Box::new(f.host.clone()));
+    let Err(error) = Driver::new(config, f.driver.state.clone(), host, guests) else { panic!("accepted") };
     assert_eq!(error.code().as_str(), "invalid_config");
 }

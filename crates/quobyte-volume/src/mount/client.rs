@@ -1,11 +1,10 @@
-//! Quobyte's client, `mount.quobyte`, and the tools that unmount what it mounted.
+//! Quobyte's client, `mount.quobyte`: starting it, and ending what is left of it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{UnmountFlags, unmount};
-
+use super::MountPath;
 use crate::connection::Export;
 use crate::deadline::Deadline;
 use crate::process::{self, RunError, printed};
@@ -18,6 +17,10 @@ pub(super) struct Client {
 }
 
 const PROGRAM: &str = "mount.quobyte";
+
+/// Tells a client started for one mount path from all other processes: it stands in the client's environment, which
+/// its background process inherits.
+const MARK: &str = "NOVA_QUOBYTE_SHARE";
 
 /// Why the client, as far as it can tell, did not mount.
 #[derive(Debug, thiserror::Error)]
@@ -60,66 +63,62 @@ impl Client {
     pub(super) fn mount(
         &self,
         export: &Export,
-        mount_point: &Path,
+        at: &MountPath,
         deadline: Deadline,
     ) -> Result<(), ClientError> {
-        let mut arguments: Vec<OsString> = vec![
-            "--disable-xattrs".into(),
-            export.as_str().into(),
-            mount_point.into(),
-        ];
+        let mut arguments: Vec<OsString> =
+            vec!["--disable-xattrs".into(), export.as_str().into(), at.as_path().into()];
         if let Some(config) = &self.config {
             arguments.extend(["-c".into(), config.into()]);
         }
-        match process::run(OsStr::new(PROGRAM), arguments, deadline) {
+        match process::run(OsStr::new(PROGRAM), arguments, Some((MARK, &at.key())), deadline) {
             Ok(outcome) if outcome.status.success() => Ok(()),
             Ok(outcome) => Err(ClientError::Refused {
                 export: export.clone(),
                 status: outcome.status,
                 output: outcome.output,
             }),
-            Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout {
-                export: export.clone(),
-                output,
-            }),
+            Err(RunError::Timeout { output, .. }) => {
+                Err(ClientError::Timeout { export: export.clone(), output })
+            }
             Err(RunError::Start { source, .. }) => Err(ClientError::NotFound { source }),
             Err(RunError::Follow { source, .. }) => Err(ClientError::Host { source }),
         }
     }
 }
 
-/// What became of a request to unmount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unmounted {
-    /// The kernel took the mount away.
-    Done,
-    /// Files are open on it, or something is mounted below it: the kernel's EBUSY.
-    Busy,
+/// Ends the processes that a client started for `at` has left, so that none mounts there later, and returns how many
+/// there were. To be called while nothing is mounted at `at`.
+///
+/// They are known by the environment they were given; only those of this user can be looked at, and only those were
+/// started by it.
+pub(super) fn end_strays(at: &MountPath) -> io::Result<usize> {
+    let mark = format!("{MARK}={}", at.key());
+    let mut ended = 0;
+    // A process seen may have started another meanwhile, so it takes a round that finds none.
+    loop {
+        let strays = strays(mark.as_bytes())?;
+        if strays.is_empty() {
+            return Ok(ended);
+        }
+        for stray in &strays {
+            process::end(*stray)?;
+        }
+        ended += strays.len();
+    }
 }
 
-/// Unmounts what is on top at `mount_point`, never forced and never lazily: the kernel decides whether it is in use.
-///
-/// A superuser asks the kernel. Anybody else needs libfuse's setuid helper, which only takes away what the caller
-/// mounted.
-pub(super) fn unmount_top(mount_point: &Path, deadline: Deadline) -> io::Result<Unmounted> {
-    if rustix::process::geteuid().is_root() {
-        return match unmount(mount_point, UnmountFlags::NOFOLLOW) {
-            Ok(()) => Ok(Unmounted::Done),
-            Err(rustix::io::Errno::BUSY) => Ok(Unmounted::Busy),
-            Err(error) => Err(error.into()),
+fn strays(mark: &[u8]) -> io::Result<Vec<u32>> {
+    let mut strays = Vec::new();
+    for entry in Path::new("/proc").read_dir()? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
         };
+        // Gone since, or another user's.
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
+        if environment.split(|&byte| byte == 0).any(|variable| variable == mark) {
+            strays.push(pid);
+        }
     }
-    let arguments = [OsStr::new("-u"), OsStr::new("--"), mount_point.as_os_str()];
-    let outcome = process::run(OsStr::new("fusermount3"), arguments, deadline).map_err(io::Error::other)?;
-    if outcome.status.success() {
-        Ok(Unmounted::Done)
-    } else if outcome.output.contains("Device or resource busy") {
-        Ok(Unmounted::Busy)
-    } else {
-        Err(io::Error::other(format!(
-            "fusermount3 ({}){}",
-            outcome.status,
-            printed(&outcome.output)
-        )))
-    }
+    Ok(strays)
 }

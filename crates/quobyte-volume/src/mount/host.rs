@@ -1,14 +1,19 @@
 //! The seam between the driver and the machine it runs on.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::MountPath;
-use super::client::{self, Client, ClientError, Unmounted};
+use super::client::{self, Client, ClientError};
 use super::table::{self, Lookup, Mount};
+use super::unmount::{self, How, Unmounted};
+use crate::attachments::StateDir;
 use crate::connection::{Export, ImageName};
 use crate::deadline::Deadline;
-use crate::share::{ImageFacts, RootFacts, Share, ShareError};
+use crate::share::{ImageFacts, RootFacts, ShareError, Shares};
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
 ///
@@ -19,6 +24,12 @@ pub trait Host {
     /// # Errors
     /// When the mount table cannot be read.
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>>;
+
+    /// The mount points directly below `base`.
+    ///
+    /// # Errors
+    /// When the mount table cannot be read.
+    fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>>;
 
     /// Asks the client behind the mount at `at` for its root, past every cache.
     ///
@@ -43,7 +54,7 @@ pub trait Host {
     ///
     /// # Errors
     /// When it is not empty or may not be removed.
-    fn remove_directory(&self, directory: &std::path::Path) -> io::Result<()>;
+    fn remove_directory(&self, directory: &Path) -> io::Result<()>;
 
     /// Has Quobyte's client mount `export` at `at`. Only the mount table tells whether it did.
     ///
@@ -51,56 +62,82 @@ pub trait Host {
     /// What the client said.
     fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError>;
 
+    /// Ends what a client started for `at` has left, so that nothing is mounted there later. To be called while
+    /// nothing is mounted at `at`. Returns how many processes there were.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    fn end_strays(&self, at: &MountPath) -> io::Result<usize>;
+
     /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
     fn may_unmount(&self, mount: &Mount) -> bool;
 
-    /// Unmounts what is on top at `at`, unless it is in use.
+    /// Unmounts what is on top at `at`.
     ///
     /// # Errors
     /// When it cannot be unmounted for another reason than being in use.
-    fn unmount(&self, at: &MountPath) -> io::Result<Unmounted>;
+    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted>;
+
+    /// Ends the connection behind `mount`, so that whoever waits for its client gets an error.
+    ///
+    /// # Errors
+    /// When the kernel's control file system is not there or not open to this user.
+    fn abort(&self, mount: &Mount) -> io::Result<()>;
 }
 
 /// The machine this process runs on, as the user it runs as.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LinuxHost {
     client: Client,
-    mount_timeout: std::time::Duration,
+    shares: Shares,
+    mount_timeout: Duration,
+}
+
+/// What the machine's owner has configured.
+#[derive(Debug, Clone)]
+pub struct LinuxConfig {
+    /// Handed to the client as `-c`.
+    pub client_cfg: Option<PathBuf>,
+    /// The program `quobyte-share-helper`.
+    pub helper: PathBuf,
+    /// Bounds each run of the client and of what unmounts.
+    pub mount_timeout: Duration,
+    /// Bounds each question to a mounted share.
+    pub probe_timeout: Duration,
 }
 
 impl LinuxHost {
-    /// `client_cfg` is handed to the client as `-c`; `mount_timeout` bounds each run of it and of what unmounts.
+    /// This machine, with locks in `state`.
     #[must_use]
-    pub fn new(client_cfg: Option<PathBuf>, mount_timeout: std::time::Duration) -> Self {
+    pub fn new(config: LinuxConfig, state: StateDir) -> Self {
         Self {
-            client: Client { config: client_cfg },
-            mount_timeout,
+            client: Client { config: config.client_cfg },
+            shares: Shares::new(config.helper, state, config.probe_timeout),
+            mount_timeout: config.mount_timeout,
         }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "mount directories are made and removed here alone"
-)]
+#[expect(clippy::disallowed_methods, reason = "mount directories are made and removed here alone")]
 impl Host for LinuxHost {
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>> {
         table::top_mount(at.as_path(), known, Lookup::Statmount)
     }
 
+    fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
+        table::mounts_below(base)
+    }
+
     fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
-        Share::at(at.as_path()).root()
+        self.shares.root(at)
     }
 
     fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
-        Share::at(at.as_path()).image(name)
+        self.shares.image(at, name)
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
-        let missing = at
-            .as_path()
-            .ancestors()
-            .take_while(|path| path.symlink_metadata().is_err());
+        let missing = at.as_path().ancestors().take_while(|path| file_type(path).is_err());
         let mut missing: Vec<PathBuf> = missing.map(PathBuf::from).collect();
         missing.reverse();
         let mut made = Vec::new();
@@ -118,14 +155,13 @@ impl Host for LinuxHost {
             }
         }
         // A link here would have the client mount wherever it points.
-        if at.as_path().symlink_metadata()?.is_dir() {
-            Ok(made)
-        } else {
-            Err(io::ErrorKind::NotADirectory.into())
+        match file_type(at.as_path())? {
+            FileType::Directory => Ok(made),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 
-    fn remove_directory(&self, directory: &std::path::Path) -> io::Result<()> {
+    fn remove_directory(&self, directory: &Path) -> io::Result<()> {
         match std::fs::remove_dir(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -133,8 +169,11 @@ impl Host for LinuxHost {
     }
 
     fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
-        self.client
-            .mount(export, at.as_path(), Deadline::after(self.mount_timeout))
+        self.client.mount(export, at, Deadline::after(self.mount_timeout))
+    }
+
+    fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
+        client::end_strays(at)
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {
@@ -142,9 +181,19 @@ impl Host for LinuxHost {
         user.is_root() || mount.owner() == Some(user.as_raw())
     }
 
-    fn unmount(&self, at: &MountPath) -> io::Result<Unmounted> {
-        client::unmount_top(at.as_path(), Deadline::after(self.mount_timeout))
+    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted> {
+        unmount::unmount(at.as_path(), how, Deadline::after(self.mount_timeout))
     }
+
+    fn abort(&self, mount: &Mount) -> io::Result<()> {
+        unmount::abort(mount)
+    }
+}
+
+/// What is at `path`, without asking a file system that may be mounted there meanwhile.
+fn file_type(path: &Path) -> io::Result<FileType> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    Ok(FileType::from_raw_mode(statx(CWD, path, flags, StatxFlags::TYPE)?.stx_mode.into()))
 }
 
 #[cfg(test)]
@@ -158,8 +207,14 @@ mod tests {
         MountPath::new(base, &Export::parse("reg/vol").unwrap())
     }
 
-    fn host() -> LinuxHost {
-        LinuxHost::new(None, Duration::from_secs(30))
+    fn host(state: &Path) -> LinuxHost {
+        let config = LinuxConfig {
+            client_cfg: None,
+            helper: "/nonexistent/helper".into(),
+            mount_timeout: Duration::from_secs(30),
+            probe_timeout: Duration::from_secs(30),
+        };
+        LinuxHost::new(config, StateDir::open(state).unwrap())
     }
 
     #[test]
@@ -167,10 +222,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path().join("a/b");
         let at = at(&base);
-        let made = host().make_mount_point(&at).unwrap();
+        let made = host(&directory.path().join("state")).make_mount_point(&at).unwrap();
         assert_eq!(made, [directory.path().join("a"), base, at.as_path().to_owned()]);
         assert!(at.as_path().is_dir());
-        assert!(host().make_mount_point(&at).unwrap().is_empty());
+        assert!(host(&directory.path().join("state")).make_mount_point(&at).unwrap().is_empty());
     }
 
     #[test]
@@ -179,7 +234,7 @@ mod tests {
         let at = at(directory.path());
         std::os::unix::fs::symlink("/tmp", at.as_path()).unwrap();
         assert_eq!(
-            host().make_mount_point(&at).unwrap_err().kind(),
+            host(&directory.path().join("state")).make_mount_point(&at).unwrap_err().kind(),
             io::ErrorKind::NotADirectory
         );
         assert!(at.as_path().is_symlink());
@@ -188,9 +243,9 @@ mod tests {
     #[test]
     fn removing_what_is_not_there_succeeds_and_what_is_not_empty_stays() {
         let directory = tempfile::tempdir().unwrap();
-        host().remove_directory(&directory.path().join("none")).unwrap();
+        host(&directory.path().join("state")).remove_directory(&directory.path().join("none")).unwrap();
         std::fs::File::create(directory.path().join("file")).unwrap();
-        assert!(host().remove_directory(directory.path()).is_err());
+        assert!(host(&directory.path().join("state")).remove_directory(directory.path()).is_err());
         assert!(directory.path().is_dir());
     }
 }

@@ -14,7 +14,9 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::mountinfo::mounts_below;
 pub use self::mountinfo::{MountInfo, MountInfoError};
+use crate::connection::Export;
 
 /// `STATX_MNT_ID_UNIQUE`, Linux 6.8: an id that no later mount gets again.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
@@ -41,6 +43,21 @@ impl Mount {
         self.fs_type == "fuse.quobyte" || (self.fs_type == "fuse" && self.source.starts_with("quobyte@"))
     }
 
+    /// Whether this is a mount of `export` by Quobyte's client.
+    #[must_use]
+    pub fn is_of(&self, export: &Export) -> bool {
+        self.is_quobyte() && self.source == export.mount_source()
+    }
+
+    /// Whether `other` is this very mount, and not a later one that looks alike.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self.unique_id, other.unique_id) {
+            (Some(id), Some(other)) => id == other,
+            _ => self.device == other.device && self.source == other.source,
+        }
+    }
+
     /// Whether users other than the one that mounted it may use it.
     #[must_use]
     pub fn allows_other_users(&self) -> bool {
@@ -50,9 +67,7 @@ impl Mount {
     /// The user that mounted it.
     #[must_use]
     pub fn owner(&self) -> Option<u32> {
-        self.options
-            .split(',')
-            .find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
+        self.options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
     }
 }
 
@@ -99,10 +114,7 @@ pub fn top_mount(path: &Path, known: Option<&Mount>, best: Lookup) -> io::Result
         return Ok(None);
     }
     let has_unique_id = StatxFlags::from_bits_retain(at.stx_mask).contains(MNT_ID_UNIQUE);
-    let device = Device {
-        major: at.stx_dev_major,
-        minor: at.stx_dev_minor,
-    };
+    let device = Device { major: at.stx_dev_major, minor: at.stx_dev_minor };
     let unique_id = has_unique_id.then_some(at.stx_mnt_id);
     if let Some(id) = unique_id.filter(|_| best <= Lookup::Statmount)
         && let Some(mount) = statmount::mount(id)?
@@ -138,21 +150,10 @@ mod tests {
     #[test]
     fn what_was_known_of_another_mount_is_not_believed() {
         let whole = proc(Lookup::MountInfo, None);
-        let other_id = Mount {
-            unique_id: Some(1),
-            source: "stale".to_owned(),
-            ..whole.clone()
-        };
+        let other_id = Mount { unique_id: Some(1), source: "stale".to_owned(), ..whole.clone() };
         assert_eq!(proc(Lookup::UniqueId, Some(&other_id)), whole);
-        let device = Device {
-            major: 0,
-            minor: whole.device.minor + 1,
-        };
-        let other_device = Mount {
-            device,
-            source: "stale".to_owned(),
-            ..whole.clone()
-        };
+        let device = Device { major: 0, minor: whole.device.minor + 1 };
+        let other_device = Mount { device, source: "stale".to_owned(), ..whole.clone() };
         assert_eq!(proc(Lookup::UniqueId, Some(&other_device)), whole);
     }
 
@@ -170,22 +171,13 @@ mod tests {
         let mount = |fs_type: &str, source: &str| {
             let device = Device { major: 0, minor: 9 };
             let options = "user_id=64,group_id=0,default_permissions,allow_other".to_owned();
-            Mount {
-                unique_id: None,
-                device,
-                fs_type: fs_type.to_owned(),
-                source: source.to_owned(),
-                options,
-            }
+            Mount { unique_id: None, device, fs_type: fs_type.to_owned(), source: source.to_owned(), options }
         };
         assert!(mount("fuse.quobyte", "quobyte@h/v").is_quobyte());
         assert!(mount("fuse", "quobyte@h/v").is_quobyte());
-        for (fs_type, source) in [
-            ("fuse", "h/v"),
-            ("fuse.sshfs", "quobyte@h/v"),
-            ("ext4", "quobyte@h/v"),
-            ("fuse.quobytes", "x"),
-        ] {
+        for (fs_type, source) in
+            [("fuse", "h/v"), ("fuse.sshfs", "quobyte@h/v"), ("ext4", "quobyte@h/v"), ("fuse.quobytes", "x")]
+        {
             assert!(!mount(fs_type, source).is_quobyte(), "{fs_type} {source}");
         }
         assert!(mount("fuse", "x").allows_other_users());

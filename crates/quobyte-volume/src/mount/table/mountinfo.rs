@@ -49,10 +49,7 @@ impl MountInfo {
         let id = decimal(fields.next()?)?;
         let parent = decimal(fields.next()?)?;
         let (major, minor) = std::str::from_utf8(fields.next()?).ok()?.split_once(':')?;
-        let device = Device {
-            major: major.parse().ok()?,
-            minor: minor.parse().ok()?,
-        };
+        let device = Device { major: major.parse().ok()?, minor: minor.parse().ok()? };
         let _root = fields.next()?;
         let mount_point = OsString::from_vec(unescape(fields.next()?)).into();
         let _mount_options = fields.next()?;
@@ -68,20 +65,8 @@ impl MountInfo {
         let (fs_type, source, options) = (text()?, text()?, text()?);
         // Every file system shows rw or ro first; statmount(2) leaves that out, and so does `Mount`.
         let options = options.split_once(',').map_or("", |(_, own)| own).to_owned();
-        let mount = Mount {
-            unique_id: None,
-            device,
-            fs_type,
-            source,
-            options,
-        };
-        Some(Self {
-            id,
-            parent,
-            mount_point,
-            shared,
-            mount,
-        })
+        let mount = Mount { unique_id: None, device, fs_type, source, options };
+        Some(Self { id, parent, mount_point, shared, mount })
     }
 }
 
@@ -98,8 +83,26 @@ pub(super) fn top_mount(path: &Path) -> io::Result<Option<Mount>> {
         (Some(parent), Some(name)) => parent.canonicalize()?.join(name),
         _ => path.to_owned(),
     };
-    let table = MountInfo::parse(&std::fs::read("/proc/self/mountinfo")?).map_err(io::Error::other)?;
-    Ok(MountInfo::top(&table, &mount_point).map(|entry| entry.mount.clone()))
+    Ok(MountInfo::top(&own_table()?, &mount_point).map(|entry| entry.mount.clone()))
+}
+
+/// The mount points directly below `base`, in the form `base` has, each once.
+pub(in crate::mount) fn mounts_below(base: &Path) -> io::Result<Vec<PathBuf>> {
+    let canonical = match base.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        canonical => canonical?,
+    };
+    let directly_below =
+        |entry: &MountInfo| Some(base.join(entry.mount_point.strip_prefix(&canonical).ok()?));
+    let mut below: Vec<_> = own_table()?.iter().filter_map(directly_below).collect();
+    below.retain(|path| path.parent() == Some(base));
+    below.sort();
+    below.dedup();
+    Ok(below)
+}
+
+fn own_table() -> io::Result<Vec<MountInfo>> {
+    MountInfo::parse(&std::fs::read("/proc/self/mountinfo")?).map_err(io::Error::other)
 }
 
 fn decimal(field: &[u8]) -> Option<u64> {
@@ -175,12 +178,9 @@ mod tests {
 
     #[test]
     fn a_line_of_another_form_is_an_error_and_not_skipped() {
-        for line in [
-            "x",
-            "1 2 3 / / rw - ext4 a rw",
-            "40 27 0:45 / /mnt/a rw shared:20",
-            "40 27 0:45 / /a rw - ext4",
-        ] {
+        for line in
+            ["x", "1 2 3 / / rw - ext4 a rw", "40 27 0:45 / /mnt/a rw shared:20", "40 27 0:45 / /a rw - ext4"]
+        {
             assert!(MountInfo::parse(line.as_bytes()).is_err(), "{line}");
         }
     }

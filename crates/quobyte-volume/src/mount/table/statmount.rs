@@ -35,12 +35,7 @@ pub(super) fn mount(unique_id: u64) -> io::Result<Option<Mount>> {
     match sys::statmount(unique_id, NEEDED | FS_SUBTYPE | MNT_OPTS, &mut answer) {
         Ok(()) => Ok(parse(unique_id, &answer)),
         // Before 6.8, forbidden by a seccomp filter, or unmounted since it was looked up.
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::ENOSYS | libc::EPERM | libc::ENOENT)
-            ) =>
-        {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::ENOENT)) => {
             Ok(None)
         }
         Err(error) => Err(error),
@@ -58,17 +53,10 @@ fn parse(unique_id: u64, answer: &[u8]) -> Option<Mount> {
     }
     Some(Mount {
         unique_id: Some(unique_id),
-        device: Device {
-            major: number(answer, MAJOR)?,
-            minor: number(answer, MINOR)?,
-        },
+        device: Device { major: number(answer, MAJOR)?, minor: number(answer, MINOR)? },
         fs_type,
         source: string(answer, SOURCE)?,
-        options: if mask & MNT_OPTS != 0 {
-            string(answer, OPTIONS)?
-        } else {
-            String::new()
-        },
+        options: if mask & MNT_OPTS != 0 { string(answer, OPTIONS)? } else { String::new() },
     })
 }
 
@@ -92,12 +80,9 @@ mod tests {
         let mut answer = vec![0; STRINGS];
         answer[MASK].copy_from_slice(&mask.to_ne_bytes());
         answer[MINOR..MINOR + 4].copy_from_slice(&47u32.to_ne_bytes());
-        for (at, text) in [
-            (TYPE, "fuse"),
-            (SUBTYPE, "quobyte"),
-            (SOURCE, "quobyte@a|b/v"),
-            (OPTIONS, "user_id=7"),
-        ] {
+        for (at, text) in
+            [(TYPE, "fuse"), (SUBTYPE, "quobyte"), (SOURCE, "quobyte@a|b/v"), (OPTIONS, "user_id=7")]
+        {
             let offset = (answer.len() - STRINGS) as u32;
             answer[at..at + 4].copy_from_slice(&offset.to_ne_bytes());
             answer.extend(text.bytes().chain([0]));

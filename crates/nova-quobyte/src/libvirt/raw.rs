@@ -1,8 +1,9 @@
-//! libvirt's events about a domain's devices, which the `virt` crate does not wrap.
+//! What libvirt offers and the `virt` crate does not wrap: events about a domain's devices, and the description of a
+//! saved domain.
 //!
 //! Events only say that it is worth looking again; whether a disk is gone the domain's XML says.
 
-#![expect(unsafe_code, reason = "registering C callbacks with libvirt")]
+#![expect(unsafe_code, reason = "calling libvirt's C interface")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::transmute;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use virt::domain::Domain;
 use virt::event::EventTimeoutWatch;
 use virt::sys;
 
@@ -44,29 +46,15 @@ impl<'a> DeviceEvents<'a> {
         let milliseconds = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
         let timer = virt::event::event_add_timeout(milliseconds, |_, _| {}, null_mut())
             .map_err(|error| failed(doing(), &error))?;
-        let seen = Arc::new(Seen {
-            alias,
-            refused: AtomicBool::new(false),
-        });
-        let mut events = Self {
-            hypervisor,
-            registered: Vec::new(),
-            timer,
-            deadline: Instant::now() + limit,
-            seen,
-        };
+        let seen = Arc::new(Seen { alias, refused: AtomicBool::new(false) });
+        let mut events =
+            Self { hypervisor, registered: Vec::new(), timer, deadline: Instant::now() + limit, seen };
         // SAFETY: libvirt calls each callback with the arguments of its event's own type, which the function has; this
         // cast is how its C interface is meant to be used.
         let callbacks: [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 3] = unsafe {
             [
-                (
-                    sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                    Some(transmute::<Lifecycle, Generic>(on_lifecycle)),
-                ),
-                (
-                    sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
-                    Some(transmute::<Device, Generic>(on_removed)),
-                ),
+                (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, Some(transmute::<Lifecycle, Generic>(on_lifecycle))),
+                (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, Some(transmute::<Device, Generic>(on_removed))),
                 (
                     sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
                     Some(transmute::<Device, Generic>(on_refused)),
@@ -74,9 +62,7 @@ impl<'a> DeviceEvents<'a> {
             ]
         };
         for (event, callback) in callbacks {
-            let opaque = Arc::into_raw(Arc::clone(&events.seen))
-                .cast_mut()
-                .cast::<c_void>();
+            let opaque = Arc::into_raw(Arc::clone(&events.seen)).cast_mut().cast::<c_void>();
             // SAFETY: connection and domain outlive the call; `opaque` is an `Arc` of its own, which libvirt hands to
             // `release` once it will not call back again.
             let id = unsafe {
@@ -160,11 +146,7 @@ unsafe extern "C" fn on_refused(
     // SAFETY: `opaque` is the `Arc<Seen>` registered with this callback and not yet released; `alias` is a C string
     // that libvirt keeps until this returns.
     let (seen, alias) = unsafe { (&*opaque.cast::<Seen>(), CStr::from_ptr(alias)) };
-    if seen
-        .alias
-        .as_deref()
-        .is_some_and(|ours| alias.to_bytes() == ours.as_bytes())
-    {
+    if seen.alias.as_deref().is_some_and(|ours| alias.to_bytes() == ours.as_bytes()) {
         seen.refused.store(true, Ordering::Relaxed);
     }
 }
@@ -172,4 +154,19 @@ unsafe extern "C" fn on_refused(
 unsafe extern "C" fn release(opaque: *mut c_void) {
     // SAFETY: `opaque` came from `Arc::into_raw` and is released once.
     drop(unsafe { Arc::from_raw(opaque.cast::<Seen>()) });
+}
+
+/// The description of a domain as it was saved by libvirt itself.
+pub(super) fn managed_save_xml(domain: &Domain) -> Result<String, virt::error::Error> {
+    // SAFETY: the domain outlives the call, which returns a C string of its own, or null.
+    let xml = unsafe { sys::virDomainManagedSaveGetXMLDesc(domain.as_ptr(), 0) };
+    if xml.is_null() {
+        return Err(virt::error::Error::last_error());
+    }
+    // SAFETY: the string is ours to read and to free, once; libvirt allocates with malloc(3).
+    unsafe {
+        let text = CStr::from_ptr(xml).to_string_lossy().into_owned();
+        libc::free(xml.cast());
+        Ok(text)
+    }
 }

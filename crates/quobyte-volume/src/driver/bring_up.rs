@@ -1,0 +1,194 @@
+//! Making a share's mount healthy: clearing what is dead, mounting what is missing, and taking that back.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Driver, Error};
+use crate::attachments::{LockedShare, ShareRecord};
+use crate::mount::{How, Mount, MountError, MountPath, MountState, Unmounted, inspect};
+
+/// What bringing a share up has done so far, in the order it happened.
+#[derive(Default)]
+pub(super) struct Begun {
+    pub(super) record_written: bool,
+    pub(super) directories: Vec<PathBuf>,
+    pub(super) client_started: bool,
+}
+
+impl Driver {
+    /// The healthy mount of the record's export; mounted by this call if need be.
+    pub(super) fn bring_up(
+        &self,
+        share: &LockedShare,
+        record: &mut ShareRecord,
+        begun: &mut Begun,
+    ) -> Result<Mount, Error> {
+        let mount = match self.clear(record)? {
+            Some(mount) => mount,
+            None => self.mount(share, record, begun)?,
+        };
+        record.mount = Some(mount.clone());
+        Ok(mount)
+    }
+
+    /// Takes away dead layers until the mount on top is healthy or there is none.
+    fn clear(&self, record: &ShareRecord) -> Result<Option<Mount>, Error> {
+        let at = &record.mount_path;
+        let mut known = record.mount.clone();
+        loop {
+            let state = inspect(self.host.as_ref(), at, &record.export, known.take().as_ref())?;
+            match state {
+                MountState::Absent => return Ok(None),
+                MountState::Healthy(mount) => return Ok(Some(mount)),
+                MountState::Dead(mount) => self.take_away(record, &mount, How::Lazily)?,
+                MountState::Disconnected(mount) => self.take_away(record, &mount, How::IfUnused)?,
+                state => return Err(unusable(state, record).into()),
+            }
+        }
+    }
+
+    /// Unmounts `mount`, at most as hard as `how`, unless it is no longer the one on top.
+    fn take_away(&self, record: &ShareRecord, mount: &Mount, how: How) -> Result<(), Error> {
+        let at = &record.mount_path;
+        let stale = |remedy| MountError::Stale { at: at.clone(), export: record.export.clone(), remedy };
+        if !self.host.may_unmount(mount) {
+            let owner = mount.owner().map_or_else(|| "its owner".to_owned(), |user| format!("user {user}"));
+            return Err(stale(format!("{owner} has to run: fusermount3 -u {at}")).into());
+        }
+        // Between the question and now, somebody may have mounted anew.
+        if self.top_mount(at, Some(mount))?.is_none_or(|top| !top.is_same(mount)) {
+            return Ok(());
+        }
+        tracing::warn!(export = %record.export, mount_path = %at, "unmounting what its client does not serve any more");
+        if self.unmount(at, How::IfUnused)? == Unmounted::Busy {
+            if how == How::IfUnused {
+                return Err(stale("files on it are open, and it may yet recover".to_owned()).into());
+            }
+            self.unmount(at, how)?;
+        }
+        Ok(())
+    }
+
+    /// Mounts the record's export where nothing is mounted. The client's word is not enough: the mount table is asked
+    /// afterwards.
+    fn mount(
+        &self,
+        share: &LockedShare,
+        record: &mut ShareRecord,
+        begun: &mut Begun,
+    ) -> Result<Mount, Error> {
+        let at = record.mount_path.clone();
+        // An earlier call that was killed may have left a client that is about to mount.
+        if share.load()?.is_some_and(|record| record.mount.is_none()) {
+            self.end_strays(&at)?;
+        }
+        record.mount = None;
+        record.generation += 1;
+        begun.record_written = true;
+        share.store(record)?;
+        begun.directories = self
+            .host
+            .make_mount_point(&at)
+            .map_err(|source| MountError::MountPoint { at: at.clone(), source })?;
+        begun.client_started = true;
+        tracing::info!(export = %record.export, mount_path = %at, "mounting");
+        let said = self.host.mount(&record.export, &at);
+        match (inspect(self.host.as_ref(), &at, &record.export, None)?, said) {
+            (MountState::Healthy(mount), Ok(())) => Ok(mount),
+            (MountState::Healthy(mount), Err(error)) => {
+                tracing::warn!(mount_path = %at, %error, "mounted, although the client says otherwise");
+                Ok(mount)
+            }
+            (MountState::Absent, Err(error)) => Err(MountError::Client(error).into()),
+            (state, _) => Err(unusable(state, record).into()),
+        }
+    }
+
+    /// Takes back what was begun, last thing first, and returns what could not be taken back.
+    pub(super) fn undo(
+        &self,
+        share: &LockedShare,
+        at: &MountPath,
+        before: Option<&ShareRecord>,
+        begun: &Begun,
+    ) -> Vec<Error> {
+        if begun.client_started
+            && let Err(error) = self.unmount_begun(at)
+        {
+            // The record and the directories belong to a mount that is still there, or may yet come.
+            return vec![error];
+        }
+        let mut left = Vec::new();
+        for directory in begun.directories.iter().rev() {
+            if let Err(source) = self.host.remove_directory(directory) {
+                left.push(MountError::MountPoint { at: at.clone(), source }.into());
+            }
+        }
+        if begun.record_written {
+            let restored = before.map_or_else(|| share.remove(), |before| share.store(before));
+            left.extend(restored.err().map(Error::from));
+        }
+        left
+    }
+
+    /// Unmounts whatever the client this call started has mounted, and ends what is left of it. Nothing was mounted
+    /// there before and nobody was told of it, so whatever keeps it busy is the question that it did not answer.
+    fn unmount_begun(&self, at: &MountPath) -> Result<(), Error> {
+        if let Some(mount) = self.top_mount(at, None)?
+            && self.unmount(at, How::IfUnused)? == Unmounted::Busy
+        {
+            if !mount.is_quobyte() {
+                let source = io::ErrorKind::ResourceBusy.into();
+                return Err(MountError::Unmount { at: at.clone(), source }.into());
+            }
+            self.abort(&mount);
+            self.unmount(at, How::Lazily)?;
+        }
+        self.end_strays(at)
+    }
+
+    pub(super) fn end_strays(&self, at: &MountPath) -> Result<(), Error> {
+        let unmount = |source| MountError::Unmount { at: at.clone(), source };
+        match self.host.end_strays(at).map_err(unmount)? {
+            0 => {}
+            count => {
+                tracing::warn!(mount_path = %at, count, "ended what was left of a client that did not mount");
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees whoever waits for a client that will not answer. Where that cannot be done they stay stuck until the
+    /// client ends, which is no reason to keep the mount.
+    pub(super) fn abort(&self, mount: &Mount) {
+        if let Err(error) = self.host.abort(mount) {
+            tracing::warn!(source = %mount.source, %error, "the connection to the client cannot be aborted");
+        }
+    }
+
+    pub(super) fn unmount(&self, at: &MountPath, how: How) -> Result<Unmounted, Error> {
+        Ok(self.host.unmount(at, how).map_err(|source| MountError::Unmount { at: at.clone(), source })?)
+    }
+
+    pub(super) fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> Result<Option<Mount>, Error> {
+        let top = self.host.top_mount(at, known);
+        Ok(top.map_err(|source| MountError::Table { at: at.clone(), source })?)
+    }
+}
+
+/// Why a mount point in that state cannot be used for the record's export.
+pub(super) fn unusable(state: MountState, record: &ShareRecord) -> MountError {
+    let at = record.mount_path.clone();
+    let export = record.export.clone();
+    match state {
+        MountState::Absent | MountState::Healthy(_) => MountError::NothingMounted { at, export },
+        MountState::Dead(_) | MountState::Disconnected(_) => {
+            MountError::Stale { at, export, remedy: "it has just been mounted".to_owned() }
+        }
+        MountState::Hung(_) => MountError::Hung { at, attachments: record.attachments.clone() },
+        MountState::WrongVolume(found) => {
+            MountError::WrongVolume { at, found: Box::new(found), wanted: export }
+        }
+        MountState::Foreign(found) => MountError::Foreign { at, found: Box::new(found) },
+    }
+}

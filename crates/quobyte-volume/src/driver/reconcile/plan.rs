@@ -1,0 +1,142 @@
+//! What is to be done about one share. No I/O.
+
+use super::{LeftAlone, Mended};
+use crate::attachments::{Attachment, ShareRecord};
+use crate::connection::{Export, ImageFormat, ImageName, VolumeId};
+use crate::driver::GuestUse;
+use crate::mount::{MountPath, MountState};
+
+/// What was seen of a share.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) at: MountPath,
+    pub(super) export: Export,
+    pub(super) record: Option<&'a ShareRecord>,
+    pub(super) state: MountState,
+    pub(super) may_unmount: bool,
+    /// Which guests use it, or why that is not known.
+    pub(super) uses: Result<Vec<GuestUse>, String>,
+}
+
+/// The one thing to do next, or else what is worth telling.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) mending: Option<Mending>,
+    pub(super) left: Vec<LeftAlone>,
+}
+
+#[derive(Debug)]
+pub(super) enum Mending {
+    /// Mount again what these attachments need.
+    Remount(Vec<Attachment>),
+    /// Take down what no attachment needs.
+    TakeDown,
+    /// Put this record in place for what guests use already.
+    Adopt(ShareRecord),
+}
+
+impl Mending {
+    /// What there is to tell once it is done.
+    pub(super) fn promise(&self) -> Mended {
+        match self {
+            Self::Remount(attachments) => Mended::Remounted(attachments.clone()),
+            Self::TakeDown => Mended::TakenDown,
+            Self::Adopt(record) => Mended::Adopted(record.attachments.clone()),
+        }
+    }
+}
+
+pub(super) fn plan(view: &View<'_>) -> Plan {
+    match view.record {
+        None => unrecorded(view),
+        Some(record) if record.attachments.is_empty() => Plan::to(Mending::TakeDown),
+        Some(record) => recorded(view, record),
+    }
+}
+
+impl Plan {
+    fn to(mending: Mending) -> Self {
+        Self { mending: Some(mending), left: Vec::new() }
+    }
+
+    fn leaving(left: LeftAlone) -> Self {
+        Self { mending: None, left: vec![left] }
+    }
+}
+
+/// A mount without a record: one made before this driver came, or whose records were lost.
+fn unrecorded(view: &View<'_>) -> Plan {
+    let (MountState::Healthy(_) | MountState::Dead(_)) = &view.state else {
+        return Plan { mending: None, left: about_mount(view).into_iter().collect() };
+    };
+    match &view.uses {
+        Err(reason) => Plan::leaving(LeftAlone::Unknown(reason.clone())),
+        Ok(uses) => {
+            let attachments: Vec<_> = uses.iter().filter_map(|guest| attachment(view, guest)).collect();
+            match ShareRecord::adopting(view, attachments) {
+                Some(record) => Plan::to(Mending::Adopt(record)),
+                None => Plan::leaving(LeftAlone::NotRecorded),
+            }
+        }
+    }
+}
+
+fn recorded(view: &View<'_>, record: &ShareRecord) -> Plan {
+    match view.state {
+        MountState::Absent => return Plan::to(Mending::Remount(record.attachments.clone())),
+        MountState::Dead(_) if view.may_unmount => {
+            return Plan::to(Mending::Remount(record.attachments.clone()));
+        }
+        _ => {}
+    }
+    let mut left: Vec<_> = about_mount(view).into_iter().collect();
+    left.extend(record.lost().into_iter().map(LeftAlone::Lost));
+    if let Ok(uses) = &view.uses {
+        let has_guest = |attachment: &&Attachment| {
+            uses.iter().any(|guest| {
+                guest.instance == attachment.instance && guest.path == view.at.image(&attachment.name)
+            })
+        };
+        let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
+        left.extend(without.cloned().map(LeftAlone::NoGuest));
+    }
+    Plan { mending: None, left }
+}
+
+/// What is wrong with the mount itself.
+fn about_mount(view: &View<'_>) -> Option<LeftAlone> {
+    match &view.state {
+        MountState::Absent | MountState::Healthy(_) => None,
+        MountState::Dead(_) => Some(LeftAlone::NotOwner),
+        MountState::Disconnected(_) => Some(LeftAlone::Disconnected),
+        MountState::Hung(_) => Some(LeftAlone::Hung),
+        MountState::WrongVolume(found) | MountState::Foreign(found) => {
+            Some(LeftAlone::Foreign(found.source.clone(), found.fs_type.clone()))
+        }
+    }
+}
+
+/// The attachment that a guest's use of an image amounts to.
+fn attachment(view: &View<'_>, guest: &GuestUse) -> Option<Attachment> {
+    let name = ImageName::parse(guest.path.file_name()?.to_str()?).ok()?;
+    (guest.path == view.at.image(&name)).then(|| Attachment {
+        instance: guest.instance,
+        volume: VolumeId::derive(&view.export, &name),
+        format: guest.format.unwrap_or(ImageFormat::Raw),
+        name,
+        generation: 0,
+    })
+}
+
+impl ShareRecord {
+    /// A record of what guests use already; `None` if they use no image of the share.
+    fn adopting(view: &View<'_>, attachments: Vec<Attachment>) -> Option<Self> {
+        let (MountState::Healthy(mount) | MountState::Dead(mount)) = &view.state else { return None };
+        let mut record = Self::new(view.export.clone(), view.at.clone()).ok()?;
+        record.mount = Some(mount.clone());
+        for attachment in attachments {
+            record.attach(attachment);
+        }
+        (!record.attachments.is_empty()).then_some(record)
+    }
+}

@@ -1,0 +1,125 @@
+//! What reconcile mends, and what it leaves.
+
+use super::*;
+
+fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
+    let findings = f.driver.reconcile(dry_run).unwrap();
+    findings
+        .iter()
+        .map(|finding| match finding {
+            Finding::Mended(_, mended) => format!("{mended:?}").split('(').next().unwrap().to_owned(),
+            Finding::LeftAlone(_, left) => format!("left: {left:?}").split('(').next().unwrap().to_owned(),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+fn uses(f: &Fixture, guest: u128, name: &str) {
+    let path = f.at(&volume(name)).image(&ImageName::parse(name).unwrap());
+    let using = GuestUse { instance: instance(guest), name: "vm".to_owned(), path, format: None };
+    f.host.world().guests.as_mut().unwrap().push(using);
+}
+
+#[test]
+fn where_all_is_well_there_is_nothing_to_find() {
+    let f = fixture();
+    assert!(found(&f, false).is_empty());
+    f.connect(&volume("a"), 1).unwrap();
+    uses(&f, 1, "a");
+    assert!(found(&f, false).is_empty());
+}
+
+#[test]
+fn a_mount_that_died_or_vanished_under_its_guests_is_brought_back_and_they_are_named() {
+    for life in [Some(Life::Gone), None] {
+        let f = fixture();
+        f.connect(&volume("a"), 1).unwrap();
+        uses(&f, 1, "a");
+        match life {
+            Some(life) => f.host.change(&f.at(&volume("a")), |layer| layer.life = life),
+            None => f.host.world().mounts.clear(),
+        }
+        let before = f.host.world().clone();
+        assert_eq!(found(&f, true), ["Remounted"]);
+        assert_eq!(*f.host.world(), before, "a dry run changes nothing");
+        assert_eq!(found(&f, false), ["Remounted"]);
+        assert_eq!(found(&f, false), ["left: Lost"]);
+        f.connect(&volume("a"), 1).unwrap();
+        assert!(found(&f, false).is_empty());
+    }
+}
+
+#[test]
+fn a_remount_that_fails_is_told_and_leaves_the_record() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Gone);
+    f.host.world().client = Client::Refuses;
+    assert_eq!(found(&f, false), ["left: Failed"]);
+    assert_eq!(f.recorded(), [volume("a").volume_id]);
+}
+
+#[test]
+fn a_share_that_nobody_needs_any_more_is_taken_down() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
+    f.disconnect(&volume("a"), 1);
+    assert_eq!(found(&f, false), ["left: Kept"]);
+    f.host.change(&f.at(&volume("a")), |layer| layer.busy = false);
+    assert_eq!(found(&f, false), ["TakenDown"]);
+    f.assert_clean("after reconcile");
+}
+
+#[test]
+fn guests_attached_by_another_driver_become_known() {
+    let f = fixture();
+    let a = volume("a");
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    assert_eq!(found(&f, false), ["left: NotRecorded"]);
+    f.host.world().guests = None;
+    assert_eq!(found(&f, false), ["left: Unknown"]);
+    f.host.world().guests = Some(Vec::new());
+    uses(&f, 7, "a");
+    assert_eq!(found(&f, false), ["Adopted"]);
+    assert_eq!(f.recorded(), [a.volume_id]);
+    assert!(found(&f, false).is_empty());
+}
+
+#[test]
+fn what_is_not_ours_is_left_and_named() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    uses(&f, 1, "a");
+    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Silent);
+    assert_eq!(found(&f, false), ["left: Hung"]);
+    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::WithoutRegistries);
+    assert_eq!(found(&f, false), ["left: Disconnected"]);
+    f.host.world().put(&f.at(&volume("a")), "tmpfs", "tmpfs".to_owned(), Life::Serving);
+    assert_eq!(found(&f, false), ["left: Foreign"]);
+}
+
+#[test]
+fn an_attachment_without_a_guest_is_told_but_kept() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    assert_eq!(found(&f, false), ["left: NoGuest"]);
+    assert_eq!(f.recorded(), [volume("a").volume_id]);
+}
+
+#[test]
+fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
+    let f = fixture();
+    let a = volume("a");
+    // What a connect that is killed while the client runs leaves.
+    let at = f.at(&a);
+    let share = f.driver.lock(&at).unwrap();
+    let record = crate::attachments::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
+    share.store(&record).unwrap();
+    drop(share);
+    f.host.world().directories.insert(at.as_path().to_owned());
+    f.host.world().late.push((at.clone(), a.export.clone()));
+    assert_eq!(found(&f, false), ["TakenDown"]);
+    f.host.world().mount_late();
+    f.assert_clean("after reconcile");
+}

@@ -1,0 +1,146 @@
+//! What becomes of a mount whose client has died, hangs or has lost its registries.
+
+use super::*;
+
+/// A share with one attachment, whose client is now like `life`.
+fn share_with(life: Life, busy: bool) -> Fixture {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.host.change(&f.at(&volume("a")), |layer| {
+        layer.life = life;
+        layer.busy = busy;
+    });
+    f
+}
+
+#[test]
+fn a_dead_mount_is_replaced_even_with_dead_files_open_and_the_others_are_named() {
+    for busy in [false, true] {
+        let f = share_with(Life::Gone, busy);
+        let connected = f.connect(&volume("b"), 2).unwrap();
+        assert!(connected.mounted);
+        let lost: Vec<_> = connected.lost.iter().map(|attachment| attachment.instance).collect();
+        assert_eq!(lost, [instance(1)]);
+        assert_eq!(f.host.layers(&connected.mount_path), 1);
+    }
+}
+
+#[test]
+fn a_guest_that_is_connected_again_after_a_death_is_no_longer_lost() {
+    let f = share_with(Life::Gone, true);
+    assert!(f.connect(&volume("a"), 1).unwrap().lost.is_empty());
+    assert!(f.connect(&volume("b"), 2).unwrap().lost.is_empty());
+}
+
+#[test]
+fn dead_layers_are_cleared_down_to_a_healthy_one() {
+    let f = share_with(Life::Serving, false);
+    let a = volume("a");
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
+    assert!(!f.connect(&volume("b"), 2).unwrap().mounted);
+    assert_eq!(f.host.layers(&f.at(&a)), 1);
+}
+
+#[test]
+fn a_mount_without_registries_is_replaced_only_if_nothing_is_open_on_it() {
+    let f = share_with(Life::WithoutRegistries, false);
+    assert!(f.connect(&volume("b"), 2).unwrap().mounted);
+    let f = share_with(Life::WithoutRegistries, true);
+    assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "mount_stale");
+    assert_eq!(f.recorded().len(), 1);
+}
+
+#[test]
+fn another_users_dead_mount_is_left_with_the_command_its_owner_must_run() {
+    let f = fixture();
+    let a = volume("a");
+    f.host.world().user = 4711;
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
+    let error = f.connect(&a, 1).unwrap_err();
+    assert_eq!(error.code().as_str(), "mount_stale");
+    assert!(error.to_string().contains("user 4711 has to run: fusermount3 -u /mnt/"), "{error}");
+}
+
+#[test]
+fn a_hung_mount_is_told_with_whom_it_concerns() {
+    let f = share_with(Life::Silent, true);
+    let error = f.connect(&volume("b"), 2).unwrap_err();
+    assert_eq!(error.code().as_str(), "mount_hung");
+    assert!(error.to_string().contains(&instance(1).to_string()), "{error}");
+    assert_eq!(f.recorded(), [volume("a").volume_id]);
+}
+
+#[test]
+fn disconnect_works_whatever_has_become_of_the_mount() {
+    for (life, busy, kept) in [
+        (Life::Gone, false, None),
+        (Life::Gone, true, None),
+        (Life::WithoutRegistries, false, None),
+        (Life::WithoutRegistries, true, Some(Kept::Busy)),
+        (Life::Silent, false, None),
+        (Life::Silent, true, Some(Kept::Hung)),
+    ] {
+        let f = share_with(life, busy);
+        let gone = f.disconnect(&volume("a"), 1);
+        assert!(gone.changed);
+        assert_eq!(gone.kept, kept, "{life:?} {busy}");
+        assert!(f.recorded().is_empty());
+    }
+    let f = share_with(Life::Serving, false);
+    f.host.world().mounts.clear();
+    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    f.assert_clean("somebody else unmounted");
+}
+
+#[test]
+fn force_takes_a_busy_or_hung_mount_but_not_from_others_unless_told_twice() {
+    for life in [Life::Serving, Life::Silent, Life::WithoutRegistries] {
+        let f = share_with(life, true);
+        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Alone).kept, None, "{life:?}");
+        f.assert_clean(life);
+    }
+    let f = share_with(Life::Serving, false);
+    f.connect(&volume("b"), 2).unwrap();
+    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Silent);
+    let kept = f.disconnect_by(&volume("a"), 1, Force::Alone).kept;
+    assert!(matches!(kept, Some(Kept::Attachments(_))), "{kept:?}");
+    assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Everybody).kept, None);
+    assert_eq!(f.host.layers(&f.at(&volume("a"))), 0);
+    assert_eq!(f.recorded(), [volume("b").volume_id]);
+}
+
+fn guest_use(f: &Fixture, guest: u128, name: &str) -> GuestUse {
+    let path = f.at(&volume(name)).image(&ImageName::parse(name).unwrap());
+    GuestUse { instance: instance(guest), name: format!("vm-{guest}"), path, format: None }
+}
+
+#[test]
+fn a_guest_that_no_record_knows_keeps_the_share_and_so_does_not_knowing() {
+    let f = share_with(Life::Serving, false);
+    let stranger = guest_use(&f, 9, "x");
+    f.host.world().guests = Some(vec![stranger.clone()]);
+    assert_eq!(f.disconnect(&volume("a"), 1).kept, Some(Kept::Guests(vec![stranger])));
+    f.host.world().guests = None;
+    assert!(matches!(f.disconnect(&volume("a"), 1).kept, Some(Kept::Unknown(_))));
+    f.host.world().guests = Some(Vec::new());
+    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    f.assert_clean("once no guest is left");
+}
+
+#[test]
+fn the_disk_that_is_being_disconnected_may_still_be_described() {
+    let f = share_with(Life::Serving, false);
+    f.host.world().guests = Some(vec![guest_use(&f, 1, "a")]);
+    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    let f = share_with(Life::Serving, false);
+    f.host.world().guests = Some(vec![guest_use(&f, 1, "other-disk-of-the-same-guest")]);
+    assert!(f.disconnect(&volume("a"), 1).kept.is_some());
+}
+
+#[test]
+fn a_dead_mount_is_taken_down_without_asking_anybody() {
+    let f = share_with(Life::Gone, true);
+    f.host.world().guests = None;
+    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+}

@@ -1,0 +1,109 @@
+//! The helper process: started per mount, asked over a pipe, given up when it does not answer.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::protocol::{Answer, Request};
+use crate::deadline::Deadline;
+use crate::flock;
+
+/// Longest answer accepted, in bytes.
+const MOST_ANSWER: usize = 4096;
+
+/// A helper that is not busy.
+#[derive(Debug)]
+pub(super) struct Helper {
+    child: Child,
+    /// Held while a request is under way. The helper has the same open file, so a helper that is stuck keeps the lock
+    /// even when this process has given it up or is gone.
+    probe_lock: File,
+}
+
+/// What became of a request.
+pub(super) enum Asked {
+    Answered(Answer, Helper),
+    /// No answer by the deadline, from this helper or from another that is asking about the same mount. The process
+    /// is to be reaped once it can end.
+    Hung(Child),
+    /// The helper itself failed.
+    Broken(io::Error),
+}
+
+impl Helper {
+    /// Starts `program` for the share at `mount_point`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a helper outlives the call, unlike what `process::run` runs"
+    )]
+    pub(super) fn start(program: &Path, mount_point: &Path, probe_lock: &Path) -> io::Result<Self> {
+        let probe_lock = flock::open(probe_lock)?;
+        let child = Command::new(program)
+            .arg(mount_point)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Not to be written to: this is how the helper comes to have the lock's open file.
+            .stderr(probe_lock.try_clone()?)
+            .spawn()?;
+        Ok(Self { child, probe_lock })
+    }
+
+    /// Asks one thing, and waits for the answer until the deadline.
+    pub(super) fn ask(mut self, request: &Request, deadline: Deadline) -> Asked {
+        match self.answer(request, deadline) {
+            Ok(Some(answer)) => Asked::Answered(answer, self),
+            Ok(None) => {
+                // Ends it where it can end; where it cannot, it keeps the lock.
+                let _ = self.child.kill();
+                Asked::Hung(self.child)
+            }
+            Err(error) => {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                Asked::Broken(error)
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &Request, deadline: Deadline) -> io::Result<Option<Answer>> {
+        if !flock::acquire(&self.probe_lock, deadline)? {
+            return Ok(None);
+        }
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        let (Some(requests), Some(answers)) = (&mut self.child.stdin, &mut self.child.stdout) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        requests.write_all(&line)?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n") {
+            let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(answers, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut part = [0; MOST_ANSWER];
+            let length = answers.read(&mut part)?;
+            if length == 0 || answer.len() + length > MOST_ANSWER {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            answer.extend_from_slice(&part[..length]);
+        }
+        self.probe_lock.unlock()?;
+        Ok(Some(serde_json::from_slice(&answer)?))
+    }
+}
+
+impl Helper {
+    /// Ends a helper that is not busy, and waits for its end.
+    pub(super) fn end(mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
