@@ -74,26 +74,14 @@ pub(crate) fn check(
             return Err(ImageError::Rejected { path, rule }.into());
         }
         Err(source) => {
-            return Err(MountError::Unreadable {
-                at: at.clone(),
-                source,
-            }
-            .into());
+            return Err(MountError::Unreadable { at: at.clone(), source }.into());
         }
     };
     if !facts.is_regular {
-        return Err(ImageError::Rejected {
-            path,
-            rule: "it is not a regular file",
-        }
-        .into());
+        return Err(ImageError::Rejected { path, rule: "it is not a regular file" }.into());
     }
     if facts.device != mount.device {
-        return Err(ImageError::Rejected {
-            path,
-            rule: "it is not on the volume's own device",
-        }
-        .into());
+        return Err(ImageError::Rejected { path, rule: "it is not on the volume's own device" }.into());
     }
     Ok(facts)
 }

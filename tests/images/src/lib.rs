@@ -1,11 +1,12 @@
 //! Disk images that a tenant or an operator may hand over, each with the verdict it must get.
 //!
 //! The corpus knows the formats only from their own descriptions and shares no code with what it judges: a mistake in
-//! the product must not be repeated here. It is bytes and commands; whoever uses it puts them where it likes.
+//! the product must not be repeated here.
 
 mod content;
 pub mod hostile;
 pub mod legitimate;
+mod place;
 mod qcow2;
 
 pub use content::Content;

@@ -183,7 +183,7 @@ const QEMU_HISTORIES: [Recipe; 16] = [
     volume(
         "killed_while_it_was_written",
         "qemu-img create -f qcow2 -o lazy_refcounts=on volume 1G
-        qemu-io -f qcow2 -c 'write 0 1M' -c abort volume || true",
+        qemu-io -f qcow2 -c 'write 0 1M' -c abort volume || [ $? -eq 134 ]",
         GIB,
     ),
     volume(
@@ -266,7 +266,7 @@ const QEMU_HISTORIES: [Recipe; 16] = [
     volume(
         "repaired",
         "qemu-img create -f qcow2 -o lazy_refcounts=on volume 1G
-        qemu-io -f qcow2 -c 'write 0 1M' -c abort volume || true
+        qemu-io -f qcow2 -c 'write 0 1M' -c abort volume || [ $? -eq 134 ]
         qemu-img check -f qcow2 -r all volume",
         GIB,
     ),
