@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-full lint bench
 
-scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install virt-type)
+scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type)
 archive := target/lab/tests.tar.zst
 
 # Ignored tests run too: no test is ever left out.
@@ -28,6 +28,7 @@ demo: build ## attach volumes to a running guest and take them away again, step 
 # The lab's tests are built and packed before entering: nothing in target/ shall become root's.
 test: build ## run every test: the crates', their documentation's, and those that need the lab
 	tests/lab/install test
+	tests/lab/venv
 	cargo $(nextest_run) --locked
 	cargo test --doc --locked -- --include-ignored
 	cargo nextest archive --locked --package lab --archive-file $(archive)
