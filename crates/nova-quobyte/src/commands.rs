@@ -8,7 +8,7 @@ mod disk_xml;
 mod reconcile;
 mod status;
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 
 use quobyte_volume::connection::ConnectionInfo;
@@ -25,7 +25,12 @@ use crate::settings::Settings;
 /// The first thing that went wrong; what had been begun is undone, or the error says what is left.
 pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
-    tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let settings = Settings::gather(&cli.options)?;
     let uri = &cli.options.connect_uri;
     match &cli.command {
