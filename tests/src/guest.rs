@@ -47,12 +47,7 @@ impl Guest {
             .replace("@COMMANDS@", &socket.to_string_lossy());
         let definition = scratch.file(&format!("{name}.xml"), xml);
         virsh("define").arg(definition).succeed();
-        Self {
-            name,
-            uuid,
-            console,
-            commands,
-        }
+        Self { name, uuid, console, commands }
     }
 
     /// Defines a domain, starts it, and waits until it takes commands.

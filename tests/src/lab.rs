@@ -14,9 +14,7 @@ impl Lab {
         let Some(directory) = env::var_os("NOVA_QUOBYTE_LAB") else {
             panic!("this test needs real mounts, users, libvirtd and guests: run it by `make test`");
         };
-        Self {
-            directory: directory.into(),
-        }
+        Self { directory: directory.into() }
     }
 
     /// The lab's own directory: every user may pass through it, and it is gone with the lab.

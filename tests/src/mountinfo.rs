@@ -29,27 +29,14 @@ pub fn mount_at(path: &Path) -> Option<MountEntry> {
 fn entry_at(path: &Path, line: &str) -> Option<MountEntry> {
     let (mount, file_system) = line.split_once(" - ").expect("a mount table line has two halves");
     let mount: Vec<&str> = mount.split(' ').collect();
-    let [
-        _id,
-        _parent,
-        device,
-        _root,
-        mount_point,
-        options,
-        propagation @ ..,
-    ] = mount.as_slice()
-    else {
+    let [_id, _parent, device, _root, mount_point, options, propagation @ ..] = mount.as_slice() else {
         panic!("not a line of the mount table: {line}");
     };
     if Path::new(mount_point) != path {
         return None;
     }
     let mut file_system = file_system.split(' ').map(str::to_owned);
-    let mut next = || {
-        file_system
-            .next()
-            .expect("a file system has type, source and options")
-    };
+    let mut next = || file_system.next().expect("a file system has type, source and options");
     Some(MountEntry {
         device: (*device).to_owned(),
         options: (*options).to_owned(),

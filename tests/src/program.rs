@@ -45,9 +45,7 @@ impl Program {
     /// `program` run as the ordinary user `nova`, who is in the groups that FUSE and libvirt ask for.
     pub fn as_nova(program: impl AsRef<OsStr>) -> Self {
         let mut this = Self::as_root("setpriv");
-        this.command
-            .args(["--reuid=nova", "--regid=nova", "--init-groups", "--"])
-            .arg(program);
+        this.command.args(["--reuid=nova", "--regid=nova", "--init-groups", "--"]).arg(program);
         this.env("HOME", Lab::require().nova_home())
     }
 
@@ -71,10 +69,7 @@ impl Program {
     /// Sets what it reads from its standard input, which is empty unless told.
     pub fn input(mut self, contents: impl AsRef<[u8]>) -> Self {
         let mut input = temporary_file();
-        input
-            .write_all(contents.as_ref())
-            .and_then(|()| input.rewind())
-            .expect("write a program's input");
+        input.write_all(contents.as_ref()).and_then(|()| input.rewind()).expect("write a program's input");
         self.input = input;
         self
     }
@@ -94,9 +89,7 @@ impl Program {
         command.stdin(self.input);
         command.stdout(stdout.try_clone().expect("share a file"));
         command.stderr(stderr.try_clone().expect("share a file"));
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let exit =
             pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("a child of ours has a pidfd");
         let in_time = wait::readable(&exit, self.limit);
@@ -104,16 +97,8 @@ impl Program {
             child.kill().expect("kill a child of ours");
         }
         let status = child.wait().expect("reap a child of ours");
-        let finished = Finished {
-            status,
-            stdout: contents(stdout),
-            stderr: contents(stderr),
-        };
-        assert!(
-            in_time,
-            "not done within {:?}: {:?}\n{finished:?}",
-            self.limit, self.command
-        );
+        let finished = Finished { status, stdout: contents(stdout), stderr: contents(stderr) };
+        assert!(in_time, "not done within {:?}: {:?}\n{finished:?}", self.limit, self.command);
         finished
     }
 
@@ -132,8 +117,6 @@ fn temporary_file() -> File {
 
 fn contents(mut file: File) -> String {
     let mut bytes = Vec::new();
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut bytes))
-        .expect("read a program's output");
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("read a program's output");
     String::from_utf8_lossy(&bytes).into_owned()
 }

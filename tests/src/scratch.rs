@@ -18,10 +18,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes an empty one. Panics outside the lab.
-    #[expect(
-        clippy::new_without_default,
-        reason = "it makes a directory, which nobody expects of a default"
-    )]
+    #[expect(clippy::new_without_default, reason = "it makes a directory, which nobody expects of a default")]
     pub fn new() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("test-")

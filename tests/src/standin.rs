@@ -46,11 +46,7 @@ impl Daemon {
 
     /// Waits until it has ended. Panics when it does not.
     pub fn wait_for_end(&self) {
-        assert!(
-            wait::readable(&self.exit, LIMIT),
-            "the daemon {:?} does not end",
-            self.pid
-        );
+        assert!(wait::readable(&self.exit, LIMIT), "the daemon {:?} does not end", self.pid);
     }
 
     /// Ends it at once, as a crash does.
@@ -101,17 +97,11 @@ impl Asker {
         loop {
             let stat = fs::read_to_string(&path).expect("a child that was not waited for is in /proc");
             // The name before the state may hold anything but ends with the last parenthesis.
-            let state = stat
-                .rsplit_once(") ")
-                .and_then(|(_, fields)| fields.chars().next());
+            let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
             match state {
                 Some('D') => return,
                 Some('Z') | None => panic!("process {} has ended: {stat}", self.child.id()),
-                _ => assert!(
-                    Instant::now() < deadline,
-                    "process {} is not held: {stat}",
-                    self.child.id()
-                ),
+                _ => assert!(Instant::now() < deadline, "process {} is not held: {stat}", self.child.id()),
             }
             std::thread::yield_now();
         }

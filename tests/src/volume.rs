@@ -33,11 +33,7 @@ impl Volume {
             config.push('\n');
         }
         let config = scratch.file(&format!("{name}.cfg"), config);
-        Self {
-            export: format!("quobyte://registry/{name}"),
-            directory,
-            config,
-        }
+        Self { export: format!("quobyte://registry/{name}"), directory, config }
     }
 
     /// Its name for a client: `quobyte://registry/NAME`.
@@ -58,9 +54,7 @@ impl Volume {
     /// Makes another volume, `name`, in the same store: the same client configuration finds it.
     pub fn beside(&self, scratch: &Scratch, name: &str) -> Self {
         let store = self.directory.parent().expect("a volume is in a store");
-        let store = store
-            .strip_prefix(scratch.path())
-            .expect("the store is in the scratch");
+        let store = store.strip_prefix(scratch.path()).expect("the store is in the scratch");
         Self {
             export: format!("quobyte://registry/{name}"),
             directory: scratch.directory(&store.join(name).to_string_lossy()),
@@ -101,9 +95,7 @@ impl Volume {
             "mount.quobyte reported a mount that is not there: {}",
             path.display()
         );
-        Mount {
-            path: path.to_owned(),
-        }
+        Mount { path: path.to_owned() }
     }
 }
 

@@ -21,11 +21,7 @@ fn golden_disks() -> Vec<Golden> {
             // insta puts a header between two lines of dashes in front.
             let (_, disk) = text.split_once("\n---\n").expect("a golden file has a header");
             Golden {
-                name: path
-                    .file_name()
-                    .expect("a file has a name")
-                    .to_string_lossy()
-                    .into_owned(),
+                name: path.file_name().expect("a file has a name").to_string_lossy().into_owned(),
                 disk: disk.to_owned(),
             }
         })
@@ -52,15 +48,8 @@ fn domain(disk: &str) -> String {
 
 fn fits_the_schema(scratch: &Scratch, golden: &Golden) -> Result<(), String> {
     let file = scratch.file(&golden.name, domain(&golden.disk));
-    let finished = Program::as_root("virt-xml-validate")
-        .arg(&file)
-        .arg("domain")
-        .run();
-    if finished.status.success() {
-        Ok(())
-    } else {
-        Err(format!("{}: {finished:?}", golden.name))
-    }
+    let finished = Program::as_root("virt-xml-validate").arg(&file).arg("domain").run();
+    if finished.status.success() { Ok(()) } else { Err(format!("{}: {finished:?}", golden.name)) }
 }
 
 #[test]

@@ -20,32 +20,16 @@ fn nova_is_an_ordinary_user_who_may_mount_and_ask_libvirt() {
 #[test]
 fn fuse_is_open_to_its_group_alone() {
     let device = fs::metadata("/dev/fuse").expect("the lab has /dev/fuse");
-    let group = Program::as_root("stat")
-        .args(["--format=%G", "/dev/fuse"])
-        .succeed();
-    assert_eq!(
-        (device.uid(), group.trim(), device.mode() & 0o777),
-        (0, "fuse", 0o660)
-    );
-    Program::as_nova("test")
-        .args(["-r", "/dev/fuse", "-a", "-w", "/dev/fuse"])
-        .succeed();
-    let nobody = [
-        "--reuid=nobody",
-        "--regid=nogroup",
-        "--clear-groups",
-        "test",
-        "-r",
-        "/dev/fuse",
-    ];
+    let group = Program::as_root("stat").args(["--format=%G", "/dev/fuse"]).succeed();
+    assert_eq!((device.uid(), group.trim(), device.mode() & 0o777), (0, "fuse", 0o660));
+    Program::as_nova("test").args(["-r", "/dev/fuse", "-a", "-w", "/dev/fuse"]).succeed();
+    let nobody = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "test", "-r", "/dev/fuse"];
     assert!(!Program::as_root("setpriv").args(nobody).run().status.success());
 }
 
 #[test]
 fn libvirtd_answers_nova() {
-    let uri = Program::as_nova("virsh")
-        .args(["--connect", "qemu:///system", "uri"])
-        .succeed();
+    let uri = Program::as_nova("virsh").args(["--connect", "qemu:///system", "uri"]).succeed();
     assert_eq!(uri.trim(), "qemu:///system");
 }
 
@@ -53,20 +37,13 @@ fn libvirtd_answers_nova() {
 fn mounts_made_later_reach_running_guests() {
     for directory in [Path::new("/"), Path::new("/run")] {
         let entry = mount_at(directory).expect("the lab mounts it");
-        assert!(
-            entry.shared,
-            "{} is not a shared mount: {entry:?}",
-            directory.display()
-        );
+        assert!(entry.shared, "{} is not a shared mount: {entry:?}", directory.display());
     }
 }
 
 #[test]
 fn nothing_of_the_machine_is_in_the_lab() {
-    assert!(
-        !Path::new("/run/systemd").exists(),
-        "the machine's service manager can be reached"
-    );
+    assert!(!Path::new("/run/systemd").exists(), "the machine's service manager can be reached");
     let cgroups = mount_at(Path::new("/sys/fs/cgroup"));
     assert_eq!(cgroups, None, "a guest could leave a control group behind");
 }
@@ -97,14 +74,8 @@ fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
     let disk = guest.virtio_disk("plugged-in");
     let seen = guest.succeed(&format!("head -c 19 {disk}"));
     assert_eq!(seen, "written by the host");
-    guest.succeed(&format!(
-        "printf 'written by guest' | dd of={disk} conv=notrunc,fsync 2>/dev/null"
-    ));
-    assert!(
-        fs::read(&image)
-            .expect("read the image")
-            .starts_with(b"written by guest")
-    );
+    guest.succeed(&format!("printf 'written by guest' | dd of={disk} conv=notrunc,fsync 2>/dev/null"));
+    assert!(fs::read(&image).expect("read the image").starts_with(b"written by guest"));
 }
 
 #[test]
@@ -115,10 +86,7 @@ fn a_volume_is_mounted_as_quobyte_by_nova_and_unmounted_when_dropped() {
 
     let mount = volume.mount(&path);
     let entry = mount_at(&path).expect("it is mounted");
-    assert_eq!(
-        (entry.fs_type.as_str(), entry.source.as_str()),
-        ("fuse.quobyte", "quobyte@registry/volume")
-    );
+    assert_eq!((entry.fs_type.as_str(), entry.source.as_str()), ("fuse.quobyte", "quobyte@registry/volume"));
     Program::as_nova("touch").arg(path.join("file")).succeed();
     assert!(volume.directory().join("file").exists());
 

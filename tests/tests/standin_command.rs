@@ -1,8 +1,5 @@
 //! What the stand-in client promises on its command line and in the mount table.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test looks at its files and changes them itself"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test looks at its files and changes them itself")]
 
 use std::{
     fs,
@@ -23,22 +20,12 @@ struct Place {
 impl Place {
     fn new(settings: &[&str]) -> Self {
         let scratch = Scratch::new();
-        Self {
-            volume: Volume::create(&scratch, "vol", settings),
-            path: scratch.directory("mnt"),
-            scratch,
-        }
+        Self { volume: Volume::create(&scratch, "vol", settings), path: scratch.directory("mnt"), scratch }
     }
 
     /// `mount.quobyte OPTIONS EXPORT PATH -c CONFIG`, with a `CONFIG` that finds the volume.
     fn ask(&self, client: Program, options: &[&str], export: &str) -> Finished {
-        client
-            .args(options)
-            .arg(export)
-            .arg(&self.path)
-            .arg("-c")
-            .arg(self.volume.config())
-            .run()
+        client.args(options).arg(export).arg(&self.path).arg("-c").arg(self.volume.config()).run()
     }
 
     fn refused(&self, finished: &Finished, status: i32, text: &str) {
@@ -75,16 +62,10 @@ fn the_mount_table_shows_a_users_mount_as_the_real_clients() {
     let nova = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
     let owner = format!("user_id={}", nova.uid());
     for option in [owner.as_str(), "allow_other", "default_permissions"] {
-        assert!(
-            entry.super_options.split(',').any(|found| found == option),
-            "{option}: {entry:?}"
-        );
+        assert!(entry.super_options.split(',').any(|found| found == option), "{option}: {entry:?}");
     }
     for option in ["rw", "nosuid", "nodev"] {
-        assert!(
-            entry.options.split(',').any(|found| found == option),
-            "{option}: {entry:?}"
-        );
+        assert!(entry.options.split(',').any(|found| found == option), "{option}: {entry:?}");
     }
 }
 
@@ -94,10 +75,7 @@ fn the_mount_table_shows_roots_mount_the_same_way() {
     let finished = place.ask(Program::as_root("mount.quobyte"), &[], "h1,h2/vol");
     assert!(finished.status.success(), "{finished:?}");
     let entry = mount_at(&place.path).expect("the volume is mounted");
-    assert_eq!(
-        (entry.fs_type.as_str(), entry.source.as_str()),
-        ("fuse.quobyte", "quobyte@h1|h2/vol")
-    );
+    assert_eq!((entry.fs_type.as_str(), entry.source.as_str()), ("fuse.quobyte", "quobyte@h1|h2/vol"));
     assert!(entry.super_options.contains("allow_other"), "{entry:?}");
     let finished = Program::as_root("umount.quobyte").arg(&place.path).run();
     assert!(finished.status.success(), "{finished:?}");
@@ -125,21 +103,13 @@ fn without_a_volume_every_volume_is_a_directory() {
     assert!(finished.status.success(), "{finished:?}");
     let entry = mount_at(&place.path).expect("the volumes are mounted");
     assert_eq!(entry.source, "quobyte@h/");
-    assert_eq!(
-        fs::read_to_string(place.path.join("vol/file")).expect("read through the mount"),
-        "data"
-    );
+    assert_eq!(fs::read_to_string(place.path.join("vol/file")).expect("read through the mount"), "data");
 }
 
 #[test]
 fn a_command_line_it_does_not_know_is_refused_with_the_usage() {
     let place = Place::new(&[]);
-    for options in [
-        &["--nonsense"][..],
-        &["-x"],
-        &["--disable-xattrs=yes"],
-        &["-o", "=x"],
-    ] {
+    for options in [&["--nonsense"][..], &["-x"], &["--disable-xattrs=yes"], &["-o", "=x"]] {
         let finished = place.ask(client(), options, "h/vol");
         place.refused(&finished, 1, "usage: mount.quobyte");
     }
@@ -163,11 +133,7 @@ fn under_its_own_name_it_tells_how_to_call_it() {
 #[test]
 fn a_volume_that_does_not_exist_is_refused() {
     let place = Place::new(&[]);
-    place.refused(
-        &place.ask(client(), &[], "h/other"),
-        4,
-        "cannot open volume \"other\"",
-    );
+    place.refused(&place.ask(client(), &[], "h/other"), 4, "cannot open volume \"other\"");
 }
 
 #[test]
@@ -175,23 +141,14 @@ fn a_volume_that_is_a_link_out_of_the_store_is_refused() {
     let place = Place::new(&[]);
     let store = place.volume.directory().parent().expect("a volume is in a store");
     std::os::unix::fs::symlink("/etc", store.join("link")).expect("make a link");
-    place.refused(
-        &place.ask(client(), &[], "h/link"),
-        4,
-        "cannot open volume \"link\"",
-    );
+    place.refused(&place.ask(client(), &[], "h/link"), 4, "cannot open volume \"link\"");
 }
 
 #[test]
 fn a_configuration_that_is_named_and_missing_is_refused() {
     let place = Place::new(&[]);
     let missing = place.scratch.path().join("missing.cfg");
-    let finished = client()
-        .arg("h/vol")
-        .arg(&place.path)
-        .arg("-c")
-        .arg(&missing)
-        .run();
+    let finished = client().arg("h/vol").arg(&place.path).arg("-c").arg(&missing).run();
     place.refused(&finished, 4, "cannot read configuration");
 }
 
@@ -199,11 +156,7 @@ fn a_configuration_that_is_named_and_missing_is_refused() {
 fn the_store_can_come_from_the_environment() {
     let place = Place::new(&[]);
     let store = place.volume.directory().parent().expect("a volume is in a store");
-    let finished = client()
-        .env("QUOBYTE_STANDIN_STORE", store)
-        .arg("h/vol")
-        .arg(&place.path)
-        .run();
+    let finished = client().env("QUOBYTE_STANDIN_STORE", store).arg("h/vol").arg(&place.path).run();
     assert!(finished.status.success(), "{finished:?}");
     assert!(mount_at(&place.path).is_some());
 }
@@ -223,10 +176,7 @@ fn a_mount_point_in_use_is_refused_and_keeps_its_mount() {
     assert!(before.is_some());
     let finished = place.ask(client(), &[], "h2/vol");
     assert_eq!(finished.status.code(), Some(4), "{finished:?}");
-    assert!(
-        finished.stderr.contains("is busy or already mounted"),
-        "{finished:?}"
-    );
+    assert!(finished.stderr.contains("is busy or already mounted"), "{finished:?}");
     assert_eq!(mount_at(&place.path), before);
 }
 
@@ -245,10 +195,7 @@ fn unmounting_a_busy_mount_fails_with_the_kernels_words() {
     let file = fs::File::create(place.path.join("file")).expect("make a file");
     let finished = unmount(&place.path);
     assert!(!finished.status.success());
-    assert!(
-        finished.stderr.contains("Device or resource busy"),
-        "{finished:?}"
-    );
+    assert!(finished.stderr.contains("Device or resource busy"), "{finished:?}");
     assert!(mount_at(&place.path).is_some());
     drop(file);
 }
@@ -272,21 +219,11 @@ fn the_log_tells_when_it_mounted_and_unmounted() {
     let setting = format!("standin.pid_file={}", pid_file.display());
     let volume = Volume::create(&scratch, "vol", &[&setting]);
     let path = scratch.directory("mnt");
-    client()
-        .arg("-l")
-        .arg(&log)
-        .arg("h/vol")
-        .arg(&path)
-        .arg("-c")
-        .arg(volume.config())
-        .succeed();
+    client().arg("-l").arg(&log).arg("h/vol").arg(&path).arg("-c").arg(volume.config()).succeed();
     let daemon = Daemon::of(&pid_file);
     assert!(unmount(&path).status.success());
     daemon.wait_for_end();
-    assert_eq!(
-        fs::read_to_string(&log).expect("read the log"),
-        "mounted\nunmounted\n"
-    );
+    assert_eq!(fs::read_to_string(&log).expect("read the log"), "mounted\nunmounted\n");
 }
 
 #[test]
@@ -315,15 +252,8 @@ fn in_the_foreground_it_serves_until_it_is_unmounted_and_logs_the_same() {
     let volume = Volume::create(&scratch, "vol", &[&setting]);
     let path = scratch.directory("mnt");
     make_pipe(&log);
-    let lines = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(&log)
-        .expect("open the log");
-    let arguments = ["-f", "-l"]
-        .map(Path::new)
-        .into_iter()
-        .chain([log.as_path(), Path::new("h/vol"), &path]);
+    let lines = fs::File::options().read(true).write(true).open(&log).expect("open the log");
+    let arguments = ["-f", "-l"].map(Path::new).into_iter().chain([log.as_path(), Path::new("h/vol"), &path]);
     let arguments: Vec<&Path> = arguments.chain([Path::new("-c"), volume.config()]).collect();
     let mut client = Asker::start("mount.quobyte", &arguments);
     let mut lines = BufReader::new(lines).lines();

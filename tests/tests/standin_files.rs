@@ -54,10 +54,7 @@ fn appended_data_goes_to_the_end() {
     let files = Files::mount(&[]);
     drop(files.file("file", b"one"));
     for word in [b"two", b"six"] {
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(files.mounted("file"))
-            .expect("open");
+        let mut file = OpenOptions::new().append(true).open(files.mounted("file")).expect("open");
         file.write_all(word).expect("append");
     }
     assert_eq!(fs::read(files.stored("file")).expect("read"), b"onetwosix");
@@ -99,24 +96,14 @@ fn a_punched_hole_reads_as_zeros_and_gives_the_space_back() {
     let file = files.file("file", &vec![9; 4 * MIB as usize]);
     let stored = files.stored("file");
     let before = store_blocks(&stored);
-    fallocate(
-        &file,
-        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-        MIB,
-        2 * MIB,
-    )
-    .expect("punch a hole");
+    fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, MIB, 2 * MIB)
+        .expect("punch a hole");
     assert_eq!(before - store_blocks(&stored), 2 * MIB / 512);
     let (mounted, stored) = files.read_both("file");
     assert_eq!(mounted, stored);
     let hole = MIB as usize..3 * MIB as usize;
     assert!(stored[hole.clone()].iter().all(|&byte| byte == 0));
-    assert!(
-        stored[..hole.start]
-            .iter()
-            .chain(&stored[hole.end..])
-            .all(|&byte| byte == 9)
-    );
+    assert!(stored[..hole.start].iter().chain(&stored[hole.end..]).all(|&byte| byte == 9));
 }
 
 #[test]
@@ -153,21 +140,12 @@ fn copying_a_range_copies_its_bytes() {
 fn fsync_succeeds_only_if_the_stores_does() {
     let scratch = Scratch::new();
     let control = scratch.file("control", "none");
-    let below = Volume::create(
-        &scratch,
-        "below",
-        &[&format!("standin.control={}", control.display())],
-    );
+    let below = Volume::create(&scratch, "below", &[&format!("standin.control={}", control.display())]);
     let lower = below.mount(&scratch.directory("lower"));
     Program::as_nova("mkdir").arg(lower.path().join("vol")).succeed();
     let config = scratch.file("upper.cfg", format!("store={}\n", lower.path().display()));
     let upper = scratch.directory("upper");
-    Program::as_nova("mount.quobyte")
-        .arg("h/vol")
-        .arg(&upper)
-        .arg("-c")
-        .arg(config)
-        .succeed();
+    Program::as_nova("mount.quobyte").arg("h/vol").arg(&upper).arg("-c").arg(config).succeed();
 
     let mut file = File::create(upper.join("file")).expect("make a file");
     file.write_all(b"data").expect("write");
@@ -186,8 +164,6 @@ fn fsync_succeeds_only_if_the_stores_does() {
 fn programs_run_from_the_mount_so_files_can_be_mapped() {
     let files = Files::mount(&[]);
     fs::copy("/bin/busybox", files.mounted("busybox")).expect("copy a program");
-    let output = Program::as_nova(files.mounted("busybox"))
-        .args(["echo", "mapped"])
-        .succeed();
+    let output = Program::as_nova(files.mounted("busybox")).args(["echo", "mapped"]).succeed();
     assert_eq!(output, "mapped\n");
 }

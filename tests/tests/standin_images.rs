@@ -17,20 +17,12 @@ const SIZE: &str = "16M";
 /// Runs `commands` of qemu-io on an image as `nova`.
 fn qemu_io(image: &Path, format: &str, cache: &str, commands: &[&str]) {
     let program = Program::as_nova("qemu-io").args(["-f", format, "-t", cache]);
-    commands
-        .iter()
-        .fold(program, |program, command| program.args(["-c", command]))
-        .arg(image)
-        .succeed();
+    commands.iter().fold(program, |program, command| program.args(["-c", command])).arg(image).succeed();
 }
 
 fn create(files: &Files, name: &str, format: &str) -> PathBuf {
     let image = files.mounted(name);
-    Program::as_nova("qemu-img")
-        .args(["create", "-q", "-f", format])
-        .arg(&image)
-        .arg(SIZE)
-        .succeed();
+    Program::as_nova("qemu-img").args(["create", "-q", "-f", format]).arg(&image).arg(SIZE).succeed();
     image
 }
 
@@ -65,19 +57,12 @@ fn verify(files: &Files, format: &str, cache: &str) {
     for path in [&image, &stored] {
         qemu_io(path, format, "writeback", &found);
     }
-    assert_eq!(
-        fs::read(&image).expect("read"),
-        fs::read(&stored).expect("read"),
-        "{name}"
-    );
+    assert_eq!(fs::read(&image).expect("read"), fs::read(&stored).expect("read"), "{name}");
 }
 
 /// Opens an image for writing, as a guest's QEMU would.
 fn open_to_write(image: &Path) -> Finished {
-    Program::as_nova("qemu-io")
-        .args(["-f", "raw", "-c", "read 0 4k"])
-        .arg(image)
-        .run()
+    Program::as_nova("qemu-io").args(["-f", "raw", "-c", "read 0 4k"]).arg(image).run()
 }
 
 /// A QEMU that has an image open as a guest's disk. Ended when dropped.
@@ -107,9 +92,7 @@ impl Machine {
             .arg("-drive")
             .arg(drive)
             .succeed();
-        Self {
-            process: Daemon::of(&pid_file),
-        }
+        Self { process: Daemon::of(&pid_file) }
     }
 }
 
@@ -151,12 +134,7 @@ fn images_are_the_same_under_every_feature() {
 fn a_converted_image_is_the_one_it_came_from() {
     let files = Files::mount(&[]);
     let source = create(&files, "source", "raw");
-    qemu_io(
-        &source,
-        "raw",
-        "none",
-        &["write -P 0x77 1M 3M", "write -P 0x88 9M 4k"],
-    );
+    qemu_io(&source, "raw", "none", &["write -P 0x77 1M 3M", "write -P 0x88 9M 4k"]);
     let target = files.mounted("target");
     Program::as_nova("qemu-img")
         .args(["convert", "-f", "raw", "-O", "qcow2", "-t", "none", "-T", "none"])
@@ -193,10 +171,7 @@ fn a_guests_image_is_locked_until_its_qemu_ends() {
     let machine = Machine::start(&files, &image);
     let refused = open_to_write(&image);
     assert!(!refused.status.success());
-    assert!(
-        refused.stderr.contains("Failed to get \"write\" lock"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr.contains("Failed to get \"write\" lock"), "{refused:?}");
     drop(machine);
     let allowed = open_to_write(&image);
     assert!(allowed.status.success(), "{allowed:?}");
@@ -207,15 +182,8 @@ fn a_process_can_wait_for_a_guests_lock_while_the_mount_serves_others() {
     let files = Files::mount(&["standin.threads=1"]);
     let image = create(&files, "image", "raw");
     let machine = Machine::start(&files, &image);
-    let file = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(&image)
-        .expect("open");
-    assert_eq!(
-        fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive),
-        Err(Errno::AGAIN)
-    );
+    let file = fs::File::options().read(true).write(true).open(&image).expect("open");
+    assert_eq!(fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive), Err(Errno::AGAIN));
     let waiting = std::thread::spawn(move || {
         fcntl_lock(&file, FlockOperation::LockExclusive).expect("get the lock");
         file
@@ -235,17 +203,7 @@ fn a_guests_user_opens_an_image_that_its_mode_opens() {
     let write = || {
         Program::as_root("setpriv")
             .args(["--reuid=libvirt-qemu", "--regid=libvirt-qemu", "--init-groups"])
-            .args([
-                "qemu-io",
-                "-f",
-                "raw",
-                "-t",
-                "none",
-                "-c",
-                "write -P 5 0 4k",
-                "-c",
-                "read -P 5 0 4k",
-            ])
+            .args(["qemu-io", "-f", "raw", "-t", "none", "-c", "write -P 5 0 4k", "-c", "read -P 5 0 4k"])
             .arg(&image)
             .run()
     };

@@ -67,21 +67,14 @@ fn hard_links_are_one_file_and_symbolic_links_keep_their_target() {
 #[test]
 fn a_long_directory_lists_each_name_once() {
     let files = Files::mount(&[]);
-    let names: BTreeSet<String> = (0..3000)
-        .map(|index| format!("a-name-of-some-length-{index:04}"))
-        .collect();
+    let names: BTreeSet<String> =
+        (0..3000).map(|index| format!("a-name-of-some-length-{index:04}")).collect();
     for name in &names {
         File::create(files.stored(name)).expect("make a file in the store");
     }
     let listed: Vec<String> = fs::read_dir(files.mounted(""))
         .expect("list")
-        .map(|entry| {
-            entry
-                .expect("list")
-                .file_name()
-                .into_string()
-                .expect("a name of ours")
-        })
+        .map(|entry| entry.expect("list").file_name().into_string().expect("a name of ours"))
         .collect();
     assert_eq!(listed.len(), names.len());
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), names);
@@ -92,10 +85,7 @@ fn directories_are_made_and_removed_only_when_empty() {
     let files = Files::mount(&[]);
     fs::create_dir_all(files.mounted("one/two")).expect("make directories");
     assert!(files.stored("one/two").is_dir());
-    assert_eq!(
-        error_of(fs::remove_dir(files.mounted("one"))),
-        Some(Errno::NOTEMPTY)
-    );
+    assert_eq!(error_of(fs::remove_dir(files.mounted("one"))), Some(Errno::NOTEMPTY));
     fs::remove_dir(files.mounted("one/two")).expect("remove");
     fs::remove_dir(files.mounted("one")).expect("remove");
     assert!(!files.stored("one").exists());
@@ -104,12 +94,7 @@ fn directories_are_made_and_removed_only_when_empty() {
 #[test]
 fn devices_pipes_and_sockets_are_refused() {
     let files = Files::mount(&[]);
-    for kind in [
-        FileType::Fifo,
-        FileType::Socket,
-        FileType::CharacterDevice,
-        FileType::BlockDevice,
-    ] {
+    for kind in [FileType::Fifo, FileType::Socket, FileType::CharacterDevice, FileType::BlockDevice] {
         let refused = mknodat(CWD, files.mounted("node"), kind, Mode::RUSR, 0);
         assert_eq!(refused, Err(Errno::PERM), "{kind:?}");
     }
@@ -122,10 +107,7 @@ fn what_is_mounted_below_a_volume_is_not_part_of_it() {
     let other = files.stored("other");
     fs::create_dir(&other).expect("make a directory in the store");
     // The daemon holds the mount table it was started with, and a shared mount reaches it.
-    Program::as_root("mount")
-        .args(["-t", "tmpfs", "none"])
-        .arg(&other)
-        .succeed();
+    Program::as_root("mount").args(["-t", "tmpfs", "none"]).arg(&other).succeed();
     let seen = error_of(fs::metadata(files.mounted("other")));
     Program::as_root("umount").arg(&other).succeed();
     assert_eq!(seen, Some(Errno::XDEV));
@@ -173,9 +155,7 @@ fn roots_daemon_gives_a_file_to_who_makes_it() {
         .arg(volume.config())
         .succeed();
     Program::as_nova("mkdir").arg(path.join("directory")).succeed();
-    Program::as_nova("touch")
-        .arg(path.join("directory/file"))
-        .succeed();
+    Program::as_nova("touch").arg(path.join("directory/file")).succeed();
     File::create(path.join("roots")).expect("make a file");
     let chowned = std::os::unix::fs::chown(path.join("roots"), Some(1), Some(2));
     Program::as_root("umount.quobyte").arg(&path).succeed();
@@ -199,13 +179,7 @@ fn other_users_get_what_the_mode_allows() {
             .expect("change the mode");
         for (test, allowed) in [("-r", readable), ("-w", writable)] {
             let status = Program::as_root("setpriv")
-                .args([
-                    "--reuid=libvirt-qemu",
-                    "--regid=libvirt-qemu",
-                    "--init-groups",
-                    "test",
-                    test,
-                ])
+                .args(["--reuid=libvirt-qemu", "--regid=libvirt-qemu", "--init-groups", "test", test])
                 .arg(files.mounted("file"))
                 .run()
                 .status;

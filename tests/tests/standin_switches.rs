@@ -33,11 +33,7 @@ impl Client {
             format!("standin.pid_file={}", pid_file.display()),
             format!("standin.control={}", control.display()),
         ];
-        let settings: Vec<&str> = files
-            .iter()
-            .map(String::as_str)
-            .chain(settings.iter().copied())
-            .collect();
+        let settings: Vec<&str> = files.iter().map(String::as_str).chain(settings.iter().copied()).collect();
         Self {
             volume: Volume::create(&scratch, "vol", &settings),
             mount_point: scratch.directory("mnt"),
@@ -84,16 +80,10 @@ struct Connection {
 impl Connection {
     fn of(mount: &Mount, scratch: &Scratch) -> Self {
         let control = scratch.directory("fusectl");
-        Program::as_root("mount")
-            .args(["-t", "fusectl", "none"])
-            .arg(&control)
-            .succeed();
+        Program::as_root("mount").args(["-t", "fusectl", "none"]).arg(&control).succeed();
         let device = mount_at(mount.path()).expect("the volume is mounted").device;
         let (_, minor) = device.split_once(':').expect("a device has two numbers");
-        Self {
-            control,
-            minor: minor.to_owned(),
-        }
+        Self { control, minor: minor.to_owned() }
     }
 
     fn read(&self, name: &str) -> String {
@@ -152,18 +142,13 @@ fn a_switch_of_the_environment_wins_over_the_configuration() {
     let program = Program::as_nova("mount.quobyte").env("QUOBYTE_STANDIN_SUBTYPE", "environment");
     program.args(client.arguments()).succeed();
     let entry = mount_at(&client.mount_point).expect("the volume is mounted");
-    Program::as_nova("umount.quobyte")
-        .arg(&client.mount_point)
-        .succeed();
+    Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
     assert_eq!(entry.fs_type, "fuse.environment");
 }
 
 #[test]
 fn a_client_that_has_not_mounted_ends_with_its_caller() {
-    for setting in [
-        "standin.fault=hang-before-mount",
-        "standin.mount_delay_ms=3600000",
-    ] {
+    for setting in ["standin.fault=hang-before-mount", "standin.mount_delay_ms=3600000"] {
         let client = Client::new(&[setting]);
         make_pipe(&client.pid_file);
         let mut caller = Asker::start("mount.quobyte", &client.arguments());
@@ -200,19 +185,14 @@ fn a_late_mount_comes_by_itself() {
         // The kernel reports each change of the table as an exceptional condition.
         poll(&mut [PollFd::new(&table, PollFlags::PRI)], None).expect("wait for a change of the mount table");
     }
-    Program::as_nova("umount.quobyte")
-        .arg(&client.mount_point)
-        .succeed();
+    Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
 }
 
 #[test]
 fn the_type_in_the_mount_table_can_be_another() {
     for (subtype, shown) in [("xtreemfs", "fuse.xtreemfs"), ("", "fuse")] {
         let (mount, _client) = Client::mounted(&[&format!("standin.subtype={subtype}")]);
-        assert_eq!(
-            mount_at(mount.path()).expect("the volume is mounted").fs_type,
-            shown
-        );
+        assert_eq!(mount_at(mount.path()).expect("the volume is mounted").fs_type, shown);
     }
 }
 
@@ -243,30 +223,19 @@ fn no_answer_holds_even_a_killed_process_until_the_daemon_ends() {
     let log = client.scratch.path().join("log");
     make_pipe(&log);
     // Open for writing as well, or opening waits for the client, and its end would end the log.
-    let lines = File::options()
-        .read(true)
-        .write(true)
-        .open(&log)
-        .expect("open the log");
-    Program::as_nova("mount.quobyte")
-        .arg("-l")
-        .arg(&log)
-        .args(client.arguments())
-        .succeed();
+    let lines = File::options().read(true).write(true).open(&log).expect("open the log");
+    Program::as_nova("mount.quobyte").arg("-l").arg(&log).args(client.arguments()).succeed();
     let daemon = client.daemon();
     client.fail("no-answer");
     let mut asker = Asker::start("stat", &[&client.mount_point]);
-    let swallowed = BufReader::new(lines)
-        .lines()
-        .any(|line| line.expect("read the log") == "request left unanswered");
+    let swallowed =
+        BufReader::new(lines).lines().any(|line| line.expect("read the log") == "request left unanswered");
     assert!(swallowed);
     asker.kill();
     asker.wait_until_held();
     daemon.crash();
     asker.wait_for_end();
-    Program::as_nova("umount.quobyte")
-        .arg(&client.mount_point)
-        .succeed();
+    Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
 }
 
 #[test]
@@ -302,10 +271,7 @@ fn a_client_that_is_killed_leaves_a_dead_mount_that_counts_as_busy() {
     assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::NOTCONN));
     let finished = client.run();
     assert_eq!(finished.status.code(), Some(4));
-    assert!(
-        finished.stderr.contains("is busy or already mounted"),
-        "{finished:?}"
-    );
+    assert!(finished.stderr.contains("is busy or already mounted"), "{finished:?}");
 }
 
 #[test]

@@ -31,10 +31,7 @@ impl Commands {
             .unwrap_or_else(|error| panic!("listen at {}: {error}", socket.display()));
         fs::set_permissions(socket, Permissions::from_mode(0o666))
             .expect("let QEMU connect to a socket of ours");
-        Self {
-            listener,
-            connection: None,
-        }
+        Self { listener, connection: None }
     }
 
     /// Takes the connection of a guest just started, and waits until it is ready.
@@ -62,10 +59,7 @@ impl Commands {
         let (status, length) = parse_head(&head).ok_or_else(|| Error::other(format!("it said `{head}`")))?;
         let mut output = vec![0; length];
         connection.read_exact(&mut output)?;
-        Ok(Answer {
-            status,
-            output: String::from_utf8_lossy(&output).into_owned(),
-        })
+        Ok(Answer { status, output: String::from_utf8_lossy(&output).into_owned() })
     }
 }
 

@@ -22,11 +22,7 @@ impl Files {
         let scratch = Scratch::new();
         let volume = Volume::create(&scratch, "vol", settings);
         let mount = volume.mount(&scratch.directory("mnt"));
-        Self {
-            mount,
-            volume,
-            scratch,
-        }
+        Self { mount, volume, scratch }
     }
 
     /// The directory that all of it is in, for further files of the test.
