@@ -92,10 +92,7 @@ fn a_client_of_the_first_generation_is_known_by_its_source() {
     let answer = site.connect(GUEST, &site.info("one")).answer();
     let mount_path = answer["mount_path"].as_str().expect("a path");
     let entry = mount_at(Path::new(mount_path)).expect("the volume is mounted");
-    assert_eq!(
-        (entry.fs_type.as_str(), entry.source.as_str()),
-        ("fuse", "quobyte@registry/volumes")
-    );
+    assert_eq!((entry.fs_type.as_str(), entry.source.as_str()), ("fuse", "quobyte@registry/volumes"));
     site.disconnect(GUEST, &site.info("one")).answer();
     site.assert_nothing_is_left();
 }
@@ -145,23 +142,20 @@ fn refuses_what_is_mounted(mount: impl Fn(&Site, &Path), expected: (i32, &str)) 
     let path = mount_path(&site);
     let path = Path::new(&path);
     let name = path.file_name().expect("a mount directory has a name");
-    site.scratch()
-        .directory(&format!("mnt/{}", name.to_string_lossy()));
+    site.scratch().directory(&format!("mnt/{}", name.to_string_lossy()));
     mount(&site, path);
     let before = mount_at(path);
     assert!(before.is_some());
-    assert_eq!(site.connect(GUEST, &site.info("one")).failure(), expected);
+    let reply = site.connect(GUEST, &site.info("one"));
     assert_eq!(mount_at(path), before);
+    assert_eq!(reply.failure(), expected);
     assert_eq!(site.records(), [""; 0]);
 }
 
 #[test]
 fn a_foreign_mount_in_the_way_is_left_alone() {
     let tmpfs = |_: &Site, path: &Path| {
-        Program::as_root("mount")
-            .args(["-t", "tmpfs", "foreign"])
-            .arg(path)
-            .succeed();
+        Program::as_root("mount").args(["-t", "tmpfs", "foreign"]).arg(path).succeed();
     };
     refuses_what_is_mounted(tmpfs, (4, "not_quobyte"));
 }

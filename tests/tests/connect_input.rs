@@ -28,10 +28,7 @@ fn changed(mut info: Value, pointer: &str, value: Value) -> Value {
 #[test]
 fn a_missing_image_is_told_and_its_volume_unmounted_again() {
     let site = site();
-    assert_eq!(
-        site.connect(GUEST, &site.info("two")).failure(),
-        (6, "image_missing")
-    );
+    assert_eq!(site.connect(GUEST, &site.info("two")).failure(), (6, "image_missing"));
     site.assert_nothing_is_left();
 }
 
@@ -41,10 +38,7 @@ fn a_missing_image_leaves_the_others_connected() {
     site.connect(GUEST, &site.info("one")).answer();
     let record = || fs::read_to_string(site.state().join("shares").join(&site.records()[0]));
     let before = record().expect("read the record");
-    assert_eq!(
-        site.connect(GUEST, &site.info("two")).failure(),
-        (6, "image_missing")
-    );
+    assert_eq!(site.connect(GUEST, &site.info("two")).failure(), (6, "image_missing"));
     assert_eq!(site.mount_directories().len(), 1);
     assert_eq!(record().expect("read the record"), before);
 }
@@ -58,14 +52,7 @@ fn what_is_not_a_plain_file_of_the_volume_is_rejected() {
     symlink(secret, volume.join("link-out")).expect("make a link");
     symlink("nothing", volume.join("link-to-nothing")).expect("make a link");
     Program::as_nova("mkdir").arg(volume.join("directory")).succeed();
-    mknodat(
-        CWD,
-        volume.join("pipe"),
-        FileType::Fifo,
-        Mode::from_raw_mode(0o666),
-        0,
-    )
-    .expect("make a pipe");
+    mknodat(CWD, volume.join("pipe"), FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("make a pipe");
     for name in ["link", "link-out", "link-to-nothing", "directory", "pipe"] {
         let reply = site.connect(GUEST, &site.info(name));
         assert_eq!(reply.failure(), (6, "image_rejected"), "{name}");
@@ -85,11 +72,7 @@ fn hostile_connection_infos_are_refused_before_anything_is_done() {
         ("/data", json!([]), "invalid_connection"),
         ("/data/access_mode", json!("rwx"), "invalid_connection"),
         ("/data/encrypted", json!(true), "invalid_connection"),
-        (
-            "/data/qos_specs",
-            json!({"read_iops_sec": -1}),
-            "invalid_connection",
-        ),
+        ("/data/qos_specs", json!({"read_iops_sec": -1}), "invalid_connection"),
         ("/data/logical_block_size", json!(513), "invalid_connection"),
         ("/data/export", json!(""), "invalid_export"),
         ("/data/export", json!("quobyte://registry"), "invalid_export"),
@@ -127,14 +110,8 @@ fn hostile_connection_infos_are_refused_before_anything_is_done() {
 fn what_is_no_connection_info_at_all_is_refused() {
     let site = site();
     for input in ["", "{}", "[]", "null", "{\"data\"", "\u{feff}{}", "{}{}"] {
-        let program = site
-            .command(&["connect", "--instance", GUEST, "--connection-info", "-"])
-            .input(input);
-        assert_eq!(
-            Reply::of(program).failure(),
-            (3, "invalid_connection"),
-            "{input:?}"
-        );
+        let program = site.command(&["connect", "--instance", GUEST, "--connection-info", "-"]).input(input);
+        assert_eq!(Reply::of(program).failure(), (3, "invalid_connection"), "{input:?}");
     }
 }
 
@@ -166,18 +143,15 @@ fn a_state_directory_that_cannot_be_made_is_an_error_and_has_no_substitute() {
 fn a_state_directory_of_another_user_is_not_used() {
     let mut site = site();
     let foreign = site.scratch().path().join("foreign");
-    Program::as_root("mkdir")
-        .arg("--mode=777")
-        .arg(&foreign)
-        .succeed();
+    Program::as_root("mkdir").arg("--mode=777").arg(&foreign).succeed();
     refuses_state_directory(&mut site, &foreign);
     assert_eq!(foreign.read_dir().expect("list it").count(), 0);
 }
 
 /// Holds the lock of the site's only share.
 fn hold_lock(site: &Site) -> File {
-    let mut locks = fs::read_dir(site.state().join("locks")).expect("list the locks");
-    let lock = locks.next().expect("there is a lock").expect("list the locks");
+    let mut locks = fs::read_dir(site.state().join("locks")).expect("list the locks").flatten();
+    let lock = locks.find(|lock| lock.path().extension() == Some("lock".as_ref())).expect("there is a lock");
     let lock = File::open(lock.path()).expect("open the lock");
     flock(&lock, FlockOperation::LockExclusive).expect("hold the lock");
     lock
@@ -202,8 +176,7 @@ fn a_share_that_others_work_on_is_waited_for_until_the_deadline() {
     let other = site.volume().beside(site.scratch(), "other");
     other.image("one", "raw", &[0; 4096]);
     let other = changed(info.clone(), "/data/export", json!(other.export()));
-    site.run_with(&other, &[&["connect", "--instance", GUEST], &late[..]].concat())
-        .answer();
+    site.run_with(&other, &[&["connect", "--instance", GUEST], &late[..]].concat()).answer();
 
     drop(lock);
     site.connect(GUEST, &info).answer();

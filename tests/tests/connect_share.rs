@@ -30,21 +30,12 @@ fn the_first_connect_mounts_the_volume_as_the_calling_user_for_everybody() {
     let site = site();
     let answer = site.connect(ALICE, &site.info("one")).answer();
     let entry = mount_of(&answer);
-    assert_eq!(
-        (entry.fs_type.as_str(), entry.source.as_str()),
-        ("fuse.quobyte", "quobyte@registry/volumes")
-    );
+    assert_eq!((entry.fs_type.as_str(), entry.source.as_str()), ("fuse.quobyte", "quobyte@registry/volumes"));
     let nova = Lab::require().nova_home().metadata().expect("nova has a home");
     let options: Vec<_> = entry.super_options.split(',').collect();
     assert!(options.contains(&"allow_other"), "{options:?}");
-    assert!(
-        options.contains(&format!("user_id={}", nova.uid()).as_str()),
-        "{options:?}"
-    );
-    assert_eq!(
-        path(&answer, "device_path"),
-        path(&answer, "mount_path").join("one")
-    );
+    assert!(options.contains(&format!("user_id={}", nova.uid()).as_str()), "{options:?}");
+    assert_eq!(path(&answer, "device_path"), path(&answer, "mount_path").join("one"));
     assert_eq!(site.records().len(), 1);
     assert_ne!(site.clients(), 0);
 }
@@ -63,6 +54,7 @@ fn connect_answers_what_a_caller_needs_to_describe_the_disk() {
         json!({
             "mount_path": null, "device_path": null, "changed": true,
             "format": "raw", "cache": "none", "io": "native", "discard": "unmap",
+            "lost": [],
         })
     );
 }
@@ -76,7 +68,8 @@ fn the_last_disconnect_leaves_nothing() {
     assert_eq!(
         answer,
         json!({
-            "mount_path": mount_path, "changed": true, "mounted": false, "reason": null, "attachments": [],
+            "mount_path": mount_path, "changed": true, "mounted": false,
+            "reason": null, "detail": null, "attachments": [], "guests": [],
         })
     );
     site.assert_nothing_is_left();
@@ -105,19 +98,8 @@ fn the_mount_stays_until_the_last_of_its_users_leaves() {
         let answer = site.disconnect(guest, &site.info(name)).answer();
         assert_eq!(answer["attachments"].as_array().map(Vec::len), Some(left));
         assert_eq!(answer["mounted"], left > 0);
-        assert_eq!(
-            answer["reason"],
-            if left > 0 {
-                json!("attachments")
-            } else {
-                Value::Null
-            }
-        );
-        assert_eq!(
-            mount_at(&path(&answer, "mount_path")).is_some(),
-            left > 0,
-            "{answer}"
-        );
+        assert_eq!(answer["reason"], if left > 0 { json!("attachments") } else { Value::Null });
+        assert_eq!(mount_at(&path(&answer, "mount_path")).is_some(), left > 0, "{answer}");
     }
     site.assert_nothing_is_left();
 }
@@ -141,18 +123,12 @@ fn connecting_again_changes_nothing_and_says_so() {
 fn disconnecting_what_is_not_connected_succeeds_and_changes_nothing() {
     let site = site();
     let answer = site.disconnect(ALICE, &site.info("one")).answer();
-    assert_eq!(
-        (&answer["changed"], &answer["mounted"]),
-        (&json!(false), &json!(false))
-    );
+    assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(false), &json!(false)));
     site.assert_nothing_is_left();
 
     site.connect(ALICE, &site.info("one")).answer();
     let answer = site.disconnect(BOB, &site.info("one")).answer();
-    assert_eq!(
-        (&answer["changed"], &answer["reason"]),
-        (&json!(false), &json!("attachments"))
-    );
+    assert_eq!((&answer["changed"], &answer["reason"]), (&json!(false), &json!("attachments")));
     mount_of(&answer);
 }
 
@@ -169,10 +145,7 @@ fn two_shares_do_not_touch_each_other() {
     assert_ne!(mount_of(&here).device, mount_of(&there).device);
     assert_eq!(mount_of(&there).source, "quobyte@registry/archive");
 
-    assert_eq!(
-        site.disconnect(ALICE, &site.info("one")).answer()["mounted"],
-        false
-    );
+    assert_eq!(site.disconnect(ALICE, &site.info("one")).answer()["mounted"], false);
     assert_eq!(mount_at(&path(&here, "mount_path")), None);
     mount_of(&there);
     assert_eq!(site.disconnect(ALICE, &other_info).answer()["mounted"], false);
@@ -191,9 +164,7 @@ fn every_spelling_of_an_export_is_one_mount() {
     for (number, export) in spellings.into_iter().enumerate() {
         let mut info = site.info("one");
         info["data"]["export"] = json!(export);
-        let answer = site
-            .connect(&format!("a11ce000-0000-4000-8000-00000000000{number}"), &info)
-            .answer();
+        let answer = site.connect(&format!("a11ce000-0000-4000-8000-00000000000{number}"), &info).answer();
         assert_eq!(mount_of(&answer).source, "quobyte@registry/volumes");
         assert_eq!(site.mount_directories().len(), 1, "{export}");
     }
@@ -209,10 +180,7 @@ fn the_mount_path_is_the_one_nova_and_cinder_use() {
     let mut info = site.info("one");
     info["data"]["export"] = json!("quobyte://quobyte-host/openstack-volumes");
     let answer = site.connect(ALICE, &info).answer();
-    assert_eq!(
-        path(&answer, "mount_path"),
-        site.base().join("93ebb11c53e18e5d2fa3ca60f647e18c")
-    );
+    assert_eq!(path(&answer, "mount_path"), site.base().join("93ebb11c53e18e5d2fa3ca60f647e18c"));
 }
 
 #[test]
@@ -220,8 +188,7 @@ fn a_connection_info_is_read_from_a_file_as_from_standard_input() {
     let site = site();
     let file = site.scratch().file("info.json", site.info("one").to_string());
     let file = file.to_string_lossy();
-    site.run(&["connect", "--instance", ALICE, "--connection-info", &file])
-        .answer();
+    site.run(&["connect", "--instance", ALICE, "--connection-info", &file]).answer();
     // The same volume to both ways of reading, or this would not be its last user.
     site.disconnect(ALICE, &site.info("one")).answer();
     site.assert_nothing_is_left();
@@ -240,10 +207,7 @@ fn what_a_peer_says_about_mounting_is_not_obeyed() {
     }
     let answer = site.connect(ALICE, &info).answer();
     assert_eq!(path(&answer, "mount_path").parent(), Some(site.base()));
-    assert_eq!(
-        path(&answer, "device_path"),
-        path(&answer, "mount_path").join("one")
-    );
+    assert_eq!(path(&answer, "device_path"), path(&answer, "mount_path").join("one"));
     assert!(mount_of(&answer).options.starts_with("rw"));
     assert_eq!(elsewhere.read_dir().expect("list it").count(), 0);
 }
@@ -264,10 +228,7 @@ fn an_open_file_keeps_the_mount_until_a_later_disconnect() {
 
     drop(file);
     let answer = site.disconnect(ALICE, &info).answer();
-    assert_eq!(
-        (&answer["changed"], &answer["mounted"]),
-        (&json!(false), &json!(false))
-    );
+    assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(false), &json!(false)));
     site.assert_nothing_is_left();
 }
 
