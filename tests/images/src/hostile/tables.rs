@@ -81,5 +81,7 @@ fn second_formats() -> Vec<Specimen> {
         refused("iso9660_as_well", Qcow2::v3().put(0x8001, b"CD001")),
         refused("gpt_as_well", Qcow2::v3().put(0x200, b"EFI PART")),
         refused("mbr_as_well", Qcow2::v3().put(0x1fe, b"\x55\xaa")),
+        // The upper half of the place of a snapshot table that nobody looks for while there are no snapshots.
+        refused("vdi_as_well", Qcow2::v3().put(at::SNAPSHOTS_OFFSET, b"\x7f\x10\xda\xbe")),
     ]
 }

@@ -30,6 +30,10 @@ pub fn all() -> Vec<Specimen> {
             let image = Qcow2::v3().bitmaps(0, u64::MAX, 1);
             image.u64(at::AUTOCLEAR_FEATURES, 0)
         }),
+        accepted("guest_data_where_an_iso9660_starts", {
+            let small_clusters = Qcow2::v3().u32(at::CLUSTER_BITS, 12);
+            small_clusters.put(0x8001, b"CD001")
+        }),
         accepted("guest_data_that_looks_like_an_iso9660", Qcow2::v3().put(0x1_8001, b"CD001")),
         on_base(
             "version_2_with_a_format_where_version_3_has_features",
@@ -42,10 +46,25 @@ pub fn all() -> Vec<Specimen> {
             Qcow2::v3().on("/etc/shadow", "raw").into(),
         ),
         on_base("raw_base_of_no_bytes", Qcow2::v3().on("base", "raw"), Content::zeroes(0)),
+        on_longest_name(),
         deep(200),
     ];
     all.extend(declared_raw());
     all
+}
+
+/// A backing file's name as long as it may be, and as far behind as it fits.
+fn on_longest_name() -> Specimen {
+    let name = vec!["n".repeat(255); 4].join("/");
+    let len = u32::try_from(name.len()).expect("it is 1023");
+    let end_of_cluster = 0x1_0000;
+    let image = Qcow2::v3()
+        .extension(extension::BACKING_FORMAT, b"raw")
+        .u64(at::BACKING_FILE_OFFSET, u64::from(end_of_cluster - len))
+        .u32(at::BACKING_FILE_SIZE, len)
+        .put((end_of_cluster - len) as usize, name.as_bytes());
+    let files = [(VOLUME, image.into()), (&name, Content::zeroes(1 << 20))];
+    Specimen::of_files("longest_name_at_the_end_of_its_cluster", Verdict::Accepted { layers: 2 }, files)
 }
 
 /// What a guest may write to the start of its raw disk.
