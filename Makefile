@@ -44,5 +44,7 @@ lint: ## check the format, clippy, licences and sources of dependencies, and the
 	shellcheck --external-sources $(scripts)
 	shellcheck --shell=dash tests/lab/guest-init
 
-bench: build ## measure what the command costs beside the bare client
+bench: build ## measure what a connect costs beside the in-tree way and the bare client
+	tests/lab/install bench
+	cargo build --release --locked --package bench
 	tests/lab/enter bench/run

@@ -1,0 +1,190 @@
+"""Attaching: this driver, the in-tree way of working, and the bare client, alternating in one run.
+
+Prints medians, their spread and ratios, and beside each the bar it is held to. Exits with 1 when a bar is missed.
+"""
+
+import ctypes
+import grp
+import os
+import pathlib
+import platform
+import pwd
+import statistics
+import subprocess
+import sys
+import uuid
+
+LAB = pathlib.Path(os.environ["NOVA_QUOBYTE_LAB"])
+HOME = LAB / "nova" / "bench"
+HERE = LAB / "bench"
+TABLE_SIZES = (10, 1_000, 10_000)
+MS_BIND, MS_PRIVATE = 0x1000, 0x40000
+libc = ctypes.CDLL(None, use_errno=True)
+missed = []
+
+
+def as_nova():
+    """The uid, gid and groups that a worker runs with."""
+    nova = pwd.getpwnam("nova")
+    groups = [group.gr_gid for group in grp.getgrall() if "nova" in group.gr_mem]
+    return {"user": nova.pw_uid, "group": nova.pw_gid, "extra_groups": groups}
+
+
+class Worker:
+    """A process that does one thing a line and says how many nanoseconds it took; here they are milliseconds."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, cwd="/", **as_nova())
+
+    def __call__(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{self.process.args[0]} failed at: {' '.join(map(str, words))}")
+        return int(answer) / 1e6
+
+    def processor_time(self):
+        """Milliseconds of processor time used by it and by the children it has waited for."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
+class Site:
+    """A mount base, a client configuration and a store for each of three workers: ours, theirs, the bare client."""
+
+    def __init__(self, name, *settings):
+        self.directory = HOME / name
+        for part in ("ours", "theirs", "bare", "store"):
+            (self.directory / part).mkdir(parents=True)
+        self.config = self.directory / "client.cfg"
+        self.config.write_text("\n".join((f"store={self.directory}/store", *settings)) + "\n")
+        subprocess.run(["chown", "-R", "nova:nova", self.directory], check=True)
+        self.theirs = Worker(sys.executable, HERE / "in_tree.py", self.directory / "theirs", self.config)
+        self.bare = Worker(sys.executable, HERE / "bare.py", self.directory / "bare", self.config)
+        self.ours = self.our_worker()
+
+    def our_worker(self, *prefix):
+        helper = LAB / "bin" / "quobyte-share-helper"
+        state = self.directory / "ours" / "state"
+        return Worker(*prefix, LAB / "bin" / "bench", self.directory / "ours", state, self.config, helper)
+
+    def volume(self, name):
+        """Makes a volume with an image in the store, and returns its export."""
+        path = self.directory / "store" / name
+        path.mkdir()
+        (path / "disk").touch()
+        os.truncate(path / "disk", 1 << 20)
+        subprocess.run(["chown", "-R", "nova:nova", path], check=True)
+        return f"registry/{name}"
+
+
+def summary(times):
+    low, _, high = statistics.quantiles(times, n=4)
+    return f"{statistics.median(times):9.3f} [{low:.3f}, {high:.3f}]"
+
+
+def row(what, ours, theirs, bar, at_most=False):
+    """A line of the table: two medians with their quartiles, the ratio, and whether it is as it should be."""
+    a, b = statistics.median(ours), statistics.median(theirs)
+    ratio = a / b if at_most else b / a
+    holds = ratio <= bar if at_most else ratio >= bar
+    verdict = f"{'<=' if at_most else '>='} {bar}: {'holds' if holds else 'MISSED'}"
+    if not holds:
+        missed.append(what)
+    print(f"{what:44} {summary(ours)} {summary(theirs)}  x{ratio:<8.2f} {verdict}")
+
+
+def mount_bind(where):
+    if libc.mount(b"/run/lock", os.fsencode(where), None, MS_BIND, None):
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def fill_table(place, size, filled):
+    for number in range(filled, size):
+        where = place / str(number)
+        where.mkdir()
+        mount_bind(where)
+    return size
+
+
+def warm():
+    """A share that stays mounted, at every size of the mount table."""
+    site = Site("warm")
+    export = site.volume("warm")
+    site.ours("connect", export, uuid.UUID(int=1))
+    site.theirs("connect", export, uuid.UUID(int=1))
+    place = HOME / "table"
+    place.mkdir()
+    mount_bind(place)
+    libc.mount(None, os.fsencode(place), None, MS_PRIVATE, None)
+    # Sees the table as it is now, however full it gets.
+    few = site.our_worker("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--")
+    filled = 0
+    for size, look_up_bar, connect_bar in zip(TABLE_SIZES, (5, 50, 500), (2, 20, 200), strict=True):
+        filled = fill_table(place, size, filled)
+        times = {key: [] for key in ("look a", "look b", "look few", "connect a", "connect b", "leave a")}
+        for number in range(50 if size < 10_000 else 12):
+            guest = uuid.UUID(int=number + 2)
+            # Whoever comes after the in-tree way finds the caches full of its mount table, so both take turns.
+            for key, worker in (("look a", site.ours), ("look few", few))[:: 1 if number % 2 else -1]:
+                times[key].append(worker("look-up", export))
+            times["look b"].append(site.theirs("look-up", export))
+            times["connect a"].append(site.ours("connect", export, guest))
+            times["connect b"].append(site.theirs("connect", export, guest))
+            times["leave a"].append(site.ours("disconnect", export, guest))
+        row(f"10 look-ups (statmount), {size} more mounts", times["look a"], times["look b"], look_up_bar)
+        row(f"hot connect, {size} more mounts", times["connect a"], times["connect b"], connect_bar)
+        print(f"{f'hot disconnect, {size} more mounts':44} {summary(times['leave a'])}")
+    row("10 look-ups, 10000 more mounts against none", times["look a"], times["look few"], 1.3, at_most=True)
+
+
+def cold():
+    """A client that takes 200 ms: one mounted and unmounted, then 64 at once."""
+    site = Site("cold", "standin.mount_delay_ms=200")
+    export = site.volume("cold")
+    guest = uuid.UUID(int=0)
+    times = {"ours": [], "theirs": [], "bare": []}
+    for _ in range(15):
+        for name in times:
+            worker = getattr(site, name)
+            times[name].append(worker("connect", export, guest))
+            worker("disconnect", export, guest)
+    row("cold connect against the bare 200 ms client", times["ours"], times["bare"], 1.1, at_most=True)
+    over = statistics.median(times["ours"]) - statistics.median(times["bare"])
+    print(f"{'  which is':44} {over:9.3f} more than the client alone")
+    print(f"{'cold connect, the in-tree way':44} {'':>24} {summary(times['theirs'])}")
+
+    for number in range(64):
+        site.volume(f"many-{number}")
+    together, one, used = [], [], []
+    for _ in range(5):
+        one.append(site.ours("connect", export, guest))
+        site.ours("disconnect", export, guest)
+        before = site.ours.processor_time()
+        together.append(site.ours("connect-all", "registry/many-", 64))
+        used.append(site.ours.processor_time() - before)
+        for number in range(64):
+            site.ours("disconnect", f"registry/many-{number}", guest)
+    row("64 cold connects at once against one", together, one, 2, at_most=True)
+    print(f"{'  processor time, clients included':44} {summary(used)}")
+    in_tree = site.theirs("connect-all", "registry/many-", 64)
+    print(f"{'64 cold connects at once, the in-tree way':44} {'':>24} {in_tree:9.3f}")
+    for number in range(64):
+        site.theirs("disconnect", f"registry/many-{number}", guest)
+
+
+def main():
+    HOME.mkdir()
+    os.chown(HOME, pwd.getpwnam("nova").pw_uid, -1)
+    print(f"{platform.system()} {platform.release()}, {os.cpu_count()} processors; "
+          "milliseconds: median [quartiles]\n")
+    print(f"{'':44} {'this driver':>24} {'other':>24}")
+    cold()
+    warm()
+    if missed:
+        print(f"\nMissed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+sys.exit(main())

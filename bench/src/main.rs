@@ -1,0 +1,109 @@
+//! A caller of the library that lives long, as nova-compute does. It is told on standard input what to do, a line at a
+//! time, and answers each line with the nanoseconds it took.
+
+use std::error::Error;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quobyte_volume::attachments::StateDir;
+use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
+use quobyte_volume::driver::{Config, Driver, Force, GuestUse, Guests};
+use quobyte_volume::io_policy::{HostFacts, IoOptions};
+use quobyte_volume::mount::{LinuxConfig, LinuxHost, Lookup, MountPath, top_mount};
+use uuid::Uuid;
+
+/// So many in a row are one measurement, here and in the other worker.
+const LOOK_UPS: u32 = 10;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [base, state, client_cfg, helper] =
+        arguments.try_into().map_err(|_| "BASE STATE CLIENT_CFG HELPER")?;
+    let state = StateDir::open(&state)?;
+    let linux = LinuxConfig {
+        client_cfg: Some(client_cfg),
+        helper,
+        mount_timeout: Duration::from_secs(60),
+        probe_timeout: Duration::from_secs(5),
+    };
+    let config =
+        Config { mount_point_base: base, lock_timeout: Duration::from_secs(60), io: IoOptions::default() };
+    let host = LinuxHost::new(linux, state.clone());
+    let driver = Arc::new(Driver::new(config, state, Box::new(host), Box::new(NoGuests))?);
+    for line in std::io::stdin().lock().lines() {
+        let took = run(&driver, &line?)?;
+        writeln!(std::io::stdout(), "{}", took.as_nanos())?;
+    }
+    Ok(())
+}
+
+/// Does what one line says and returns how long it took.
+fn run(driver: &Arc<Driver>, line: &str) -> Result<Duration> {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        ["look-up", export] => {
+            let at = driver.mount_path(&Export::parse(export)?);
+            let export = Export::parse(export)?;
+            timed(|| {
+                for _ in 0..LOOK_UPS {
+                    match top_mount(at.as_path(), None, Lookup::Statmount)? {
+                        Some(mount) if mount.is_of(&export) => {}
+                        found => return Err(format!("not the export: {found:?}").into()),
+                    }
+                }
+                Ok(())
+            })
+        }
+        ["connect", export, instance] => {
+            let (info, instance) = (image(export)?, instance.parse::<InstanceId>()?);
+            timed(|| driver.connect(&info, instance, &HostFacts::default()).map(drop).map_err(Into::into))
+        }
+        ["disconnect", export, instance] => {
+            let (info, instance) = (image(export)?, instance.parse::<InstanceId>()?);
+            let at = driver.mount_path(&info.export);
+            timed(|| Ok(driver.disconnect(&at, info.volume_id, instance, Force::No).map(drop)?))
+        }
+        ["connect-all", prefix, count] => {
+            let exports: Vec<_> =
+                (0..count.parse::<u32>()?).map(|number| format!("{prefix}{number}")).collect();
+            timed(|| connect_all(driver, &exports))
+        }
+        _ => Err(format!("not understood: {line}").into()),
+    }
+}
+
+/// Connects one image of each export, all at once.
+fn connect_all(driver: &Arc<Driver>, exports: &[String]) -> Result<()> {
+    std::thread::scope(|scope| {
+        let connects: Vec<_> = exports
+            .iter()
+            .map(|export| {
+                scope.spawn(move || run(driver, &format!("connect {export} {}", Uuid::nil())).map(drop))
+            })
+            .collect();
+        connects.into_iter().try_for_each(|connect| connect.join().map_err(|_| "a connect panicked")?)
+    })
+}
+
+fn image(export: &str) -> Result<ConnectionInfo> {
+    Ok(ConnectionInfo::new(Export::parse(export)?, ImageName::parse("disk")?, ImageFormat::Raw))
+}
+
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let began = Instant::now();
+    work()?;
+    Ok(began.elapsed())
+}
+
+/// No hypervisor: what asking one costs is not this driver's.
+struct NoGuests;
+
+impl Guests for NoGuests {
+    fn using(&self, _: &MountPath) -> Result<Vec<GuestUse>> {
+        Ok(Vec::new())
+    }
+}
