@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path};
 
-use lab::{Program, Scratch};
+use lab::{Program, Scratch, Site};
+use serde_json::json;
 
 /// A golden file's name and its whole `<disk>`.
 struct Golden {
@@ -58,6 +59,29 @@ fn every_disk_fits_libvirts_schema() {
     for golden in golden_disks() {
         fits_the_schema(&scratch, &golden).unwrap();
     }
+}
+
+#[test]
+fn the_command_describes_a_volume_as_the_golden_files_do() {
+    let mut site = Site::new(&[]);
+    site.set("--quobyte-mount-point-base", "/var/lib/nova/mnt");
+    let described = [
+        ("raw", "format", json!("raw")),
+        ("qcow2", "format", json!("qcow2")),
+        ("read_only", "access_mode", json!("ro")),
+        ("sector_size_physical", "physical_block_size", json!(4096)),
+    ];
+    let golden = golden_disks();
+    for (name, field, value) in described {
+        let mut info = site.info("volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
+        info["data"]["export"] = json!("quobyte://quobyte-host/openstack-volumes");
+        info["data"][field] = value;
+        let answer = site.run_with(&info, &["disk-xml", "--target", "vdb"]).answer();
+        let file = format!("quobyte_volume__disk__tests__{name}.snap");
+        let golden = golden.iter().find(|golden| golden.name == file).expect("there is such a golden file");
+        assert_eq!(answer, json!({"xml": golden.disk.trim_end()}), "{name}");
+    }
+    site.assert_nothing_is_left();
 }
 
 #[test]
