@@ -12,7 +12,9 @@ use lab::{Program, Scratch};
 use quobyte_volume::{
     connection::ImageFormat,
     image::{ChainError, Identity, Layer, Opened, RelativePath, walk},
+    mount::Device,
 };
+use rustix::fs::{major, minor};
 use serde_json::Value;
 
 /// Follows the chain of the file at `top`, taking the directory for a share.
@@ -22,7 +24,8 @@ fn layers(directory: &Path, top: &str, format: &str) -> Result<Vec<Layer>, Chain
     walk(start, format, &mut |path| {
         let file = File::open(directory.join(path.as_path()))?;
         let metadata = file.metadata()?;
-        let identity = Identity { device: metadata.dev(), inode: metadata.ino() };
+        let device = Device { major: major(metadata.dev()), minor: minor(metadata.dev()) };
+        let identity = Identity { device, inode: metadata.ino() };
         Ok(Opened { identity, size: metadata.len(), content: Box::new(file) })
     })
 }

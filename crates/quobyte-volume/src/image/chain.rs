@@ -14,6 +14,7 @@ use super::qcow2::{Backing, Header};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
 use crate::connection::ImageFormat;
+use crate::mount::Device;
 
 /// The most files a chain may have, which is also the most that libvirt follows. Cinder adds one per snapshot.
 pub const MAX_LAYERS: usize = 200;
@@ -21,8 +22,8 @@ pub const MAX_LAYERS: usize = 200;
 /// Which file it is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
-    /// The device's number, as `st_dev` has it.
-    pub device: u64,
+    /// The device it is on.
+    pub device: Device,
     /// The inode's number.
     pub inode: u64,
 }

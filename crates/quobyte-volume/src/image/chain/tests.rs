@@ -9,6 +9,10 @@ use super::*;
 #[derive(Debug, PartialEq, Eq)]
 struct NoSuchFile;
 
+fn file(inode: u64) -> Identity {
+    Identity { device: Device { major: 0, minor: 42 }, inode }
+}
+
 fn walk_specimen(specimen: &Specimen) -> Result<Vec<Layer>, ChainError<NoSuchFile>> {
     let format = ImageFormat::parse(specimen.format).unwrap();
     let start = RelativePath::parse(specimen.top()).unwrap();
@@ -16,11 +20,7 @@ fn walk_specimen(specimen: &Specimen) -> Result<Vec<Layer>, ChainError<NoSuchFil
         let path = path.to_string();
         let inode = specimen.files.iter().position(|(name, _)| *name == path).ok_or(NoSuchFile)?;
         let (_, content) = &specimen.files[inode];
-        Ok(Opened {
-            identity: Identity { device: 1, inode: inode as u64 },
-            size: content.len(),
-            content: Box::new(content),
-        })
+        Ok(Opened { identity: file(inode as u64), size: content.len(), content: Box::new(content) })
     })
 }
 
@@ -105,7 +105,7 @@ impl ReadAt for Sealed {
 fn not_a_byte_of_a_raw_file_is_read() {
     let start = RelativePath::parse("disk").unwrap();
     let layers = walk(start, ImageFormat::Raw, &mut |_| {
-        let identity = Identity { device: 1, inode: 1 };
+        let identity = file(1);
         Ok::<_, NoSuchFile>(Opened { identity, size: 4096, content: Box::new(Sealed) })
     });
     assert_eq!(layers.unwrap()[0].virtual_size, 4096);
@@ -142,7 +142,7 @@ fn a_file_under_two_names_is_a_loop() {
     let overlay = Content::from(image_corpus::Qcow2::v3().on("other-name", "raw"));
     let start = RelativePath::parse("top").unwrap();
     let error = walk(start, ImageFormat::Qcow2, &mut |_| {
-        let identity = Identity { device: 1, inode: 1 };
+        let identity = file(1);
         Ok::<_, NoSuchFile>(Opened { identity, size: overlay.len(), content: Box::new(&overlay) })
     });
     let Err(ChainError::Refused { path, violation }) = error else { panic!("{error:?}") };
@@ -157,7 +157,7 @@ fn no_more_than_one_file_beyond_the_deepest_chain_is_opened() {
     let start = RelativePath::parse("top").unwrap();
     let error = walk(start, ImageFormat::Qcow2, &mut |_| {
         opened.set(opened.get() + 1);
-        let identity = Identity { device: 1, inode: opened.get() };
+        let identity = file(opened.get());
         Ok::<_, NoSuchFile>(Opened { identity, size: overlay.len(), content: Box::new(&overlay) })
     });
     assert!(
@@ -170,7 +170,7 @@ fn no_more_than_one_file_beyond_the_deepest_chain_is_opened() {
 fn a_file_that_cannot_be_read_is_not_called_hostile() {
     let start = RelativePath::parse("top").unwrap();
     let error = walk(start, ImageFormat::Qcow2, &mut |_| {
-        let identity = Identity { device: 1, inode: 1 };
+        let identity = file(1);
         let nothing: Box<dyn ReadAt> = Box::new(Content::zeroes(0));
         Ok::<_, NoSuchFile>(Opened { identity, size: 1 << 20, content: nothing })
     });
