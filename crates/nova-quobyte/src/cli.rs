@@ -7,6 +7,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 use quobyte_volume::connection::InstanceId;
 use quobyte_volume::disk::{Bus, TargetDev};
 use quobyte_volume::io_policy::{CacheModeOption, IoModeOption};
+use quobyte_volume::mount::Launcher;
 
 /// Attach VM images on a Quobyte volume to libvirt guests.
 ///
@@ -42,6 +43,10 @@ pub(crate) struct Options {
     /// Keep records and locks in this directory, which must be this user's own [default: /run/nova-quobyte]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Have mount.quobyte started by: systemd-system, systemd-user, direct (this process) or auto, the first of them that
+    /// is set up here [default: auto]
+    #[arg(long, global = true, value_name = "LAUNCHER")]
+    pub(crate) launcher: Option<Launcher>,
     /// Give mount.quobyte this many seconds [default: 60]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) mount_timeout: Option<Duration>,

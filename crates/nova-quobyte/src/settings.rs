@@ -64,6 +64,10 @@ impl Settings {
                 Some(path) => Some(path.clone()),
                 None => file.path("libvirt", "quobyte_client_cfg")?,
             },
+            launcher: match options.launcher {
+                Some(launcher) => launcher,
+                None => file.parsed("launcher")?.unwrap_or_default(),
+            },
             helper: helper(),
             mount_timeout: match options.mount_timeout {
                 Some(timeout) => timeout,
@@ -99,13 +103,17 @@ impl Settings {
     }
 }
 
-/// The helper that is installed with this command: beside it, or where packages put programs that are not for people.
+/// The helper that is installed with this command: beside it, or where the same installation has programs that are not
+/// for people.
 fn helper() -> PathBuf {
     const NAME: &str = "quobyte-share-helper";
-    let beside = std::env::current_exe().ok().map(|command| command.with_file_name(NAME));
-    beside
-        .filter(|helper| helper.exists())
-        .unwrap_or_else(|| Path::new("/usr/libexec/nova-quobyte").join(NAME))
+    let command = std::env::current_exe().unwrap_or_else(|_| "/usr/bin/nova-quobyte".into());
+    let beside = command.with_file_name(NAME);
+    if beside.exists() {
+        return beside;
+    }
+    let prefix = command.ancestors().nth(2).unwrap_or(Path::new("/usr"));
+    prefix.join("libexec/nova-quobyte").join(NAME)
 }
 
 /// A configuration file in the form oslo.config reads.
@@ -178,6 +186,7 @@ mod tests {
     use std::io::Write;
 
     use clap::Parser;
+    use quobyte_volume::mount::Launcher;
 
     use super::*;
     use crate::cli::Cli;
@@ -193,11 +202,13 @@ mod tests {
 
     #[test]
     fn the_command_line_goes_before_the_file_and_the_file_before_defaults() {
-        let file = "[libvirt]\nquobyte_mount_point_base = /a\n[quobyte]\nmount_timeout = 7\nlock_timeout=8\n";
+        let file = "[libvirt]\nquobyte_mount_point_base = /a\n[quobyte]\nmount_timeout = 7\nlock_timeout=8\n\
+                    launcher = systemd-user\n";
         let settings = gather(file, &["--mount-timeout", "9"]).unwrap();
         assert_eq!(settings.mount_point_base(), Path::new("/a"));
         assert_eq!(settings.linux.mount_timeout, Duration::from_secs(9));
         assert_eq!(settings.config.lock_timeout, Duration::from_secs(8));
+        assert_eq!(settings.linux.launcher, Launcher::SystemdUser);
         assert_eq!(settings.state_dir, Path::new("/run/nova-quobyte"));
     }
 
@@ -218,6 +229,7 @@ mod tests {
         for (line, name) in [
             ("[quobyte]\nmount_timeout = soon", "mount_timeout"),
             ("[quobyte]\nlock_timeout = 0", "lock_timeout"),
+            ("[quobyte]\nlauncher = systemd", "launcher"),
             ("[quobyte]\nio_mode = fast", "io_mode"),
             ("[quobyte]\ncache_mode = unsafe", "cache_mode"),
             ("[libvirt]\nquobyte_mount_point_base = $base/mnt", "quobyte_mount_point_base"),

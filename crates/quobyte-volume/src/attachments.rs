@@ -4,6 +4,7 @@
 //! <state_dir>/shares/<key>.json   one share: its export, its mount, its attachments
 //! <state_dir>/locks/<key>.lock    held while anything about that share changes
 //! <state_dir>/locks/<key>.probe   held while that share's client is being asked
+//! <state_dir>/launch/             what is asked of the units that clients run in
 //! ```
 //!
 //! Mounts do not outlive a reboot, so records need not either: the directory belongs on a tmpfs, and nothing is
@@ -124,6 +125,11 @@ impl StateDir {
     /// The lock that is held while the share's client is being asked.
     pub(crate) fn probe_lock(&self, at: &MountPath) -> PathBuf {
         self.path.join("locks").join(format!("{}.probe", at.key()))
+    }
+
+    /// Where requests to start a client are left. It need not be there.
+    pub(crate) fn launch_directory(&self) -> PathBuf {
+        self.path.join("launch")
     }
 
     /// Every share's record, or why it cannot be used, in no order. A snapshot: nothing is held.

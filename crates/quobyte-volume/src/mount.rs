@@ -17,6 +17,7 @@
 
 mod client;
 mod host;
+mod launcher;
 mod table;
 mod unmount;
 
@@ -28,12 +29,29 @@ use serde::{Deserialize, Serialize};
 
 pub use self::client::ClientError;
 pub use self::host::{Host, LinuxConfig, LinuxHost};
+pub use self::launcher::{Launcher, LauncherError, Manager};
 pub use self::table::{Device, Lookup, Mount, MountInfo, MountInfoError, top_mount};
 pub use self::unmount::{How, Unmounted};
 use crate::attachments::Attachment;
 use crate::connection::{Export, ImageName};
 use crate::error::Code;
 use crate::share::ShareError;
+
+/// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
+///
+/// # Errors
+/// When there is no request or the client does not mount; the one who asked is told.
+pub fn start_in_unit() -> io::Result<()> {
+    launcher::unit::start()
+}
+
+/// What a client's unit runs to end its client cleanly.
+///
+/// # Errors
+/// When files on the mount are open, or the client does not end.
+pub fn stop_in_unit() -> io::Result<()> {
+    launcher::unit::stop()
+}
 
 /// Where an export is mounted: `<base>/<md5 of the export>`, the path Nova and Cinder have always used, so that a
 /// host can be upgraded in place.
@@ -233,7 +251,7 @@ impl MountError {
             Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
             Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
             Self::MountPoint { .. }
-            | Self::Client(ClientError::Refused { .. })
+            | Self::Client(ClientError::Refused { .. } | ClientError::NotLaunched { .. })
             | Self::NothingMounted { .. } => Code::MountFailed,
             Self::Unmount { .. } => Code::UnmountFailed,
         }

@@ -2,25 +2,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::MountPath;
+use super::launcher::{Manager, Request};
 use crate::connection::Export;
 use crate::deadline::Deadline;
 use crate::process::{self, RunError, printed};
-
-/// How Quobyte's client is called. The command line is the one Nova and Cinder use.
-#[derive(Debug, Clone)]
-pub(super) struct Client {
-    /// Its configuration file, `-c`; the client has its own default.
-    pub(super) config: Option<PathBuf>,
-}
 
 const PROGRAM: &str = "mount.quobyte";
 
 /// Tells a client started for one mount path from all other processes: it stands in the client's environment, which
 /// its background process inherits.
-const MARK: &str = "NOVA_QUOBYTE_SHARE";
+pub(super) const MARK: &str = "NOVA_QUOBYTE_SHARE";
 
 /// Why the client, as far as it can tell, did not mount.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +43,16 @@ pub enum ClientError {
         /// What it printed.
         output: String,
     },
+    /// systemd, which was to start it, did not.
+    #[error("{manager} did not start mount.quobyte for {export}{}", printed(.reason))]
+    NotLaunched {
+        /// Whose systemd.
+        manager: Manager,
+        /// What was to be mounted.
+        export: Export,
+        /// What systemd said.
+        reason: String,
+    },
     /// The host failed.
     #[error("mount.quobyte cannot be run")]
     Host {
@@ -57,33 +61,25 @@ pub enum ClientError {
     },
 }
 
-impl Client {
-    /// Asks the client to mount `export` and waits until it has put itself into the background. Success says that
-    /// the client was content, not that anything is mounted.
-    pub(super) fn mount(
-        &self,
-        export: &Export,
-        at: &MountPath,
-        deadline: Deadline,
-    ) -> Result<(), ClientError> {
-        let mut arguments: Vec<OsString> =
-            vec!["--disable-xattrs".into(), export.as_str().into(), at.as_path().into()];
-        if let Some(config) = &self.config {
-            arguments.extend(["-c".into(), config.into()]);
-        }
-        match process::run(OsStr::new(PROGRAM), arguments, Some((MARK, &at.key())), deadline) {
-            Ok(outcome) if outcome.status.success() => Ok(()),
-            Ok(outcome) => Err(ClientError::Refused {
-                export: export.clone(),
-                status: outcome.status,
-                output: outcome.output,
-            }),
-            Err(RunError::Timeout { output, .. }) => {
-                Err(ClientError::Timeout { export: export.clone(), output })
-            }
-            Err(RunError::Start { source, .. }) => Err(ClientError::NotFound { source }),
-            Err(RunError::Follow { source, .. }) => Err(ClientError::Host { source }),
-        }
+/// Has the client mount as `request` says, and waits until it has put itself into the background. Success says that the
+/// client was content, not that anything is mounted. The command line is the one Nova and Cinder use.
+pub(super) fn run(request: &Request, deadline: Deadline) -> Result<(), ClientError> {
+    let Request { export, mount_path, client_cfg, .. } = request;
+    let mut arguments: Vec<OsString> =
+        vec!["--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
+    if let Some(config) = client_cfg {
+        arguments.extend(["-c".into(), config.into()]);
+    }
+    match process::run(OsStr::new(PROGRAM), arguments, Some((MARK, &mount_path.key())), deadline) {
+        Ok(outcome) if outcome.status.success() => Ok(()),
+        Ok(outcome) => Err(ClientError::Refused {
+            export: export.clone(),
+            status: outcome.status,
+            output: outcome.output,
+        }),
+        Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout { export: export.clone(), output }),
+        Err(RunError::Start { source, .. }) => Err(ClientError::NotFound { source }),
+        Err(RunError::Follow { source, .. }) => Err(ClientError::Host { source }),
     }
 }
 
@@ -93,11 +89,10 @@ impl Client {
 /// They are known by the environment they were given; only those of this user can be looked at, and only those were
 /// started by it.
 pub(super) fn end_strays(at: &MountPath) -> io::Result<usize> {
-    let mark = format!("{MARK}={}", at.key());
     let mut ended = 0;
     // A process seen may have started another meanwhile, so it takes a round that finds none.
     loop {
-        let strays = strays(mark.as_bytes())?;
+        let strays = processes(at)?;
         if strays.is_empty() {
             return Ok(ended);
         }
@@ -108,17 +103,21 @@ pub(super) fn end_strays(at: &MountPath) -> io::Result<usize> {
     }
 }
 
-fn strays(mark: &[u8]) -> io::Result<Vec<u32>> {
-    let mut strays = Vec::new();
+/// The processes that were started for `at`, by this user or by its unit, and are not this one.
+pub(super) fn processes(at: &MountPath) -> io::Result<Vec<u32>> {
+    let mark = format!("{MARK}={}", at.key());
+    let mut processes = Vec::new();
     for entry in Path::new("/proc").read_dir()? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         // Gone since, or another user's.
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if environment.split(|&byte| byte == 0).any(|variable| variable == mark) {
-            strays.push(pid);
+        if environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
+            && pid != std::process::id()
+        {
+            processes.push(pid);
         }
     }
-    Ok(strays)
+    Ok(processes)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::MountPath;
-use super::client::{self, Client, ClientError};
+use super::client::{self, ClientError};
+use super::launcher::{Launch, Launcher, Request};
 use super::table::{self, Lookup, Mount};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::StateDir;
@@ -62,8 +63,8 @@ pub trait Host {
     /// What the client said.
     fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError>;
 
-    /// Ends what a client started for `at` has left, so that nothing is mounted there later. To be called while
-    /// nothing is mounted at `at`. Returns how many processes there were.
+    /// Ends every client started for `at`, so that nothing is mounted there later. To be called while nothing is
+    /// mounted at `at`; one that mounts meanwhile leaves a dead mount. Returns how many processes there were.
     ///
     /// # Errors
     /// When a process does not end.
@@ -88,7 +89,8 @@ pub trait Host {
 /// The machine this process runs on, as the user it runs as.
 #[derive(Debug)]
 pub struct LinuxHost {
-    client: Client,
+    client_cfg: Option<PathBuf>,
+    launch: Launch,
     shares: Shares,
     mount_timeout: Duration,
 }
@@ -98,7 +100,9 @@ pub struct LinuxHost {
 pub struct LinuxConfig {
     /// Handed to the client as `-c`.
     pub client_cfg: Option<PathBuf>,
-    /// The program `quobyte-share-helper`.
+    /// Who starts the client.
+    pub launcher: Launcher,
+    /// The program `quobyte-share-helper`, beside which `quobyte-client-unit` lies.
     pub helper: PathBuf,
     /// Bounds each run of the client and of what unmounts.
     pub mount_timeout: Duration,
@@ -110,8 +114,10 @@ impl LinuxHost {
     /// This machine, with locks in `state`.
     #[must_use]
     pub fn new(config: LinuxConfig, state: StateDir) -> Self {
+        let program = config.helper.with_file_name("quobyte-client-unit");
         Self {
-            client: Client { config: config.client_cfg },
+            client_cfg: config.client_cfg,
+            launch: Launch::new(config.launcher, state.launch_directory(), program),
             shares: Shares::new(config.helper, state, config.probe_timeout),
             mount_timeout: config.mount_timeout,
         }
@@ -169,7 +175,17 @@ impl Host for LinuxHost {
     }
 
     fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
-        self.client.mount(export, at, Deadline::after(self.mount_timeout))
+        let request = Request {
+            export: export.clone(),
+            mount_path: at.clone(),
+            client_cfg: self.client_cfg.clone(),
+            budget: self.mount_timeout,
+        };
+        let deadline = Deadline::after(self.mount_timeout);
+        match self.launch.manager() {
+            Some(manager) => self.launch.run(manager, &request, deadline),
+            None => client::run(&request, deadline),
+        }
     }
 
     fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
@@ -210,6 +226,7 @@ mod tests {
     fn host(state: &Path) -> LinuxHost {
         let config = LinuxConfig {
             client_cfg: None,
+            launcher: Launcher::Direct,
             helper: "/nonexistent/helper".into(),
             mount_timeout: Duration::from_secs(30),
             probe_timeout: Duration::from_secs(30),

@@ -1,0 +1,101 @@
+//! Having systemd start a client, from request to outcome.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Launcher;
+use super::exchange::{Exchange, Request};
+use super::manager::{CommandLine, Manager, TEMPLATE_DIRECTORY, Unit, runtime_directory};
+use super::surroundings::Here;
+use crate::deadline::Deadline;
+use crate::mount::ClientError;
+use crate::process::{self, Outcome, RunError};
+
+/// How long systemd may take to note that a client is given up. Nobody waits for the client's end.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// Starts clients in units of their own.
+#[derive(Debug, Clone)]
+pub(in crate::mount) struct Launch {
+    launcher: Launcher,
+    directory: PathBuf,
+    program: PathBuf,
+}
+
+impl Launch {
+    /// Requests go through `directory`; `program` is `quobyte-client-unit`.
+    pub(in crate::mount) fn new(launcher: Launcher, directory: PathBuf, program: PathBuf) -> Self {
+        Self { launcher, directory, program }
+    }
+
+    /// The systemd that is to start clients here; `None` where the caller does.
+    pub(in crate::mount) fn manager(&self) -> Option<Manager> {
+        self.launcher.manager(&Here { directory: &self.directory })
+    }
+
+    /// Has `manager` start a client, and waits until that has mounted or failed.
+    pub(in crate::mount) fn run(
+        &self,
+        manager: Manager,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<(), ClientError> {
+        let not_launched =
+            |reason| ClientError::NotLaunched { manager, export: request.export.clone(), reason };
+        if manager == Manager::System && self.directory != Path::new(TEMPLATE_DIRECTORY) {
+            return Err(not_launched(format!("its units take requests from {TEMPLATE_DIRECTORY} alone")));
+        }
+        let host = |source| ClientError::Host { source };
+        make_directory(&self.directory).map_err(host)?;
+        let key = request.mount_path.key();
+        let unit = Unit { manager, key: &key, directory: &self.directory, program: &self.program };
+        let exchange = Exchange::new(&self.directory, &key);
+        exchange.ask(request).map_err(host)?;
+        let mut reason = String::new();
+        for attempt in 1..=2 {
+            // What is left of an earlier client keeps its unit running, which then is not started.
+            if attempt == 2 {
+                let _ = run(&unit.stop(), deadline);
+            }
+            let said = run(&unit.start(), deadline);
+            if let Some(outcome) = exchange.take_outcome().map_err(host)? {
+                return outcome.into_result(&request.export);
+            }
+            match said {
+                Ok(said) => reason = said.output,
+                Err(RunError::Timeout { output, .. }) => {
+                    give_up(&unit);
+                    exchange.take_back().map_err(host)?;
+                    return Err(ClientError::Timeout { export: request.export.clone(), output });
+                }
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        exchange.take_back().map_err(host)?;
+        Err(not_launched(reason))
+    }
+}
+
+/// A unit that cannot be stopped either has its client ended by its mark, like one without a unit.
+fn give_up(unit: &Unit<'_>) {
+    if let Err(error) = run(&unit.give_up(), Deadline::after(GIVE_UP)) {
+        tracing::warn!(%error, "the client's unit cannot be stopped");
+    }
+}
+
+fn run(line: &CommandLine, deadline: Deadline) -> Result<Outcome, RunError> {
+    let directory = runtime_directory();
+    let directory = directory.to_str().map(|directory| ("XDG_RUNTIME_DIR", directory));
+    process::run(OsStr::new(line.program), &line.arguments, directory, deadline)
+}
+
+#[expect(clippy::disallowed_methods, reason = "requests get their directory when there is one")]
+fn make_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}

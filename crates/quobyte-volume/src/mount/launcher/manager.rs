@@ -1,0 +1,180 @@
+//! How systemd is asked, as pure functions: what is run to start a client's unit and to stop it.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use super::unit::DIRECTORY;
+use crate::mount::client::MARK;
+
+/// The name of units: the template's, and a transient unit's beginning.
+pub(super) const TEMPLATE: &str = "nova-quobyte-mount";
+
+/// Where the template's instances look for requests. It is written in the template.
+pub(super) const TEMPLATE_DIRECTORY: &str = "/run/nova-quobyte/launch";
+
+/// A systemd that starts clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// The system's. It has the template unit, and a polkit rule lets this user start and stop its instances.
+    System,
+    /// This user's own, in which a transient unit needs no permission.
+    User,
+}
+
+/// A program and its arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CommandLine {
+    pub(super) program: &'static str,
+    pub(super) arguments: Vec<OsString>,
+}
+
+/// The unit of one mount path's client.
+#[derive(Debug)]
+pub(super) struct Unit<'a> {
+    pub(super) manager: Manager,
+    /// The mount path's key, which is a plain name.
+    pub(super) key: &'a str,
+    /// Where its request is.
+    pub(super) directory: &'a Path,
+    /// The program that reads it.
+    pub(super) program: &'a Path,
+}
+
+impl fmt::Display for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "the system's systemd",
+            Self::User => "the user's systemd",
+        })
+    }
+}
+
+impl Unit<'_> {
+    fn name(&self) -> String {
+        match self.manager {
+            Manager::System => format!("{TEMPLATE}@{}.service", self.key),
+            Manager::User => format!("{TEMPLATE}-{}.service", self.key),
+        }
+    }
+
+    /// Starts the unit and waits for it.
+    pub(super) fn start(&self) -> CommandLine {
+        if self.manager == Manager::System {
+            return self.systemctl(&["start"]);
+        }
+        let mut arguments: Vec<OsString> = [
+            "--user",
+            "--no-ask-password",
+            "--quiet",
+            "--collect",
+            "--service-type=forking",
+            "--property=TimeoutStartSec=infinity",
+            "--property=TimeoutStopSec=30s",
+        ]
+        .map(OsString::from)
+        .into();
+        arguments.push(format!("--unit={}", self.name()).into());
+        arguments.push(format!("--setenv={MARK}={}", self.key).into());
+        arguments.push(joined(&format!("--setenv={DIRECTORY}="), self.directory.as_os_str()));
+        // systemd splits this one at white space, and would replace what follows a dollar were it not for the colon.
+        let mut stop = joined("--property=ExecStop=:", &quoted(self.program.as_os_str()));
+        stop.push(" stop");
+        arguments.extend([stop, "--".into(), self.program.into(), "start".into()]);
+        CommandLine { program: "systemd-run", arguments }
+    }
+
+    /// Stops the unit and waits until it has stopped.
+    pub(super) fn stop(&self) -> CommandLine {
+        self.systemctl(&["stop"])
+    }
+
+    /// Has systemd stop the unit, or never start it, without waiting.
+    pub(super) fn give_up(&self) -> CommandLine {
+        self.systemctl(&["--no-block", "stop"])
+    }
+
+    fn systemctl(&self, verb: &[&str]) -> CommandLine {
+        let scope: &[&str] = if self.manager == Manager::User { &["--user"] } else { &[] };
+        let common = ["--no-ask-password", "--quiet"];
+        let words = scope.iter().chain(&common).chain(verb).map(OsString::from);
+        CommandLine { program: "systemctl", arguments: words.chain([self.name().into()]).collect() }
+    }
+}
+
+/// Where this user's systemd has its sockets. A service's own environment does not say so.
+pub(super) fn runtime_directory() -> PathBuf {
+    format!("/run/user/{}", rustix::process::geteuid().as_raw()).into()
+}
+
+fn joined(start: &str, end: &OsStr) -> OsString {
+    let mut whole = OsString::from(start);
+    whole.push(end);
+    whole
+}
+
+/// A word in the quotes of systemd.syntax(7).
+fn quoted(word: &OsStr) -> OsString {
+    let mut bytes = vec![b'"'];
+    for &byte in word.as_bytes() {
+        match byte {
+            b'"' | b'\\' => bytes.extend([b'\\', byte]),
+            byte if byte.is_ascii_control() => bytes.extend(format!("\\x{byte:02x}").bytes()),
+            byte => bytes.push(byte),
+        }
+    }
+    bytes.push(b'"');
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(manager: Manager) -> [String; 3] {
+        let unit = Unit {
+            manager,
+            key: "0123456789abcdef0123456789abcdef",
+            directory: Path::new("/run/user/7/nova $HOME/launch"),
+            program: Path::new("/opt/a \"b\\$c/quobyte-client-unit"),
+        };
+        [unit.start(), unit.stop(), unit.give_up()].map(|line| {
+            let words = line.arguments.iter().map(|argument| format!("|{}", argument.to_str().unwrap()));
+            format!("{}{}", line.program, words.collect::<String>())
+        })
+    }
+
+    #[test]
+    fn the_system_is_asked_for_an_instance_by_name_and_for_nothing_else() {
+        let instance = "nova-quobyte-mount@0123456789abcdef0123456789abcdef.service";
+        assert_eq!(
+            lines(Manager::System),
+            [
+                format!("systemctl|--no-ask-password|--quiet|start|{instance}"),
+                format!("systemctl|--no-ask-password|--quiet|stop|{instance}"),
+                format!("systemctl|--no-ask-password|--quiet|--no-block|stop|{instance}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_users_systemd_gets_paths_whole_whatever_is_in_them() {
+        let unit = "nova-quobyte-mount-0123456789abcdef0123456789abcdef.service";
+        assert_eq!(
+            lines(Manager::User),
+            [
+                format!(
+                    "systemd-run|--user|--no-ask-password|--quiet|--collect|--service-type=forking\
+                     |--property=TimeoutStartSec=infinity|--property=TimeoutStopSec=30s|--unit={unit}\
+                     |--setenv=NOVA_QUOBYTE_SHARE=0123456789abcdef0123456789abcdef\
+                     |--setenv=NOVA_QUOBYTE_LAUNCH=/run/user/7/nova $HOME/launch\
+                     |--property=ExecStop=:\"/opt/a \\\"b\\\\$c/quobyte-client-unit\" stop\
+                     |--|/opt/a \"b\\$c/quobyte-client-unit|start"
+                ),
+                format!("systemctl|--user|--no-ask-password|--quiet|stop|{unit}"),
+                format!("systemctl|--user|--no-ask-password|--quiet|--no-block|stop|{unit}"),
+            ]
+        );
+    }
+}
