@@ -17,7 +17,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/IMAGES.md")
 /// The line in front of the table.
 const START: &str = "<!-- Written by tests/tests/images_differential.rs. -->\n";
 
-/// An image as a file, and what must come of it.
+/// An image as a file, and what must come of it: images_verdicts.rs shows that it does.
 struct Image {
     name: &'static str,
     format: &'static str,
@@ -77,6 +77,8 @@ fn by_oslo(images: &[Image]) -> Vec<String> {
     let answers = Program::as_root(checkout.join("../target/lab/venv-oslo/bin/python"))
         .arg(checkout.join("images/oslo_verdicts.py"))
         .args(asked)
+        // Nothing in target/ shall become root's.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .succeed();
     let answers: Vec<_> =
         answers.lines().map(|line| serde_json::from_str(line).expect("a JSON string a line")).collect();
