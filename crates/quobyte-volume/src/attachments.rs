@@ -14,6 +14,7 @@
 mod lock;
 mod record;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -149,21 +150,16 @@ impl StateDir {
         self.files(record::SET_ASIDE)
     }
 
-    /// Removes records that a killed process left unfinished, or only counts them. Those of a share that is held are
-    /// being written.
+    /// Removes records that a killed process left unfinished and those of an earlier boot, or only counts them. Those
+    /// of a share that is held are being written.
     ///
     /// # Errors
     /// When the directory cannot be listed or a file not removed.
     pub(crate) fn sweep(&self, dry_run: bool) -> Result<usize, StateError> {
         let mut swept = 0;
-        for path in self.files(record::UNFINISHED)? {
-            let key = path.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
-            let lock = self.path.join("locks").join(format!("{key}.lock"));
-            let held = flock::open(&lock).and_then(|lock| {
-                let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
-                Ok(free.then_some(lock))
-            });
-            if held.map_err(|source| StateError::Io { path: lock, source })?.is_some() {
+        for path in [self.files(record::UNFINISHED)?, self.files("json")?].concat() {
+            let Some(_held) = self.try_hold(&path)? else { continue };
+            if record::is_leftover(&path)? {
                 swept += 1;
                 if !dry_run {
                     record::remove(&path)?;
@@ -171,6 +167,17 @@ impl StateDir {
             }
         }
         Ok(swept)
+    }
+
+    /// Holds the share that a file is about, unless somebody else does.
+    fn try_hold(&self, path: &Path) -> Result<Option<File>, StateError> {
+        let key = path.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
+        let lock = self.path.join("locks").join(format!("{key}.lock"));
+        let held = flock::open(&lock).and_then(|lock| {
+            let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
+            Ok(free.then_some(lock))
+        });
+        held.map_err(|source| StateError::Io { path: lock, source })
     }
 
     /// The files with that ending. What is being written has another one until it is whole.

@@ -38,7 +38,7 @@ fn describe(finding: &Finding) -> Told {
         Finding::Swept(count) => Told {
             is_mended: true,
             json: json!({"what": "swept", "count": count}),
-            text: format!("swept: {count} unfinished record(s) of processes that were killed"),
+            text: format!("swept: {count} record(s) that were never finished or are of an earlier boot"),
         },
         Finding::Unusable(error) => Told {
             is_mended: false,

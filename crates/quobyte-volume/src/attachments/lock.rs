@@ -45,6 +45,14 @@ impl LockedShare {
         }
     }
 
+    /// What [`LockedShare::load`] would return, without setting anything aside.
+    pub(crate) fn look(&self) -> Result<Option<ShareRecord>, StateError> {
+        match record::read(&self.file) {
+            Err(StateError::Unreadable { .. }) => Ok(None),
+            record => record,
+        }
+    }
+
     /// Whether a record of this share has been set aside, so that it is not known who uses the share.
     pub(crate) fn has_set_aside(&self, state: &StateDir) -> Result<bool, StateError> {
         let ours = |aside: &PathBuf| {

@@ -111,13 +111,7 @@ struct Header {
 }
 
 pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(StateError::Io { path: path.to_owned(), source });
-        }
-    };
+    let Some(bytes) = contents(path)? else { return Ok(None) };
     let unreadable = |source| StateError::Unreadable { path: path.to_owned(), source };
     let header: Header = serde_json::from_slice(&bytes).map_err(unreadable)?;
     if header.boot_id != boot_id()? {
@@ -127,6 +121,27 @@ pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
         return Err(StateError::Newer { path: path.to_owned(), version: header.version });
     }
     serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+}
+
+/// Whether nothing reads the file any more: it was never finished, or is of an earlier boot. Only for who holds its
+/// share.
+pub(super) fn is_leftover(path: &Path) -> Result<bool, StateError> {
+    let Some(bytes) = contents(path)? else { return Ok(false) };
+    if path.extension().is_some_and(|ending| ending == UNFINISHED) {
+        return Ok(true);
+    }
+    match serde_json::from_slice::<Header>(&bytes) {
+        Ok(header) => Ok(header.boot_id != boot_id()?),
+        Err(_) => Ok(false),
+    }
+}
+
+fn contents(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StateError::Io { path: path.to_owned(), source }),
+    }
 }
 
 pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError> {

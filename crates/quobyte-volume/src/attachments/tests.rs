@@ -90,6 +90,8 @@ fn a_record_from_before_a_reboot_is_no_record() {
     });
     assert_eq!(share.load().unwrap(), None);
     assert!(state.records().unwrap().is_empty());
+    drop(share);
+    assert_eq!((state.sweep(false).unwrap(), state.sweep(false).unwrap()), (1, 0));
 }
 
 #[test]
@@ -118,6 +120,8 @@ fn a_record_that_cannot_be_understood_is_set_aside_and_not_lost() {
         share.store(&record()).unwrap();
         edit(directory.path(), damage);
         assert!(state.records().unwrap().pop().unwrap().is_err());
+        assert_eq!(share.look().unwrap(), None);
+        assert_eq!(state.set_aside().unwrap().len(), count);
         assert_eq!(share.load().unwrap(), None);
         assert_eq!(state.set_aside().unwrap().len(), count + 1);
     }
@@ -131,7 +135,7 @@ fn what_a_killed_process_was_writing_is_swept_unless_somebody_is_still_writing()
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
     let unfinished = directory.path().join(format!("state/shares/{}.abc.tmp", at("reg/vol").key()));
-    std::fs::File::create(&unfinished).unwrap();
+    File::create(&unfinished).unwrap();
     assert_eq!(state.sweep(false).unwrap(), 0);
     drop(share);
     assert_eq!(state.sweep(true).unwrap(), 1);
@@ -147,7 +151,7 @@ fn a_state_directory_that_cannot_be_made_or_is_not_ours_is_refused() {
     assert_eq!(missing_parent.code(), Code::StateUnavailable);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
-    std::fs::File::create(&file).unwrap();
+    File::create(&file).unwrap();
     assert_eq!(StateDir::open(&file).unwrap_err().code(), Code::StateUnavailable);
 }
 

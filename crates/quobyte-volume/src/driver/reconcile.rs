@@ -23,7 +23,7 @@ pub enum Finding {
     Mended(MountPath, Mended),
     /// It was left alone.
     LeftAlone(MountPath, LeftAlone),
-    /// Records that a killed process had not finished writing were removed; so many.
+    /// Records that a killed process had not finished writing, or of an earlier boot, were removed; so many.
     Swept(usize),
     /// This record cannot be used by this version.
     Unusable(StateError),
@@ -104,7 +104,7 @@ impl Driver {
         let share = self.lock(at)?;
         // A share that is adopted may then turn out to need a mount; nothing takes a third look.
         for _ in 0..2 {
-            let record = share.load()?;
+            let record = if dry_run { share.look()? } else { share.load()? };
             let Some(view) = self.view(at, record.as_ref())? else { return Ok(()) };
             let plan = plan::plan(&view);
             let Some(mending) = plan.mending else {
