@@ -24,7 +24,12 @@ impl Driver {
         begun: &mut Begun,
     ) -> Result<Mount, Error> {
         let mount = match self.clear(record)? {
-            Some(mount) => mount,
+            Some(mount) => {
+                if record.mount.is_some() && self.is_replaced(record, &mount)? {
+                    record.generation += 1;
+                }
+                mount
+            }
             None => self.mount(share, record, begun)?,
         };
         record.mount = Some(mount.clone());
@@ -104,6 +109,15 @@ impl Driver {
         }
     }
 
+    /// Whether the record's mount is gone and `mount` in its place: made by somebody else, or by a call that was killed
+    /// before it recorded it. A mount that merely covers the record's own has not replaced it.
+    pub(super) fn is_replaced(&self, record: &ShareRecord, mount: &Mount) -> Result<bool, Error> {
+        match &record.mount {
+            None => Ok(true),
+            Some(known) => Ok(!known.is_same(mount) && self.layers(&record.mount_path)? == 1),
+        }
+    }
+
     /// Takes back what was begun, last thing first, and returns what could not be taken back.
     pub(super) fn undo(
         &self,
@@ -173,6 +187,14 @@ impl Driver {
     pub(super) fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> Result<Option<Mount>, Error> {
         let top = self.host.top_mount(at, known);
         Ok(top.map_err(|source| MountError::Table { at: at.clone(), source })?)
+    }
+
+    /// How many mounts lie on each other at `at`.
+    pub(super) fn layers(&self, at: &MountPath) -> Result<usize, Error> {
+        let base = at.as_path().parent().unwrap_or_else(|| at.as_path());
+        let below = self.host.mounts_below(base);
+        let below = below.map_err(|source| Error::Base { path: base.to_owned(), source })?;
+        Ok(below.iter().filter(|path| *path == at.as_path()).count())
     }
 }
 

@@ -163,9 +163,9 @@ impl Driver {
         }
         let kept = self.take_down(share, &record, leaving, force)?;
         match kept {
-            // Somebody else's, so there is nothing of ours to keep a record of.
-            Some(Kept::NotOwner | Kept::Foreign) => {}
-            // Ours to take down later: the record stays.
+            // Another user's mount that served this share, with nothing of ours below it.
+            Some(Kept::NotOwner) if record.mount.is_some() && self.layers(&record.mount_path)? == 1 => {}
+            // Ours to take down later, or once it is uncovered: the record stays.
             Some(_) => return Ok(kept),
             None => {
                 if record.mount.is_none() {

@@ -150,7 +150,9 @@ impl Host for FakeHost {
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
-        Ok(self.world().mounts.keys().filter(|path| path.parent() == Some(base)).cloned().collect())
+        let world = self.world();
+        let layers = world.mounts.iter().flat_map(|(path, layers)| layers.iter().map(move |_| path));
+        Ok(layers.filter(|path| path.parent() == Some(base)).cloned().collect())
     }
 
     fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {

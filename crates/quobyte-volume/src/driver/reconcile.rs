@@ -14,7 +14,7 @@ use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord, StateError};
 use crate::connection::Export;
 use crate::driver::Kept;
-use crate::mount::{MountPath, inspect};
+use crate::mount::{MountPath, MountState, inspect};
 
 /// One thing that reconcile found.
 #[derive(Debug)]
@@ -134,9 +134,13 @@ impl Driver {
         };
         let Some(export) = record.map(|record| record.export.clone()).or_else(shown) else { return Ok(None) };
         let state = inspect(self.host.as_ref(), at, &export, mount.as_ref())?;
+        let is_replaced = match (&state, record) {
+            (MountState::Healthy(mount), Some(record)) => self.is_replaced(record, mount)?,
+            _ => false,
+        };
         let may_unmount = mount.as_ref().is_none_or(|mount| self.host.may_unmount(mount));
         let uses = self.guests.using(at).map_err(|error| error.to_string());
-        Ok(Some(View { at: at.clone(), export, record, state, may_unmount, uses }))
+        Ok(Some(View { at: at.clone(), export, record, state, is_replaced, may_unmount, uses }))
     }
 
     /// The inner error says why a share that nobody needs has to stay.

@@ -239,6 +239,21 @@ fn what_is_mounted_over_a_share_is_left_alone() {
 }
 
 #[test]
+fn a_mount_that_was_covered_when_its_last_user_left_goes_once_it_is_uncovered() {
+    for (user, fs_type) in [(1000, "tmpfs"), (4711, "fuse.quobyte")] {
+        let f = fixture();
+        let a = volume("a");
+        f.connect(&a, 1).unwrap();
+        f.host.world().user = user;
+        f.host.world().put(&f.at(&a), fs_type, a.export.mount_source(), Life::Serving);
+        assert!(f.disconnect(&a, 1).kept.is_some());
+        drop(f.host.world().mounts.get_mut(f.at(&a).as_path()).unwrap().pop());
+        f.driver.reconcile(false).unwrap();
+        f.assert_clean(fs_type);
+    }
+}
+
+#[test]
 fn a_volume_is_disconnected_where_it_was_connected() {
     let f = fixture();
     let a = volume("a");

@@ -26,7 +26,7 @@ pub trait Host {
     /// When the mount table cannot be read.
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>>;
 
-    /// The mount points directly below `base`.
+    /// The mount points directly below `base`, each as often as something is mounted there.
     ///
     /// # Errors
     /// When the mount table cannot be read.

@@ -13,6 +13,8 @@ pub(super) struct View<'a> {
     pub(super) export: Export,
     pub(super) record: Option<&'a ShareRecord>,
     pub(super) state: MountState,
+    /// Whether it is healthy, but not the mount on record, which is gone.
+    pub(super) is_replaced: bool,
     pub(super) may_unmount: bool,
     /// Which guests use it, or why that is not known.
     pub(super) uses: Result<Vec<GuestUse>, String>,
@@ -27,7 +29,7 @@ pub(super) struct Plan {
 
 #[derive(Debug)]
 pub(super) enum Mending {
-    /// Mount again what these attachments need.
+    /// Mount again what these attachments need, or take note that it has been.
     Remount(Vec<Attachment>),
     /// Take down what no attachment needs.
     TakeDown,
@@ -85,6 +87,9 @@ fn recorded(view: &View<'_>, record: &ShareRecord) -> Plan {
     match view.state {
         MountState::Absent => return Plan::to(Mending::Remount(record.attachments.clone())),
         MountState::Dead(_) if view.may_unmount => {
+            return Plan::to(Mending::Remount(record.attachments.clone()));
+        }
+        MountState::Healthy(_) if view.is_replaced => {
             return Plan::to(Mending::Remount(record.attachments.clone()));
         }
         _ => {}

@@ -144,3 +144,14 @@ fn a_dead_mount_is_taken_down_without_asking_anybody() {
     f.host.world().guests = None;
     assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
 }
+
+#[test]
+fn guests_are_told_when_somebody_else_has_replaced_their_dead_mount() {
+    let f = share_with(Life::Gone, true);
+    let a = volume("a");
+    let at = f.at(&a);
+    f.host.world().mounts.clear();
+    f.host.world().put(&at, "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    let lost = f.connect(&volume("b"), 2).unwrap().lost;
+    assert_eq!(lost.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(1)]);
+}

@@ -86,7 +86,7 @@ pub(super) fn top_mount(path: &Path) -> io::Result<Option<Mount>> {
     Ok(MountInfo::top(&own_table()?, &mount_point).map(|entry| entry.mount.clone()))
 }
 
-/// The mount points directly below `base`, in the form `base` has, each once.
+/// The mount points directly below `base`, in the form `base` has, each as often as something is mounted there.
 pub(in crate::mount) fn mounts_below(base: &Path) -> io::Result<Vec<PathBuf>> {
     let canonical = match base.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -96,8 +96,6 @@ pub(in crate::mount) fn mounts_below(base: &Path) -> io::Result<Vec<PathBuf>> {
         |entry: &MountInfo| Some(base.join(entry.mount_point.strip_prefix(&canonical).ok()?));
     let mut below: Vec<_> = own_table()?.iter().filter_map(directly_below).collect();
     below.retain(|path| path.parent() == Some(base));
-    below.sort();
-    below.dedup();
     Ok(below)
 }
 
