@@ -23,7 +23,13 @@ impl Driver {
         record: &mut ShareRecord,
         begun: &mut Begun,
     ) -> Result<Mount, Error> {
-        let mount = match self.clear(record)? {
+        let mut found = self.clear(record)?;
+        // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
+        if found.is_none() && share.load()?.is_some_and(|record| record.mount.is_none()) {
+            self.end_strays(&record.mount_path)?;
+            found = self.clear(record)?;
+        }
+        let mount = match found {
             Some(mount) => {
                 if record.mount.is_some() && self.is_replaced(record, &mount)? {
                     record.generation += 1;
@@ -83,10 +89,6 @@ impl Driver {
         begun: &mut Begun,
     ) -> Result<Mount, Error> {
         let at = record.mount_path.clone();
-        // An earlier call that was killed may have left a client that is about to mount.
-        if share.load()?.is_some_and(|record| record.mount.is_none()) {
-            self.end_strays(&at)?;
-        }
         record.mount = None;
         record.generation += 1;
         begun.record_written = true;
@@ -145,9 +147,17 @@ impl Driver {
         left
     }
 
-    /// Unmounts whatever the client this call started has mounted, and ends what is left of it. Nothing was mounted
-    /// there before and nobody was told of it, so whatever keeps it busy is the question that it did not answer.
+    /// Unmounts whatever the client this call started has mounted, and ends what is left of it.
     fn unmount_begun(&self, at: &MountPath) -> Result<(), Error> {
+        self.unmount_unanswered(at)?;
+        self.end_strays(at)?;
+        // It may have mounted as it was being ended.
+        self.unmount_unanswered(at)
+    }
+
+    /// Unmounts what is on top at `at`. Nothing was mounted there before and nobody was told of it, so whatever keeps
+    /// it busy is the question that it did not answer.
+    fn unmount_unanswered(&self, at: &MountPath) -> Result<(), Error> {
         if let Some(mount) = self.top_mount(at, None)?
             && self.unmount(at, How::IfUnused)? == Unmounted::Busy
         {
@@ -158,7 +168,7 @@ impl Driver {
             self.abort(&mount);
             self.unmount(at, How::Lazily)?;
         }
-        self.end_strays(at)
+        Ok(())
     }
 
     pub(super) fn end_strays(&self, at: &MountPath) -> Result<(), Error> {

@@ -161,6 +161,10 @@ impl Driver {
         if !record.attachments.is_empty() && force < Force::Everybody {
             return Ok(Some(Kept::Attachments(record.attachments)));
         }
+        // A client that a killed call has left may be about to mount. One that has mounted ends by itself.
+        if record.mount.is_none() && self.top_mount(&record.mount_path, None)?.is_none() {
+            self.end_strays(&record.mount_path)?;
+        }
         let kept = self.take_down(share, &record, leaving, force)?;
         match kept {
             // Another user's mount that served this share, with nothing of ours below it.
@@ -168,9 +172,6 @@ impl Driver {
             // Ours to take down later, or once it is uncovered: the record stays.
             Some(_) => return Ok(kept),
             None => {
-                if record.mount.is_none() {
-                    self.end_strays(&record.mount_path)?;
-                }
                 if let Err(error) = self.host.remove_directory(record.mount_path.as_path()) {
                     tracing::warn!(mount_path = %record.mount_path, %error, "the mount directory stays");
                 }

@@ -146,6 +146,29 @@ fn a_dead_mount_is_taken_down_without_asking_anybody() {
 }
 
 #[test]
+fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
+    let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
+    let use_it = |f: &Fixture| {
+        f.connect(&volume("a"), 1).unwrap();
+        assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    };
+    for recover in [reconcile, use_it] {
+        let f = fixture();
+        let a = volume("a");
+        let at = f.at(&a);
+        // A caller was killed while its client ran; the client's last act was to mount.
+        let share = f.driver.lock(&at).unwrap();
+        share.store(&crate::attachments::ShareRecord::new(a.export.clone(), at.clone()).unwrap()).unwrap();
+        drop(share);
+        f.host.world().directories.insert(at.as_path().to_owned());
+        f.host.world().late.push((at, a.export.clone()));
+        f.host.world().mounts_when_ended = true;
+        recover(&f);
+        f.assert_clean("the stray has mounted");
+    }
+}
+
+#[test]
 fn guests_are_told_when_somebody_else_has_replaced_their_dead_mount() {
     let f = share_with(Life::Gone, true);
     let a = volume("a");
