@@ -1,10 +1,12 @@
 //! The seam between the driver and the machine it runs on.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
 
 use super::MountPath;
 use super::client::{self, ClientError};
@@ -47,8 +49,8 @@ pub trait Host {
     /// Makes the directory to mount on, and returns what it had to make, outermost first.
     ///
     /// # Errors
-    /// When something else than a directory is in the way, or a directory cannot be made; what this call made until
-    /// then is gone again.
+    /// When something else than an empty directory is in the way, or a directory cannot be made; what this call made
+    /// until then is gone again.
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>>;
 
     /// Removes an empty directory that was mounted on. One that is not there is as good as removed.
@@ -161,9 +163,12 @@ impl Host for LinuxHost {
             }
         }
         // A link here would have the client mount wherever it points.
-        match file_type(at.as_path())? {
-            FileType::Directory => Ok(made),
-            _ => Err(io::ErrorKind::NotADirectory.into()),
+        if file_type(at.as_path())? != FileType::Directory {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        match first_entry(at.as_path())? {
+            None => Ok(made),
+            Some(entry) => Err(hides(&entry)),
         }
     }
 
@@ -212,6 +217,32 @@ fn file_type(path: &Path) -> io::Result<FileType> {
     Ok(FileType::from_raw_mode(statx(CWD, path, flags, StatxFlags::TYPE)?.stx_mode.into()))
 }
 
+/// What lies in the directory at `path` itself, and not in what may be mounted there meanwhile, which is not asked.
+fn first_entry(path: &Path) -> io::Result<Option<OsString>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = open(parent, directory | OFlags::PATH, Mode::empty())?;
+    let same_mount = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    let directory = openat2(parent, name, directory | OFlags::RDONLY, Mode::empty(), same_mount)?;
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// A mount would cover what somebody has written here while the volume was not mounted, perhaps a guest's data.
+fn hides(entry: &OsStr) -> io::Error {
+    let reason =
+        format!("it holds {entry:?} on this host's own disk, which a mount would hide; move that away");
+    io::Error::new(io::ErrorKind::DirectoryNotEmpty, reason)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -255,6 +286,19 @@ mod tests {
             io::ErrorKind::NotADirectory
         );
         assert!(at.as_path().is_symlink());
+    }
+
+    #[test]
+    fn what_lies_where_the_mount_should_be_is_named_and_never_covered() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = at(directory.path());
+        std::fs::DirBuilder::new().create(at.as_path()).unwrap();
+        let host = host(&directory.path().join("state"));
+        host.make_mount_point(&at).unwrap();
+        std::fs::File::create(at.as_path().join("volume-1")).unwrap();
+        let error = host.make_mount_point(&at).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
+        assert!(error.to_string().contains("volume-1"), "{error}");
     }
 
     #[test]
