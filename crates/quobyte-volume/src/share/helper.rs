@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::protocol::{Answer, Request};
 use crate::deadline::Deadline;
 use crate::flock;
+use crate::process;
 
 /// Longest answer accepted, in bytes.
 const MOST_ANSWER: usize = 4096;
@@ -57,8 +58,10 @@ impl Helper {
         match self.answer(request, deadline) {
             Ok(Some(answer)) => Asked::Answered(answer, self),
             Ok(None) => {
-                // Ends it where it can end; where it cannot, it keeps the lock.
-                let _ = self.child.kill();
+                // Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
+                // Where it cannot, it keeps the lock.
+                let _ = process::end(self.child.id());
+                let _ = self.child.try_wait();
                 Asked::Hung(self.child)
             }
             Err(error) => {
