@@ -91,12 +91,17 @@ fn describe_left(at: &MountPath, left: &LeftAlone) -> Told {
         LeftAlone::Kept(kept) => (kept.as_str(), None, reason(kept)),
         LeftAlone::Failed(error) => ("failed", None, chain(error)),
     };
+    let code = match left {
+        LeftAlone::Failed(error) => Some(error.code().as_str()),
+        _ => None,
+    };
     Told {
         is_mended: false,
         json: json!({
             "what": what,
             "mount_path": at.as_path(),
             "attachment": about.map(attachment),
+            "code": code,
             "detail": text,
         }),
         text: format!("{at}: left alone: {text}"),
