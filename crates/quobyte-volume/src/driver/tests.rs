@@ -1,3 +1,4 @@
+mod model;
 mod reconcile;
 mod repair;
 

@@ -1,0 +1,116 @@
+//! What happens on the machine besides calls of the driver.
+
+use super::machine::Machine;
+use super::steps::{Event, User, export};
+use crate::driver::fake::{Layer, Life};
+
+impl Machine {
+    pub(super) fn happen(&mut self, event: Event) {
+        match event {
+            Event::Opens(user) => self.open(user),
+            Event::Closes(user) => self.close(user),
+            Event::Describes(user, is_described) => self.describe(user, is_described),
+            Event::HypervisorAnswers(answers) => {
+                let mut world = self.host.world();
+                if answers != world.guests.is_some() {
+                    world.guests = answers.then(Vec::new);
+                }
+            }
+            Event::ClientsWill(client) => self.host.world().client = client,
+            Event::ImagesAre(image) => self.host.world().image = image,
+            Event::ClientBecomes(share, life) => self.change(share, |layers| {
+                // The dead do not come back.
+                if let Some(top) = layers.last_mut().filter(|top| top.life != Life::Gone) {
+                    top.life = life;
+                }
+            }),
+            Event::LateMounts => self.host.world().mount_late(),
+            Event::MountedOver(share, fs_type) => {
+                let mut world = self.host.world();
+                world.user = 4711;
+                world.put(&self.at(share), fs_type, export(share).mount_source(), Life::Serving);
+                world.user = 1000;
+            }
+            Event::Uncovered(share) => {
+                self.change(share, |layers| layers.retain(|layer| layer.mount.owner() == Some(1000)));
+            }
+            Event::RemountedByHand(share) => self.remount_by_hand(share),
+            Event::Reboot => self.reboot(),
+        }
+    }
+
+    /// A guest opens its image only where it has been connected.
+    fn open(&mut self, user: User) {
+        if !self.attached.contains(&user) || self.open.contains_key(&user) {
+            return;
+        }
+        let mut opened = None;
+        self.change(user.share, |layers| {
+            let top = layers.last_mut().filter(|top| top.life == Life::Serving);
+            if let Some(top) = top.filter(|top| top.mount.is_of(&export(user.share))) {
+                top.busy = true;
+                opened = Some(top.mount.clone());
+            }
+        });
+        self.open.extend(opened.map(|mount| (user, mount)));
+    }
+
+    pub(super) fn close(&mut self, user: User) {
+        let Some(mount) = self.open.remove(&user) else { return };
+        let is_busy = self.open.values().any(|other| *other == mount);
+        for layer in self.host.world().mounts.values_mut().flatten().filter(|layer| layer.mount == mount) {
+            layer.busy = is_busy;
+        }
+    }
+
+    fn describe(&self, user: User, is_described: bool) {
+        let description = self.description(user);
+        if let Some(guests) = &mut self.host.world().guests {
+            guests.retain(|guest| *guest != description);
+            guests.extend(is_described.then_some(description));
+        }
+    }
+
+    fn remount_by_hand(&self, share: usize) {
+        let mut is_removed = false;
+        self.change(share, |layers| {
+            let is_dead = |top: &mut Layer| top.life == Life::Gone && top.mount.owner() == Some(1000);
+            is_removed = layers.pop_if(is_dead).is_some();
+        });
+        if is_removed {
+            let source = export(share).mount_source();
+            self.host.world().put(&self.at(share), "fuse.quobyte", source, Life::Serving);
+        }
+    }
+
+    /// Changes what is mounted for a share.
+    fn change(&self, share: usize, change: impl FnOnce(&mut Vec<Layer>)) {
+        let mut world = self.host.world();
+        let at = self.at(share);
+        if let Some(layers) = world.mounts.get_mut(at.as_path()) {
+            change(layers);
+            if layers.is_empty() {
+                world.mounts.remove(at.as_path());
+            }
+        }
+    }
+
+    /// Mounts and processes go, records and descriptions of guests stay. So do empty directories, which are not
+    /// looked for: no record of this boot says whose they are.
+    #[expect(clippy::disallowed_methods, reason = "records are given the boot id of an earlier boot")]
+    fn reboot(&mut self) {
+        {
+            let mut world = self.host.world();
+            world.mounts.clear();
+            world.late.clear();
+            world.directories.clear();
+        }
+        self.attached.clear();
+        self.open.clear();
+        for (path, contents) in self.record_files() {
+            let mut record: serde_json::Value = serde_json::from_slice(&contents).unwrap();
+            record["boot_id"] = "an earlier boot".into();
+            std::fs::write(path, record.to_string()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A host on which something happens between two steps of the driver.
+
+use std::error::Error;
+use std::io;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::steps::Interruption;
+use crate::connection::{Export, ImageName};
+use crate::driver::fake::{FakeHost, Life};
+use crate::driver::{GuestUse, Guests};
+use crate::mount::{ClientError, Host, How, Mount, MountPath, Unmounted};
+use crate::share::{ImageFacts, RootFacts, ShareError};
+
+/// What a panic carries that stands for the end of a caller.
+pub(super) struct Killed;
+
+/// What will happen, and after how many further steps.
+pub(super) type Fuse = Arc<Mutex<Option<(u32, Interruption)>>>;
+
+#[derive(Debug, Clone)]
+pub(super) struct Interrupted {
+    pub(super) host: FakeHost,
+    pub(super) fuse: Fuse,
+}
+
+impl Interrupted {
+    /// Does one thing; before and after it is a chance for the interruption.
+    fn around<T>(&self, act: impl FnOnce(&FakeHost) -> T) -> T {
+        self.burn();
+        let answer = act(&self.host);
+        self.burn();
+        answer
+    }
+
+    fn burn(&self) {
+        let mut fuse = self.fuse.lock().unwrap_or_else(PoisonError::into_inner);
+        match *fuse {
+            None => {}
+            Some((0, interruption)) => {
+                *fuse = None;
+                drop(fuse);
+                self.interrupt(interruption);
+            }
+            Some((left, interruption)) => *fuse = Some((left - 1, interruption)),
+        }
+    }
+
+    fn interrupt(&self, interruption: Interruption) {
+        match interruption {
+            Interruption::Crash => resume_unwind(Box::new(Killed)),
+            Interruption::LateMounts => self.host.world().mount_late(),
+            Interruption::ClientsDie => {
+                for layer in self.host.world().mounts.values_mut().filter_map(|layers| layers.last_mut()) {
+                    layer.life = Life::Gone;
+                }
+            }
+        }
+    }
+}
+
+impl Host for Interrupted {
+    fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>> {
+        self.around(|host| host.top_mount(at, known))
+    }
+
+    fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
+        self.around(|host| host.mounts_below(base))
+    }
+
+    fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
+        self.around(|host| host.root(at))
+    }
+
+    fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
+        self.around(|host| host.image(at, name))
+    }
+
+    fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
+        self.around(|host| host.make_mount_point(at))
+    }
+
+    fn remove_directory(&self, directory: &Path) -> io::Result<()> {
+        self.around(|host| host.remove_directory(directory))
+    }
+
+    fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
+        self.around(|host| host.mount(export, at))
+    }
+
+    fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
+        self.around(|host| host.end_strays(at))
+    }
+
+    fn may_unmount(&self, mount: &Mount) -> bool {
+        self.host.may_unmount(mount)
+    }
+
+    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted> {
+        self.around(|host| host.unmount(at, how))
+    }
+
+    fn abort(&self, mount: &Mount) -> io::Result<()> {
+        self.around(|host| host.abort(mount))
+    }
+}
+
+impl Guests for Interrupted {
+    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+        self.around(|host| host.using(at))
+    }
+}

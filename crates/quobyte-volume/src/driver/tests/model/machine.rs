@@ -1,0 +1,201 @@
+//! A machine with two callers, and the model: who is attached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::interrupted::{Fuse, Interrupted, Killed};
+use super::steps::{Call, Interruption, Step, User, export};
+use super::verdict::Before;
+use crate::attachments::{ShareRecord, StateDir};
+use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
+use crate::driver::{Config, Driver, Finding, Force, GuestUse, Mended};
+use crate::io_policy::{HostFacts, IoOptions};
+use crate::mount::{Mount, MountPath};
+
+pub(super) struct Machine {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) host: FakeHost,
+    fuse: Fuse,
+    pub(super) drivers: Vec<Driver>,
+    /// The model: who is attached.
+    pub(super) attached: BTreeSet<User>,
+    /// Whose guests have their image open, and on which mount.
+    pub(super) open: BTreeMap<User, Mount>,
+}
+
+impl Machine {
+    pub(super) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, fuse) = (FakeHost::new(), Fuse::default());
+        let (drivers, attached, open) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        let mut machine = Self { directory, host, fuse, drivers, attached, open };
+        machine.drivers = (0..2).map(|_| machine.driver()).collect();
+        machine
+    }
+
+    fn driver(&self) -> Driver {
+        let config = Config {
+            mount_point_base: "/mnt".into(),
+            lock_timeout: Duration::from_secs(30),
+            io: IoOptions::default(),
+        };
+        let host = Interrupted { host: self.host.clone(), fuse: self.fuse.clone() };
+        Driver::new(config, self.state(), Box::new(host.clone()), Box::new(host)).unwrap()
+    }
+
+    fn state(&self) -> StateDir {
+        StateDir::open(&self.directory.path().join("state")).unwrap()
+    }
+
+    pub(super) fn at(&self, share: usize) -> MountPath {
+        MountPath::new("/mnt".as_ref(), &export(share))
+    }
+
+    /// Does one step, and makes sure of what must hold after it.
+    pub(super) fn take(&mut self, step: &Step) {
+        match step {
+            Step::Event(event) => self.happen(*event),
+            Step::Call { caller, call, interruption } => self.call(*caller, *call, *interruption),
+        }
+        assert_eq!(self.recorded(), self.attached, "after {step:?}");
+    }
+
+    /// Every fault is mended and everybody leaves; then nothing may be left.
+    pub(super) fn settle(&mut self) {
+        self.mend_world();
+        let calls = self.attached.iter().map(|user| Call::Disconnect(*user, Force::No));
+        for call in calls.chain([Call::Reconcile]).collect::<Vec<_>>() {
+            self.take(&Step::Call { caller: 0, call, interruption: None });
+        }
+        let mut world = self.host.world();
+        world.mount_late();
+        assert!(world.mounts.is_empty() && world.directories.is_empty(), "{world:?}");
+        assert_eq!(self.record_files(), BTreeMap::new());
+    }
+
+    fn mend_world(&self) {
+        let mut world = self.host.world();
+        (world.client, world.image, world.guests) = (Client::Mounts, Image::Regular, Some(Vec::new()));
+        world.mounts.retain(|path, layers| {
+            let is_ours = |layer: &Layer| {
+                let mut exports =
+                    (0..super::steps::SHARES.len()).filter(|share| self.at(*share).as_path() == path);
+                exports.any(|share| is_ours(share, layer))
+            };
+            layers.retain(is_ours);
+            for layer in layers.iter_mut() {
+                layer.busy = false;
+                layer.life = if layer.life == Life::Gone { Life::Gone } else { Life::Serving };
+            }
+            !layers.is_empty()
+        });
+    }
+
+    fn call(&mut self, caller: usize, call: Call, interruption: Option<(u32, Interruption)>) {
+        let before = Before::of(self, call);
+        *self.fuse.lock().unwrap() = interruption;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(caller, call)));
+        let is_unspent = self.fuse.lock().unwrap().take().is_some();
+        let interruption = interruption.filter(|_| !is_unspent).map(|(_, interruption)| interruption);
+        match outcome {
+            Ok(attached) => {
+                self.attached = attached;
+                if interruption.is_none() {
+                    before.judge(self, call);
+                }
+            }
+            Err(panic) if panic.is::<Killed>() => {
+                self.drivers[caller] = self.driver();
+                self.attached = self.after_crash(call);
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+        if interruption != Some(Interruption::ClientsDie) {
+            before.assert_needed_mounts_are_there(self, call);
+        }
+    }
+
+    /// Makes the call, and returns who is attached after it.
+    fn run(&mut self, caller: usize, call: Call) -> BTreeSet<User> {
+        let driver = &self.drivers[caller];
+        let mut attached = self.attached.clone();
+        match call {
+            Call::Connect(user) => {
+                if let Ok(connected) = driver.connect(&user.info(), user.instance(), &HostFacts::default()) {
+                    assert!(connected.mount.is_of(&export(user.share)));
+                    attached.insert(user);
+                    // From now on the guest has its image open on this mount or not at all.
+                    if self.open.get(&user).is_some_and(|mount| !mount.is_same(&connected.mount)) {
+                        self.close(user);
+                    }
+                }
+            }
+            Call::Disconnect(user, force) => {
+                let volume = user.info().volume_id;
+                driver.disconnect(&self.at(user.share), volume, user.instance(), force).unwrap();
+                attached.remove(&user);
+            }
+            Call::Reconcile => attached.extend(self.adopted(&driver.reconcile(false).unwrap())),
+            Call::DryRun => drop(driver.reconcile(true).unwrap()),
+        }
+        attached
+    }
+
+    fn adopted(&self, findings: &[Finding]) -> BTreeSet<User> {
+        let mut adopted = BTreeSet::new();
+        for finding in findings {
+            let Finding::Mended(at, Mended::Adopted(attachments)) = finding else { continue };
+            adopted.extend(User::all().filter(|user| {
+                let mut attachments = attachments.iter();
+                self.at(user.share) == *at
+                    && attachments.any(|one| one.is(user.instance(), user.info().volume_id))
+            }));
+        }
+        let described = self.described();
+        assert!(adopted.is_subset(&described), "{adopted:?} {described:?}");
+        adopted
+    }
+
+    /// The users that guests' descriptions amount to, as far as the hypervisor says.
+    pub(super) fn described(&self) -> BTreeSet<User> {
+        let world = self.host.world();
+        let guests = world.guests.as_deref().unwrap_or_default();
+        User::all().filter(|user| guests.contains(&self.description(*user))).collect()
+    }
+
+    pub(super) fn description(&self, user: User) -> GuestUse {
+        let path = self.at(user.share).image(&user.info().name);
+        GuestUse { instance: user.instance(), name: "vm".to_owned(), path, format: None }
+    }
+
+    /// Who is attached according to the records.
+    pub(super) fn recorded(&self) -> BTreeSet<User> {
+        let records = self.records();
+        let is_recorded = |user: &User| {
+            let mut records = records.iter().filter(|record| record.export == export(user.share));
+            records.any(|record| record.has(user.instance(), user.info().volume_id))
+        };
+        let recorded: BTreeSet<_> = User::all().filter(is_recorded).collect();
+        let count: usize = records.iter().map(|record| record.attachments.len()).sum();
+        assert_eq!(count, recorded.len(), "{records:?}");
+        recorded
+    }
+
+    pub(super) fn records(&self) -> Vec<ShareRecord> {
+        self.state().records().unwrap().into_iter().map(Result::unwrap).collect()
+    }
+
+    /// The files of the records and what is in them.
+    pub(super) fn record_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = self.directory.path().join("state/shares").read_dir().unwrap();
+        let files = files.map(|entry| entry.unwrap().path());
+        files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    }
+}
+
+/// Whether a mount of that share is one the driver made, or may take for one.
+pub(super) fn is_ours(share: usize, layer: &Layer) -> bool {
+    layer.mount.owner() == Some(1000) && layer.mount.is_of(&export(share))
+}
