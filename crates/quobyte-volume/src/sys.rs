@@ -21,26 +21,11 @@ struct MntIdReq {
 /// # Errors
 /// `ENOENT` for a mount that is gone or out of reach, `ENOSYS` before Linux 6.8, `EOVERFLOW` for a buffer too small.
 pub(crate) fn statmount(unique_id: u64, mask: u64, buffer: &mut [u8]) -> io::Result<()> {
-    let request = MntIdReq {
-        size: size_of::<MntIdReq>() as u32,
-        spare: 0,
-        mnt_id: unique_id,
-        param: mask,
-    };
+    let request = MntIdReq { size: size_of::<MntIdReq>() as u32, spare: 0, mnt_id: unique_id, param: mask };
     // SAFETY: `request` lives across the call and says its own size; the kernel writes at most `buffer.len()` bytes
     // into `buffer`, which is exclusively borrowed, and any byte is a valid `u8`.
     let result = unsafe {
-        libc::syscall(
-            SYS_STATMOUNT,
-            &raw const request,
-            buffer.as_mut_ptr(),
-            buffer.len(),
-            0 as libc::c_uint,
-        )
+        libc::syscall(SYS_STATMOUNT, &raw const request, buffer.as_mut_ptr(), buffer.len(), 0 as libc::c_uint)
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
