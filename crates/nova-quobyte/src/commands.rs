@@ -41,7 +41,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
             disconnect::run(settings, &read(&connection.connection_info)?, *instance, *force)
         }
         Command::DiskXml { connection, target, bus } => {
-            disk_xml::run(&settings, &read(&connection.connection_info)?, target, bus.bus)
+            disk_xml::run(settings, &read(&connection.connection_info)?, target, bus.bus)
         }
         Command::Attach { domain, volume, target, bus } => {
             attach::run(settings, uri, domain, &attach::volume(volume)?, target.as_ref(), bus.bus)

@@ -12,6 +12,7 @@ use std::path::Path;
 pub use self::target::{Bus, DiskTarget, TargetDev};
 use crate::connection::{AccessMode, BlockSize, ConnectionInfo, ImageFormat, IoTune, VolumeId};
 use crate::error::Code;
+use crate::image::Layer;
 use crate::io_policy::IoPolicy;
 
 /// A disk as libvirt is told of it. Building one checks everything, so that its XML is always well-formed and fits
@@ -22,6 +23,7 @@ pub struct Disk {
     format: ImageFormat,
     policy: IoPolicy,
     source: String,
+    backing: Backing,
     target: DiskTarget,
     serial: String,
     io_tune: IoTune,
@@ -33,6 +35,9 @@ pub struct Disk {
 impl Disk {
     /// Describes the volume `info`, whose image is at `device_path`, as the disk `target`.
     ///
+    /// `chain` is the image and everything below it, as a connect looked at it; without it a raw image is known to have
+    /// nothing below, and for a qcow2 image libvirt has to look for itself.
+    ///
     /// The guest reads as serial number what the caller gave, which in Nova is always there; without one it reads the
     /// volume's id, so that the disk can be found below `/dev/disk/by-id` whoever attached it. A virtio disk shows
     /// the first 20 characters of it.
@@ -42,6 +47,7 @@ impl Disk {
     pub fn new(
         info: &ConnectionInfo,
         device_path: &Path,
+        chain: Option<&[Layer]>,
         target: &DiskTarget,
         policy: &IoPolicy,
     ) -> Result<Self, DiskError> {
@@ -50,6 +56,7 @@ impl Disk {
             format: info.format,
             policy: *policy,
             source: source(device_path)?,
+            backing: Backing::of(info.format, device_path, chain)?,
             target: target.clone(),
             serial: serial(info)?,
             io_tune: info.io_tune.clone(),
@@ -63,6 +70,32 @@ impl Disk {
     #[must_use]
     pub fn to_xml(&self) -> String {
         xml::write(self)
+    }
+}
+
+/// What libvirt is told of the files below an image. What it is not told it looks up in the image's header, which a
+/// guest may have written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Backing {
+    /// These, and nothing below the last: path and format.
+    Known(Vec<(String, ImageFormat)>),
+    /// Nothing is known of them.
+    Unknown,
+}
+
+impl Backing {
+    fn of(format: ImageFormat, image: &Path, chain: Option<&[Layer]>) -> Result<Self, DiskError> {
+        match (chain, format) {
+            (Some(chain), _) => {
+                let share = image.parent().unwrap_or(image);
+                let below = chain.iter().skip(1);
+                let described =
+                    below.map(|layer| Ok((source(&share.join(layer.path.as_path()))?, layer.format)));
+                described.collect::<Result<_, _>>().map(Self::Known)
+            }
+            (None, ImageFormat::Raw) => Ok(Self::Known(Vec::new())),
+            (None, ImageFormat::Qcow2) => Ok(Self::Unknown),
+        }
     }
 }
 

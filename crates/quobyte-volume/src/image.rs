@@ -14,10 +14,10 @@ pub use self::path::RelativePath;
 pub use self::qcow2::{Backing, Header};
 pub use self::source::ReadAt;
 pub use self::violation::{InspectError, Rule, Violation};
-use crate::connection::ImageName;
+use crate::connection::{ImageFormat, ImageName};
 use crate::error::Code;
 use crate::mount::{Host, Mount, MountError, MountPath};
-use crate::share::{ImageFacts, ShareError};
+use crate::share::ShareError;
 
 /// Why a file may not be given to a guest.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +25,16 @@ pub enum ImageError {
     /// There is no such file.
     #[error("image {path} does not exist on the volume")]
     Missing {
-        /// The file asked for.
+        /// The file: the one asked for, or one below it.
         path: PathBuf,
     },
     /// The file breaks a rule.
-    #[error("image {path} is refused: {rule}")]
+    #[error("{path} is refused: {violation}")]
     Rejected {
-        /// The file asked for.
+        /// The file: the one asked for, or one below it.
         path: PathBuf,
-        /// The rule it breaks.
-        rule: &'static str,
+        /// The rule, and by what it is broken.
+        violation: Violation,
     },
 }
 
@@ -44,7 +44,7 @@ impl ImageError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Missing { .. } => Code::ImageMissing,
-            Self::Rejected { .. } => Code::ImageRejected,
+            Self::Rejected { violation, .. } => violation.code(),
         }
     }
 }
@@ -58,30 +58,36 @@ pub(crate) enum CheckError {
     Mount(#[from] MountError),
 }
 
-/// Makes sure that `name` is a regular file directly on `mount`, the healthy mount at `at`.
+/// Makes sure that the image `name`, declared as `format`, and everything below it may be given to a guest: regular
+/// files on `mount`, the healthy mount at `at`, that keep every [`Rule`]. Returns its layers, the image first.
 pub(crate) fn check(
     host: &dyn Host,
     at: &MountPath,
     name: &ImageName,
+    format: ImageFormat,
     mount: &Mount,
-) -> Result<ImageFacts, CheckError> {
-    let path = at.image(name);
-    let facts = match host.image(at, name) {
-        Ok(facts) => facts,
-        Err(ShareError::Missing { path }) => return Err(ImageError::Missing { path }.into()),
-        Err(ShareError::LeadsAway { path }) => {
-            let rule = "it is a symbolic link, or something is mounted on it";
-            return Err(ImageError::Rejected { path, rule }.into());
-        }
-        Err(source) => {
-            return Err(MountError::Unreadable { at: at.clone(), source }.into());
-        }
-    };
-    if !facts.is_regular {
-        return Err(ImageError::Rejected { path, rule: "it is not a regular file" }.into());
+) -> Result<Vec<Layer>, CheckError> {
+    let rejected = |path, violation| CheckError::Image(ImageError::Rejected { path, violation });
+    if format == ImageFormat::Raw && is_snapshot(name) {
+        return Err(rejected(at.image(name), Violation::new(Rule::SnapshotDeclaredRaw, name)));
     }
-    if facts.device != mount.device {
-        return Err(ImageError::Rejected { path, rule: "it is not on the volume's own device" }.into());
+    let layers = host.chain(at, name, format).map_err(|error| match error {
+        ShareError::Missing { path } => ImageError::Missing { path }.into(),
+        ShareError::Refused { path, violation } => rejected(path, violation),
+        source => CheckError::Mount(MountError::Unreadable { at: at.clone(), source }),
+    })?;
+    // The mount that was judged and the one that was looked at may be two, if somebody mounts meanwhile.
+    match layers.iter().find(|layer| layer.identity.device != mount.device) {
+        Some(layer) => {
+            let violation = Violation::new(Rule::LeadsAway, &layer.path);
+            Err(rejected(at.as_path().join(layer.path.as_path()), violation))
+        }
+        None => Ok(layers),
     }
-    Ok(facts)
+}
+
+/// Whether Cinder's Quobyte driver gives such a name to what a snapshot of a volume leaves: `volume-<uuid>.<snapshot>`.
+fn is_snapshot(name: &ImageName) -> bool {
+    let volume = name.as_str().strip_prefix("volume-").and_then(|rest| rest.split_once('.'));
+    volume.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok())
 }

@@ -24,13 +24,15 @@ use std::process::{Child, ExitCode};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-pub use self::facts::{ImageFacts, RootFacts};
+use self::facts::NoChain;
+pub use self::facts::RootFacts;
 use self::helper::{Asked, Helper};
 use self::protocol::{Answer, Request};
 use crate::attachments::StateDir;
-use crate::connection::ImageName;
+use crate::connection::{ImageFormat, ImageName};
 use crate::deadline::Deadline;
 use crate::error::Code;
+use crate::image::{Layer, Violation};
 use crate::mount::MountPath;
 
 /// The shares of this host, asked through helper processes.
@@ -69,11 +71,13 @@ pub enum ShareError {
         /// The file asked for.
         path: PathBuf,
     },
-    /// The name leads somewhere else: through a symbolic link, or to another file system.
-    #[error("{path} is a link or leads out of its share")]
-    LeadsAway {
-        /// The file asked for.
+    /// A file breaks a rule.
+    #[error("{path} is refused: {violation}")]
+    Refused {
+        /// The file: the one asked for, or one below it.
         path: PathBuf,
+        /// The rule, and by what it is broken.
+        violation: Violation,
     },
     /// The share answered with another error.
     #[error("{path} cannot be looked at")]
@@ -100,7 +104,7 @@ impl ShareError {
         match self {
             Self::Dead { .. } => Code::MountStale,
             Self::Hung { .. } => Code::MountHung,
-            Self::Missing { .. } | Self::LeadsAway { .. } | Self::Failed { .. } => Code::MountNotVisible,
+            Self::Missing { .. } | Self::Refused { .. } | Self::Failed { .. } => Code::MountNotVisible,
             Self::Helper { .. } => Code::Internal,
         }
     }
@@ -116,15 +120,27 @@ impl Shares {
     pub(crate) fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
         match self.ask(at, &Request::Root)? {
             Answer::Root(facts) => Ok(facts),
-            answer => Err(self.failed(at, at.as_path().to_owned(), answer)),
+            Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
+            _ => Err(self.confused()),
         }
     }
 
-    /// Looks at the file of that name directly on the share at `at`.
-    pub(crate) fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
-        match self.ask(at, &Request::Image(name.as_str().to_owned()))? {
-            Answer::Image(facts) => Ok(facts),
-            answer => Err(self.failed(at, at.image(name), answer)),
+    /// Looks at the image of that name directly on the share at `at`, and at everything below it.
+    pub(crate) fn chain(
+        &self,
+        at: &MountPath,
+        name: &ImageName,
+        format: ImageFormat,
+    ) -> Result<Vec<Layer>, ShareError> {
+        match self.ask(at, &Request::Chain(name.clone(), format))? {
+            Answer::Chain(layers) => Ok(layers),
+            Answer::NoChain(NoChain::Refused(path, violation)) => {
+                Err(ShareError::Refused { path: at.as_path().join(path.as_path()), violation })
+            }
+            Answer::NoChain(NoChain::Failed(path, errno)) => {
+                Err(failed(at, at.as_path().join(path.as_path()), errno))
+            }
+            _ => Err(self.confused()),
         }
     }
 
@@ -162,18 +178,19 @@ impl Shares {
         }
     }
 
-    fn failed(&self, at: &MountPath, path: PathBuf, answer: Answer) -> ShareError {
-        let Answer::Failed(errno) = answer else {
-            let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
-            return ShareError::Helper { program: self.program.clone(), source };
-        };
-        let source = io::Error::from_raw_os_error(errno);
-        match errno {
-            libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED => ShareError::Dead { at: at.clone(), source },
-            libc::ENOENT => ShareError::Missing { path },
-            libc::ELOOP | libc::EXDEV => ShareError::LeadsAway { path },
-            _ => ShareError::Failed { path, source },
-        }
+    fn confused(&self) -> ShareError {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
+        ShareError::Helper { program: self.program.clone(), source }
+    }
+}
+
+/// What an error number says of a share.
+fn failed(at: &MountPath, path: PathBuf, errno: i32) -> ShareError {
+    let source = io::Error::from_raw_os_error(errno);
+    match errno {
+        libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED => ShareError::Dead { at: at.clone(), source },
+        libc::ENOENT => ShareError::Missing { path },
+        _ => ShareError::Failed { path, source },
     }
 }
 

@@ -81,7 +81,7 @@ fn add(
     connected: &Connected,
     target: &DiskTarget,
 ) -> Result<(), Error> {
-    let disk = Disk::new(info, &connected.device_path, target, &connected.policy)?;
+    let disk = Disk::new(info, &connected.device_path, Some(&connected.chain), target, &connected.policy)?;
     hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
     progress::during(format!("adding {} to {}", target.dev, guest.name), || guest.attach(&disk.to_xml()))
         .map_err(|error| hypervisor.explain(error, &connected.mount_path))

@@ -1,6 +1,6 @@
 //! `disk-xml`
 
-use quobyte_volume::connection::ConnectionInfo;
+use quobyte_volume::connection::{ConnectionInfo, ImageFormat};
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::io_policy::{HostFacts, IoPolicy};
 use quobyte_volume::mount::MountPath;
@@ -11,7 +11,7 @@ use crate::output::Answer;
 use crate::settings::Settings;
 
 pub(super) fn run(
-    settings: &Settings,
+    settings: Settings,
     info: &ConnectionInfo,
     target: &TargetDev,
     bus: Bus,
@@ -19,6 +19,14 @@ pub(super) fn run(
     let policy = IoPolicy::decide(info, &HostFacts::default(), settings.io())?;
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
     let target = DiskTarget { dev: target.clone(), bus, unit: None };
-    let xml = Disk::new(info, &device_path, &target, &policy)?.to_xml();
+    // Nothing is below a raw image, wherever it is.
+    let chain = match info.format {
+        ImageFormat::Raw => None,
+        ImageFormat::Qcow2 => settings.driver()?.chain(info)?,
+    };
+    if chain.is_none() && info.format == ImageFormat::Qcow2 {
+        tracing::warn!("not connected, so libvirt will have to look for what is below the image");
+    }
+    let xml = Disk::new(info, &device_path, chain.as_deref(), &target, &policy)?.to_xml();
     Ok(Answer { json: json!({ "xml": xml }), text: xml })
 }

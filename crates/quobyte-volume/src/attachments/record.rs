@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StateError;
 use crate::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
+use crate::image::Layer;
 use crate::mount::{Mount, MountPath};
 
 /// The version this program writes, and the newest it reads.
@@ -47,6 +48,9 @@ pub struct Attachment {
     pub name: ImageName,
     /// The file's declared format.
     pub format: ImageFormat,
+    /// The image's layers as they were looked at; empty where another driver attached it.
+    #[serde(default)]
+    pub chain: Vec<Layer>,
     /// The share's generation when the guest was last connected. Files opened on an earlier one are dead.
     pub generation: u32,
 }

@@ -21,6 +21,7 @@ fn attachment(instance: u128, name: &str) -> Attachment {
         volume: VolumeId::from(Uuid::from_u128(7)),
         name: ImageName::parse(name).unwrap(),
         format: ImageFormat::Raw,
+        chain: Vec::new(),
         generation: 0,
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::connection::{Export, ImageName, IoLimit};
+use crate::image::{Identity, RelativePath};
 use crate::io_policy::{Cache, Choice, HostFacts, IoMode, IoOptions, QemuVersion};
+use crate::mount::Device;
 
 const VOLUME: &str = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
 const MOUNT: &str = "/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c";
@@ -13,6 +15,7 @@ const MOUNT: &str = "/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c";
 struct Case {
     info: ConnectionInfo,
     path: PathBuf,
+    chain: Option<Vec<Layer>>,
     target: DiskTarget,
     host: HostFacts,
     options: IoOptions,
@@ -24,6 +27,7 @@ fn case(format: ImageFormat) -> Case {
     Case {
         info: ConnectionInfo::new(export, name, format),
         path: PathBuf::from(MOUNT).join(VOLUME),
+        chain: None,
         target: DiskTarget { dev: TargetDev::parse("vdb").unwrap(), bus: Bus::Virtio, unit: None },
         host: HostFacts::new(Some(QemuVersion::new(7, 2, 22))),
         options: IoOptions::default(),
@@ -33,7 +37,7 @@ fn case(format: ImageFormat) -> Case {
 impl Case {
     fn disk(&self) -> Result<Disk, DiskError> {
         let policy = IoPolicy::decide(&self.info, &self.host, &self.options).unwrap();
-        Disk::new(&self.info, &self.path, &self.target, &policy)
+        Disk::new(&self.info, &self.path, self.chain.as_deref(), &self.target, &policy)
     }
 
     fn xml(&self) -> String {
@@ -49,6 +53,25 @@ fn a_raw_image() {
 #[test]
 fn a_qcow2_image() {
     insta::assert_snapshot!("qcow2", case(ImageFormat::Qcow2).xml());
+}
+
+#[test]
+fn every_layer_below_an_image_is_named_and_the_last_has_nothing_below() {
+    let mut case = case(ImageFormat::Qcow2);
+    let layer = |name: &str, format| Layer {
+        path: RelativePath::parse(name).unwrap(),
+        format,
+        identity: Identity { device: Device { major: 0, minor: 45 }, inode: 7 },
+        virtual_size: 1 << 30,
+    };
+    case.chain = Some(vec![
+        layer(VOLUME, ImageFormat::Qcow2),
+        layer(&format!("{VOLUME}.snap"), ImageFormat::Qcow2),
+        layer("volume_from_snapshot_cache/snap", ImageFormat::Raw),
+    ]);
+    insta::assert_snapshot!("chain", case.xml());
+    case.chain.as_mut().unwrap().truncate(1);
+    assert!(case.xml().contains("<backingStore/>"), "{}", case.xml());
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use super::{Bus, Disk};
+use super::{Backing, Bus, Disk};
+use crate::connection::ImageFormat;
 
 type XmlWriter = Writer<Vec<u8>>;
 
@@ -20,12 +21,15 @@ pub(super) fn write(disk: &Disk) -> String {
     String::from_utf8(writer.into_inner()).expect("only strings were written")
 }
 
-/// In the order Nova writes the parts.
+/// In the order Nova writes the parts; the files below the image, which Nova leaves to libvirt, come behind the source.
 fn content(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
     driver(writer, disk)?;
     let alias = format!("ua-{}", disk.volume_id);
     empty(writer, "alias", [("name", alias.as_str())])?;
     empty(writer, "source", [("file", disk.source.as_str())])?;
+    if let Backing::Known(layers) = &disk.backing {
+        backing_store(writer, layers)?;
+    }
     let (dev, bus) = (disk.target.dev.as_str(), disk.target.bus.as_str());
     empty(writer, "target", [("dev", dev), ("bus", bus)])?;
     text(writer, "serial", &disk.serial)?;
@@ -63,6 +67,19 @@ fn block_size(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
         return Ok(());
     }
     empty(writer, "blockio", sizes.iter().map(|(name, bytes)| (*name, bytes.as_str())))
+}
+
+/// Each layer inside the one above it; the innermost, empty element says that nothing is below.
+fn backing_store(writer: &mut XmlWriter, layers: &[(String, ImageFormat)]) -> io::Result<()> {
+    let Some(((path, format), below)) = layers.split_first() else {
+        return empty(writer, "backingStore", []);
+    };
+    writer.create_element("backingStore").with_attribute(("type", "file")).write_inner_content(|writer| {
+        empty(writer, "format", [("type", format.as_str())])?;
+        empty(writer, "source", [("file", path.as_str())])?;
+        backing_store(writer, below)
+    })?;
+    Ok(())
 }
 
 /// Only where the caller counts the disks of the controller itself, as Nova does to put 256 on one.

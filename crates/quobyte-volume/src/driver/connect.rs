@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::bring_up::Begun;
+use super::bring_up::{Begun, unusable};
 use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
-use crate::image;
+use crate::image::{self, Layer};
 use crate::io_policy::{HostFacts, IoPolicy};
-use crate::mount::{Mount, MountPath};
+use crate::mount::{Mount, MountPath, MountState, inspect};
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Connected {
     pub mount: Mount,
     /// The image on it.
     pub device_path: PathBuf,
+    /// The image and everything below it, as they were looked at.
+    pub chain: Vec<Layer>,
     /// How QEMU is to read and write it.
     pub policy: IoPolicy,
     /// Whether this call mounted the share.
@@ -52,10 +54,11 @@ impl Driver {
         let before = share.load()?;
         let mut begun = Begun::default();
         match self.establish(&share, info, instance, before.as_ref(), &mut begun) {
-            Ok((record, mount)) => Ok(Connected {
+            Ok((record, mount, chain)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
                 mount,
+                chain,
                 policy,
                 mounted: begun.client_started,
                 attached: !before.iter().any(|before| before.has(instance, info.volume_id)),
@@ -66,7 +69,23 @@ impl Driver {
         }
     }
 
-    /// Returns the share's record as it is now, and its mount.
+    /// The image and everything below it as they are now, judged as a connect would; `None` while the share is not
+    /// mounted.
+    ///
+    /// # Errors
+    /// Those of a connect that finds the share mounted.
+    pub fn chain(&self, info: &ConnectionInfo) -> Result<Option<Vec<Layer>>, Error> {
+        let at = self.mount_path(&info.export);
+        match inspect(self.host.as_ref(), &at, &info.export, None)? {
+            MountState::Absent => Ok(None),
+            MountState::Healthy(mount) => {
+                Ok(Some(image::check(self.host.as_ref(), &at, &info.name, info.format, &mount)?))
+            }
+            state => Err(unusable(state, &ShareRecord::new(info.export.clone(), at)?).into()),
+        }
+    }
+
+    /// Returns the share's record as it is now, its mount, and the image's layers.
     fn establish(
         &self,
         share: &LockedShare,
@@ -74,24 +93,25 @@ impl Driver {
         instance: InstanceId,
         before: Option<&ShareRecord>,
         begun: &mut Begun,
-    ) -> Result<(ShareRecord, Mount), Error> {
+    ) -> Result<(ShareRecord, Mount, Vec<Layer>), Error> {
         let mut record = match before {
             Some(record) => record.clone(),
             None => ShareRecord::new(info.export.clone(), self.mount_path(&info.export))?,
         };
         let mount = self.bring_up(share, &mut record, begun)?;
-        image::check(self.host.as_ref(), &record.mount_path, &info.name, &mount)?;
+        let chain = image::check(self.host.as_ref(), &record.mount_path, &info.name, info.format, &mount)?;
         record.attach(Attachment {
             instance,
             volume: info.volume_id,
             name: info.name.clone(),
             format: info.format,
+            chain: chain.clone(),
             generation: record.generation,
         });
         if before != Some(&record) {
             begun.record_written = true;
             share.store(&record)?;
         }
-        Ok((record, mount))
+        Ok((record, mount, chain))
     }
 }

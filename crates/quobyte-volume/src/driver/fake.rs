@@ -10,9 +10,10 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{GuestUse, Guests};
-use crate::connection::{Export, ImageName};
+use crate::connection::{Export, ImageFormat, ImageName};
+use crate::image::{self, Identity, Rule, Violation};
 use crate::mount::{ClientError, Device, Host, How, Mount, MountPath, Unmounted};
-use crate::share::{ImageFacts, RootFacts, ShareError};
+use crate::share::{RootFacts, ShareError};
 
 /// What the client does when it is asked to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,18 +166,26 @@ impl Host for FakeHost {
         Ok(RootFacts { size, device: top.mount.device })
     }
 
-    fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
+    fn chain(
+        &self,
+        at: &MountPath,
+        name: &ImageName,
+        format: ImageFormat,
+    ) -> Result<Vec<image::Layer>, ShareError> {
         let world = self.world();
         let path = at.image(name);
-        let top = world.ask(at)?;
-        let facts = ImageFacts { device: top.mount.device, inode: 2, size: 1 << 20, is_regular: true };
-        match world.image {
-            Image::Regular => Ok(facts),
-            Image::Missing => Err(ShareError::Missing { path }),
-            Image::Link => Err(ShareError::LeadsAway { path }),
-            Image::Directory => Ok(ImageFacts { is_regular: false, ..facts }),
-            Image::OnAnotherDevice => Ok(ImageFacts { device: Device { major: 8, minor: 1 }, ..facts }),
-        }
+        let device = world.ask(at)?.mount.device;
+        let refused =
+            |rule| ShareError::Refused { path: path.clone(), violation: Violation::new(rule, name) };
+        let device = match world.image {
+            Image::Regular => device,
+            Image::Missing => return Err(ShareError::Missing { path }),
+            Image::Link => return Err(refused(Rule::LeadsAway)),
+            Image::Directory => return Err(refused(Rule::NotRegularFile)),
+            Image::OnAnotherDevice => Device { major: 8, minor: 1 },
+        };
+        let identity = Identity { device, inode: 2 };
+        Ok(vec![image::Layer { path: name.into(), format, identity, virtual_size: 1 << 20 }])
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

@@ -119,7 +119,8 @@ fn connecting_what_is_connected_changes_nothing_and_one_disconnect_undoes_it() {
 fn a_snapshots_new_file_is_the_same_attachment() {
     let f = fixture();
     let id = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
-    let (before, after) = (volume(id), volume(&format!("{id}.snap")));
+    let (before, mut after) = (volume(id), volume(&format!("{id}.snap")));
+    after.format = ImageFormat::Qcow2;
     f.connect(&before, 1).unwrap();
     assert!(f.connect(&after, 1).unwrap().changed);
     assert_eq!(f.recorded(), [before.volume_id]);

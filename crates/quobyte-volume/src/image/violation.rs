@@ -16,6 +16,12 @@ use crate::error::Code;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
+    /// A layer is reached without following a link, and lies on the share itself.
+    LeadsAway,
+    /// A layer is a regular file.
+    NotRegularFile,
+    /// A file that Cinder names as a snapshot's is qcow2, so it is not declared as raw.
+    SnapshotDeclaredRaw,
     /// An image declared as qcow2 starts as qcow2 does.
     NotQcow2,
     /// The file is as long as its own header says at least.
@@ -68,6 +74,9 @@ impl Rule {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::LeadsAway => "leads_away",
+            Self::NotRegularFile => "not_regular_file",
+            Self::SnapshotDeclaredRaw => "snapshot_declared_raw",
             Self::NotQcow2 => "not_qcow2",
             Self::Truncated => "truncated",
             Self::Version => "version",
@@ -96,6 +105,9 @@ impl Rule {
     /// What is wrong with an image that breaks the rule, to be read after "the image".
     const fn breach(self) -> &'static str {
         match self {
+            Self::LeadsAway => "is a symbolic link, or lies outside its share",
+            Self::NotRegularFile => "is not a regular file",
+            Self::SnapshotDeclaredRaw => "is declared as raw and named as a snapshot's file",
             Self::NotQcow2 => "is declared as qcow2 and is not",
             Self::Truncated => "ends before its header does",
             Self::Version => "is of an unknown version of qcow2",
@@ -125,7 +137,7 @@ impl Rule {
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
-            Self::NotQcow2 => Code::FormatMismatch,
+            Self::NotQcow2 | Self::SnapshotDeclaredRaw => Code::FormatMismatch,
             _ => Code::ImageRejected,
         }
     }
@@ -148,7 +160,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    pub(super) fn new(rule: Rule, value: &dyn fmt::Display) -> Self {
+    pub(crate) fn new(rule: Rule, value: &dyn fmt::Display) -> Self {
         Self { rule, value: excerpt(&value.to_string()) }
     }
 

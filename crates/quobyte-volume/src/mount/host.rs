@@ -14,9 +14,10 @@ use super::launcher::{Launch, Launcher, Request};
 use super::table::{self, Lookup, Mount};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::StateDir;
-use crate::connection::{Export, ImageName};
+use crate::connection::{Export, ImageFormat, ImageName};
 use crate::deadline::Deadline;
-use crate::share::{ImageFacts, RootFacts, ShareError, Shares};
+use crate::image::Layer;
+use crate::share::{RootFacts, ShareError, Shares};
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
 ///
@@ -40,11 +41,11 @@ pub trait Host {
     /// [`ShareError::Dead`] if and only if the client is gone.
     fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError>;
 
-    /// Looks at the image of that name directly on the share at `at`.
+    /// Looks at the image of that name directly on the share at `at`, and at everything below it.
     ///
     /// # Errors
-    /// [`ShareError::Missing`] and [`ShareError::LeadsAway`] for names that are no file of the share.
-    fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError>;
+    /// [`ShareError::Missing`] and [`ShareError::Refused`] for what may not be given to a guest.
+    fn chain(&self, at: &MountPath, name: &ImageName, format: ImageFormat) -> Result<Vec<Layer>, ShareError>;
 
     /// Makes the directory to mount on, and returns what it had to make, outermost first.
     ///
@@ -140,8 +141,8 @@ impl Host for LinuxHost {
         self.shares.root(at)
     }
 
-    fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
-        self.shares.image(at, name)
+    fn chain(&self, at: &MountPath, name: &ImageName, format: ImageFormat) -> Result<Vec<Layer>, ShareError> {
+        self.shares.chain(at, name, format)
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

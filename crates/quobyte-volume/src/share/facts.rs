@@ -1,12 +1,16 @@
 //! The system calls that reach the client. They run in the helper process and nowhere else.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat2, statx};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::connection::{ImageFormat, ImageName};
+use crate::image::{self, ChainError, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation};
 use crate::mount::Device;
 
 /// What a live client says of a share's root directory.
@@ -18,44 +22,81 @@ pub struct RootFacts {
     pub device: Device,
 }
 
-/// What the share says of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageFacts {
-    /// The device the file is on.
-    pub device: Device,
-    /// The file's inode number.
-    pub inode: u64,
-    /// The file's size in bytes.
-    pub size: u64,
-    /// Whether it is a regular file.
-    pub is_regular: bool,
+/// Why there is no chain to tell of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NoChain {
+    /// A layer breaks a rule.
+    Refused(RelativePath, Violation),
+    /// A system call about a layer failed with this error number.
+    Failed(RelativePath, i32),
 }
 
 /// Asks the client itself for its root, past every cache, so that a dead one shows.
 pub(super) fn root(mount_point: &Path) -> Result<RootFacts> {
-    let root = stat_now(open_root(mount_point)?)?;
+    let root = stat_now(&open_root(mount_point)?)?;
     Ok(RootFacts { size: root.stx_size, device: device(&root) })
 }
 
-/// Looks at the file of that name directly on the share, following no link and crossing no mount.
-pub(super) fn image(mount_point: &Path, name: &str) -> Result<ImageFacts> {
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let file =
-        openat2(open_root(mount_point)?, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)?;
-    let file = stat_now(file)?;
-    Ok(ImageFacts {
-        device: device(&file),
-        inode: file.stx_ino,
-        size: file.stx_size,
-        is_regular: FileType::from_raw_mode(file.stx_mode.into()) == FileType::RegularFile,
+/// Looks at the image of that name directly on the share, and at everything below it.
+///
+/// Every layer is opened beneath the share, following no link and crossing no mount. It is opened for reading only once
+/// it is known to be a regular file, and only if it has to be read: a FIFO in its place blocks nobody.
+pub(super) fn chain(
+    mount_point: &Path,
+    name: &ImageName,
+    format: ImageFormat,
+) -> std::result::Result<Vec<Layer>, NoChain> {
+    let failed = |path: &RelativePath, errno: Errno| NoChain::Failed(path.clone(), errno.raw_os_error());
+    let start = RelativePath::from(name);
+    let root = open_root(mount_point).map_err(|errno| failed(&start, errno))?;
+    let mut open = |path: &RelativePath| {
+        let refused = |rule| Err(NoChain::Refused(path.clone(), Violation::new(rule, path)));
+        match open_layer(&root, path) {
+            Ok((_, file)) if FileType::from_raw_mode(file.stx_mode.into()) != FileType::RegularFile => {
+                refused(Rule::NotRegularFile)
+            }
+            Ok((content, file)) => Ok(Opened {
+                identity: Identity { device: device(&file), inode: file.stx_ino },
+                size: file.stx_size,
+                content: Box::new(Unread(content)),
+            }),
+            Err(Errno::LOOP | Errno::XDEV) => refused(Rule::LeadsAway),
+            Err(errno) => Err(failed(path, errno)),
+        }
+    };
+    image::walk(start, format, &mut open).map_err(|error| match error {
+        ChainError::Refused { path, violation } => NoChain::Refused(path, violation),
+        ChainError::Unreadable { path, source } => {
+            NoChain::Failed(path, source.raw_os_error().unwrap_or(libc::EIO))
+        }
+        ChainError::Open(error) => error,
     })
+}
+
+fn open_layer(root: &OwnedFd, path: &RelativePath) -> Result<(OwnedFd, Statx)> {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let file = openat2(root, path.as_path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)?;
+    let facts = stat_now(&file)?;
+    Ok((file, facts))
+}
+
+/// A file that was found and looked at, and is opened for reading when somebody reads it.
+struct Unread(OwnedFd);
+
+impl ReadAt for Unread {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        // Through the descriptor and not the name, so that it is the file that was looked at.
+        let file = File::open(format!("/proc/self/fd/{}", self.0.as_raw_fd()))?;
+        ReadAt::read_exact_at(&file, buffer, offset)
+    }
 }
 
 fn open_root(mount_point: &Path) -> Result<OwnedFd> {
     open(mount_point, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn stat_now(file: OwnedFd) -> Result<Statx> {
+fn stat_now(file: &OwnedFd) -> Result<Statx> {
     let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO;
     statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
 }
@@ -67,28 +108,43 @@ fn device(file: &Statx) -> Device {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-
-    use rustix::io::Errno;
+    use std::path::PathBuf;
 
     use super::*;
 
+    fn raw(mount_point: &Path, name: &str) -> std::result::Result<Vec<Layer>, NoChain> {
+        chain(mount_point, &ImageName::parse(name).unwrap(), ImageFormat::Raw)
+    }
+
+    fn rule(refused: std::result::Result<Vec<Layer>, NoChain>) -> Rule {
+        match refused {
+            Err(NoChain::Refused(_, violation)) => violation.rule,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn fifo(path: PathBuf) {
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
+    }
+
     #[test]
-    fn a_regular_file_is_described_as_it_is() {
+    fn a_raw_file_is_one_layer_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::File::create(directory.path().join("disk")).unwrap().set_len(12345).unwrap();
-        let seen = image(directory.path(), "disk").unwrap();
-        assert!(seen.is_regular);
-        assert_eq!(seen.size, 12345);
-        assert_eq!(seen.device, root(directory.path()).unwrap().device);
+        File::create(directory.path().join("disk")).unwrap().set_len(12345).unwrap();
+        let layers = raw(directory.path(), "disk").unwrap();
+        assert_eq!(layers.len(), 1);
+        assert_eq!(layers[0].virtual_size, 12345);
+        assert_eq!(layers[0].identity.device, root(directory.path()).unwrap().device);
     }
 
     #[test]
     fn a_link_is_never_followed_even_to_a_neighbour() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::File::create(directory.path().join("disk")).unwrap();
+        File::create(directory.path().join("disk")).unwrap();
         for (link, target) in [("inside", "disk"), ("outside", "/etc/hostname"), ("dangling", "nothing")] {
             symlink(target, directory.path().join(link)).unwrap();
-            assert_eq!(image(directory.path(), link), Err(Errno::LOOP), "{link}");
+            assert_eq!(rule(raw(directory.path(), link)), Rule::LeadsAway, "{link}");
         }
     }
 
@@ -96,21 +152,31 @@ mod tests {
     fn what_is_not_a_regular_file_is_told_without_opening_it() {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, directory.path().join("fifo"), FileType::Fifo, mode, 0).unwrap();
+        fifo(directory.path().join("fifo"));
         for entry in ["socket", "fifo"] {
-            assert!(!image(directory.path(), entry).unwrap().is_regular, "{entry}");
+            for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
+                let seen = chain(directory.path(), &ImageName::parse(entry).unwrap(), format);
+                assert_eq!(rule(seen), Rule::NotRegularFile, "{entry}");
+            }
         }
     }
 
     #[test]
     fn a_mount_below_the_share_is_not_the_share() {
-        assert_eq!(image(Path::new("/"), "proc"), Err(Errno::XDEV));
+        assert_eq!(rule(raw(Path::new("/"), "proc")), Rule::LeadsAway);
     }
 
     #[test]
     fn nothing_there_is_told_from_everything_else() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(image(directory.path(), "disk"), Err(Errno::NOENT));
+        assert!(matches!(raw(directory.path(), "disk"), Err(NoChain::Failed(_, libc::ENOENT))));
+    }
+
+    #[test]
+    fn a_raw_file_that_may_not_be_read_is_no_matter_since_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("disk")).unwrap();
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+        assert!(raw(directory.path(), "disk").is_ok());
     }
 }

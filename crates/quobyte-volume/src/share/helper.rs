@@ -12,8 +12,8 @@ use crate::deadline::Deadline;
 use crate::flock;
 use crate::process;
 
-/// Longest answer accepted, in bytes.
-const MOST_ANSWER: usize = 4096;
+/// Longest answer accepted, in bytes: the longest chain there may be, with the longest names.
+const MOST_ANSWER: usize = 1 << 20;
 
 /// A helper that is not busy.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Helper {
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),
             }
-            let mut part = [0; MOST_ANSWER];
+            let mut part = [0; 4096];
             let length = answers.read(&mut part)?;
             if length == 0 || answer.len() + length > MOST_ANSWER {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -129,6 +129,7 @@ fn attachment(view: &View<'_>, guest: &GuestUse) -> Option<Attachment> {
         volume: VolumeId::derive(&view.export, &name),
         format: guest.format.unwrap_or(ImageFormat::Raw),
         name,
+        chain: Vec::new(),
         generation: 0,
     })
 }
