@@ -19,9 +19,6 @@ use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
 use crate::connection::ImageFormat;
 
-/// Longest name of a backing file, in bytes.
-const BACKING_NAME_MAX: u32 = 1023;
-
 /// What a header that keeps every rule says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -83,7 +80,7 @@ fn backing_name(fields: &Fields) -> Result<Option<Range<usize>>, Violation> {
     let end = fields.backing_offset.saturating_add(fields.backing_length.into());
     let lies_behind_the_header = fields.backing_offset >= fields.header_length() as u64;
     Violation::unless(
-        fields.backing_length <= BACKING_NAME_MAX && lies_behind_the_header && end <= fields.cluster_size(),
+        lies_behind_the_header && end <= fields.cluster_size(),
         Rule::BackingName,
         &format_args!("{} bytes at {:#x}", fields.backing_length, fields.backing_offset),
     )?;

@@ -21,6 +21,10 @@ pub fn all() -> Vec<Specimen> {
         accepted("unknown_header_fields", Qcow2::v3().header_length(128).put(112, &[7; 16])),
         accepted("unknown_extension", Qcow2::v3().extension(extension::UNKNOWN, b"12345")),
         accepted(
+            "version_2_with_an_extension_where_version_3_has_marks",
+            Qcow2::v2().extension(extension::UNKNOWN, &[0xff; 32]),
+        ),
+        accepted(
             "format_of_a_backing_file_that_is_gone",
             Qcow2::v3().extension(extension::BACKING_FORMAT, b"raw"),
         ),

@@ -63,11 +63,8 @@ impl Layout {
 
     fn check_table(&self, table: &Table) -> Result<(), Violation> {
         let end = table.offset.checked_add(table.len);
-        // The last cluster of a file need not be written to its end.
-        let end_of_file = self.file_size.checked_next_multiple_of(self.cluster_size);
         let is_in_the_file = table.len == 0
-            || (table.offset >= self.cluster_size
-                && end.is_some_and(|end| end_of_file.is_none_or(|eof| end <= eof)));
+            || (table.offset >= self.cluster_size && end.is_some_and(|end| end <= self.file_size));
         Violation::unless(
             table.len <= table.max_len && table.offset.is_multiple_of(self.cluster_size) && is_in_the_file,
             table.rule,
