@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
-use crate::connection::{Export, ImageName};
+use crate::connection::{Export, ImageFormat, ImageName};
 use crate::driver::fake::{FakeHost, Life};
 use crate::driver::{GuestUse, Guests};
+use crate::image::Layer;
 use crate::mount::{ClientError, Host, How, Mount, MountPath, Unmounted};
-use crate::share::{ImageFacts, RootFacts, ShareError};
+use crate::share::{RootFacts, ShareError};
 
 /// What a panic carries that stands for the end of a caller.
 pub(super) struct Killed;
@@ -73,8 +74,8 @@ impl Host for Interrupted {
         self.around(|host| host.root(at))
     }
 
-    fn image(&self, at: &MountPath, name: &ImageName) -> Result<ImageFacts, ShareError> {
-        self.around(|host| host.image(at, name))
+    fn chain(&self, at: &MountPath, name: &ImageName, format: ImageFormat) -> Result<Vec<Layer>, ShareError> {
+        self.around(|host| host.chain(at, name, format))
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
