@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
+use crate::attachments::LockedShare;
 use crate::connection::{Export, ImageFormat, ImageName};
 use crate::driver::fake::{FakeHost, Life};
 use crate::driver::{GuestUse, Guests};
@@ -98,8 +99,8 @@ impl Host for Interrupted {
         self.host.may_unmount(mount)
     }
 
-    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted> {
-        self.around(|host| host.unmount(at, how))
+    fn unmount(&self, at: &MountPath, how: How, held: &LockedShare) -> io::Result<Unmounted> {
+        self.around(|host| host.unmount(at, how, held))
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {
