@@ -265,6 +265,19 @@ fn a_client_that_dies_leaves_a_dead_mount_that_can_be_taken_down() {
 }
 
 #[test]
+fn a_client_that_ends_late_leaves_a_later_mount_at_its_place_alone() {
+    let (mount, client) = Client::mounted(&[]);
+    let daemon = client.daemon();
+    daemon.signal(Signal::STOP);
+    drop(mount);
+    let later = client.volume.mount(&client.mount_point);
+    let entry = mount_at(later.path());
+    daemon.signal(Signal::CONT);
+    daemon.wait_for_end();
+    assert_eq!(mount_at(later.path()), entry);
+}
+
+#[test]
 fn a_client_that_is_killed_leaves_a_dead_mount_that_counts_as_busy() {
     let (mount, client) = Client::mounted(&[]);
     client.daemon().crash();

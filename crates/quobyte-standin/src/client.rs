@@ -74,13 +74,11 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
     }
 }
 
-/// Serves a mount until it is taken down.
+/// Serves a mount until it is taken down, which ends the process. Returns only when it cannot be served.
 fn serve(session: Session<Client>) -> Result<(), ClientError> {
     say("mounted\n");
     rustix::process::chdir("/").map_err(io::Error::from)?;
-    session.run()?;
-    say("unmounted\n");
-    Ok(())
+    Ok(session.run()?)
 }
 
 /// A daemon has no terminal, and files are created with just the mode that was asked for.

@@ -14,6 +14,8 @@ use rustix::io::Errno;
 
 use super::replies::{self, done, entry};
 use super::{Client, locking, xattrs};
+use crate::exit::Exit;
+use crate::say;
 use crate::volume::locks::{Lock, Mode, Range};
 use crate::volume::{Change, Maker, Volume};
 
@@ -24,6 +26,13 @@ fn maker(request: &Request) -> Maker {
 impl Filesystem for Client {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> io::Result<()> {
         self.features.negotiate(kernel)
+    }
+
+    /// The process ends here, because the session would now unmount whatever is at the mount point by this time: if
+    /// the volume was unmounted by somebody else, that is nothing or a later mount.
+    fn destroy(&mut self) {
+        say("unmounted\n");
+        std::process::exit(Exit::Done as i32);
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
