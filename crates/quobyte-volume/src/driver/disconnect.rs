@@ -167,8 +167,8 @@ impl Driver {
         }
         let kept = self.take_down(share, &record, leaving, force)?;
         match kept {
-            // Another user's mount that served this share, with nothing of ours below it.
-            Some(Kept::NotOwner) if record.mount.is_some() && self.layers(&record.mount_path)? == 1 => {}
+            // Nothing of ours to keep a record of.
+            Some(Kept::NotOwner) if self.has_served_alone(&record)? => {}
             // Ours to take down later, or once it is uncovered: the record stays.
             Some(_) => return Ok(kept),
             None => {
@@ -181,6 +181,14 @@ impl Driver {
             share.remove()?;
         }
         Ok(kept)
+    }
+
+    /// Whether the mount on top is the one on record, and the only one.
+    fn has_served_alone(&self, record: &ShareRecord) -> Result<bool, Error> {
+        let known = record.mount.as_ref();
+        let top = self.top_mount(&record.mount_path, known)?;
+        let is_recorded = known.zip(top.as_ref()).is_some_and(|(known, top)| known.is_same(top));
+        Ok(is_recorded && self.layers(&record.mount_path)? == 1)
     }
 
     /// Unmounts the record's export as often as it is mounted there.

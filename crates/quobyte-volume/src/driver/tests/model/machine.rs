@@ -100,10 +100,10 @@ impl Machine {
         let is_unspent = self.fuse.lock().unwrap().take().is_some();
         let interruption = interruption.filter(|_| !is_unspent).map(|(_, interruption)| interruption);
         match outcome {
-            Ok(attached) => {
+            Ok((attached, succeeded)) => {
                 self.attached = attached;
                 if interruption.is_none() {
-                    before.judge(self, call);
+                    before.judge(self, call, succeeded);
                 }
             }
             Err(panic) if panic.is::<Killed>() => {
@@ -117,19 +117,19 @@ impl Machine {
         }
     }
 
-    /// Makes the call, and returns who is attached after it.
-    fn run(&mut self, caller: usize, call: Call) -> BTreeSet<User> {
+    /// Makes the call, and returns who is attached after it and whether it succeeded. Only a connect may fail.
+    fn run(&mut self, caller: usize, call: Call) -> (BTreeSet<User>, bool) {
         let driver = &self.drivers[caller];
         let mut attached = self.attached.clone();
         match call {
             Call::Connect(user) => {
-                if let Ok(connected) = driver.connect(&user.info(), user.instance(), &HostFacts::default()) {
-                    assert!(connected.mount.is_of(&export(user.share)));
-                    attached.insert(user);
-                    // From now on the guest has its image open on this mount or not at all.
-                    if self.open.get(&user).is_some_and(|mount| !mount.is_same(&connected.mount)) {
-                        self.close(user);
-                    }
+                let connected = driver.connect(&user.info(), user.instance(), &HostFacts::default());
+                let Ok(connected) = connected else { return (attached, false) };
+                assert!(connected.mount.is_of(&export(user.share)));
+                attached.insert(user);
+                // From now on the guest has its image open on this mount or not at all.
+                if self.open.get(&user).is_some_and(|mount| !mount.is_same(&connected.mount)) {
+                    self.close(user);
                 }
             }
             Call::Disconnect(user, force) => {
@@ -140,7 +140,7 @@ impl Machine {
             Call::Reconcile => attached.extend(self.adopted(&driver.reconcile(false).unwrap())),
             Call::DryRun => drop(driver.reconcile(true).unwrap()),
         }
-        attached
+        (attached, true)
     }
 
     fn adopted(&self, findings: &[Finding]) -> BTreeSet<User> {

@@ -49,9 +49,9 @@ impl Before {
     }
 
     /// Judges a call that came to its end undisturbed.
-    pub(super) fn judge(&self, machine: &Machine, call: Call) {
+    pub(super) fn judge(&self, machine: &Machine, call: Call, succeeded: bool) {
         match call {
-            Call::Connect(user) if machine.attached.contains(&user) => {
+            Call::Connect(user) if succeeded => {
                 assert_everybody_concerned_is_told(machine, user.share);
             }
             Call::Connect(user) => assert!(!self.could_connect(machine, user), "{user:?} could be connected"),
@@ -132,10 +132,13 @@ fn is_needed(
     }
 }
 
-/// Every attached guest whose open file has died is told so.
+/// Every attached guest whose open file has died is told so, unless something hides what is there.
 fn assert_everybody_concerned_is_told(machine: &Machine, share: usize) {
     let (shares, _) = machine.drivers[0].status().unwrap();
     let world = machine.host.world().clone();
+    if !layers(machine, &world, share).iter().all(|layer| is_ours(share, layer)) {
+        return;
+    }
     let serves = |mount: &Mount| {
         let mut layers = layers(machine, &world, share).iter();
         layers.any(|layer| layer.mount == *mount && layer.life != Life::Gone)
