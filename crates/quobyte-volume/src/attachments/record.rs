@@ -130,7 +130,8 @@ pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
 /// Whether nothing reads the file any more: it was never finished, or is of an earlier boot. Only for who holds its
 /// share.
 pub(super) fn is_leftover(path: &Path) -> Result<bool, StateError> {
-    let Some(bytes) = contents(path)? else { return Ok(false) };
+    // One that cannot be read is told among the records, and hinders no other.
+    let Ok(Some(bytes)) = contents(path) else { return Ok(false) };
     if path.extension().is_some_and(|ending| ending == UNFINISHED) {
         return Ok(true);
     }

@@ -147,6 +147,17 @@ fn what_a_killed_process_was_writing_is_swept_unless_somebody_is_still_writing()
 }
 
 #[test]
+fn a_record_that_cannot_be_read_hinders_no_sweep() {
+    let Fixture { state, directory } = fixture();
+    let shares = directory.path().join("state/shares");
+    // Not even root reads a directory as a file.
+    std::fs::DirBuilder::new().create(shares.join("unreadable.json")).unwrap();
+    File::create(shares.join("unfinished.tmp")).unwrap();
+    assert_eq!(state.sweep(false).unwrap(), 1);
+    assert!(state.records().unwrap()[0].is_err());
+}
+
+#[test]
 fn a_state_directory_that_cannot_be_made_or_is_not_ours_is_refused() {
     let missing_parent = StateDir::open(Path::new("/nonexistent/state")).unwrap_err();
     assert_eq!(missing_parent.code(), Code::StateUnavailable);
