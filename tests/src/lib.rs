@@ -8,6 +8,7 @@
     reason = "preparing files, mounts and guests is what this library is for"
 )]
 
+pub mod faults;
 mod guest;
 mod lab;
 mod mountinfo;

@@ -138,12 +138,17 @@ impl Site {
         clients::of(&self.base).len()
     }
 
+    /// Waits until none of the client's processes is left. Panics when one stays.
+    pub fn assert_no_client_is_left(&self) {
+        clients::wait_for_end(&self.base);
+    }
+
     /// Makes sure that no mount, directory, record or process of a client is left. Panics with what is.
     pub fn assert_nothing_is_left(&self) {
         assert_eq!(self.mount_directories(), [""; 0], "mount directories");
         assert_eq!(self.records(), [""; 0], "records");
         // A client that is not done could still mount.
-        clients::wait_for_end(&self.base);
+        self.assert_no_client_is_left();
         assert_eq!(clients::mounts_below(&self.base), [""; 0], "mounts");
     }
 }

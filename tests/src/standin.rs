@@ -12,7 +12,8 @@ use std::{
 
 use rustix::{
     fs::{CWD, FileType, Mode, chmod, mknodat},
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal},
 };
 
 pub use files::Files;
@@ -47,6 +48,14 @@ impl Daemon {
     /// Waits until it has ended. Panics when it does not.
     pub fn wait_for_end(&self) {
         assert!(wait::readable(&self.exit, LIMIT), "the daemon {:?} does not end", self.pid);
+    }
+
+    /// Ends it if it still runs, and does not wait for that.
+    pub fn end(&self) {
+        match pidfd_send_signal(&self.exit, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => panic!("end {:?}: {error}", self.pid),
+        }
     }
 
     /// Ends it at once, as a crash does.

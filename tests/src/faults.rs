@@ -1,0 +1,171 @@
+//! What can be wrong with a share, and what the command then does about it.
+//!
+//! Each case starts alike: alice's guest is connected, then something goes wrong, then one operation is asked for.
+//! What came of it is put in one line, so that the whole matrix can be read, by a program and by a person.
+
+mod cause;
+mod helper;
+mod matrix;
+mod observed;
+mod share;
+mod stage;
+mod user;
+
+pub use helper::{Helper, wait_for_request};
+pub use matrix::{MATRIX, table};
+pub use share::{ALICE, BOB, Share};
+pub use stage::outcome;
+pub use user::User;
+
+/// Something that is wrong with a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is.
+    None,
+    /// Healthy, and a file on it is open.
+    Open,
+    /// Somebody has unmounted it.
+    Absent,
+    /// Its client was killed.
+    Dead,
+    /// Its client was killed while a file was open.
+    DeadOpen,
+    /// Two dead mounts, one over the other.
+    DeadTwice,
+    /// A healthy mount over a dead one.
+    HealthyOverDead,
+    /// Its client has lost its registries: the root has a size.
+    Disconnected,
+    /// The same, and a file on it is open.
+    DisconnectedOpen,
+    /// Its client is stopped: requests are not read.
+    Stopped,
+    /// Its client reads requests and never answers.
+    Silent,
+    /// The same where the kernel's control file system is not mounted.
+    SilentWithoutControl,
+    /// Another file system is mounted in its place.
+    Foreign,
+    /// Another volume is mounted in its place.
+    WrongVolume,
+    /// Absent, and the client reports success without mounting.
+    MountsNothing,
+    /// Absent, and the client reports success and mounts an hour later.
+    MountsLate,
+    /// Absent, and the client hangs before it mounts.
+    MountHangs,
+    /// Absent, and the client is killed before it mounts.
+    KilledBefore,
+    /// Absent, and the client dies when it is first asked.
+    KilledAtFirst,
+    /// Absent, and the client mounts without finding its registries.
+    MountsDisconnected,
+    /// Absent, and the client mounts and then never answers.
+    MountsSilent,
+    /// Absent, and the mount point is a symbolic link to a directory.
+    Link,
+    /// Absent, and a file is in the place of the mount point.
+    File,
+    /// Absent, and the mount point holds a file.
+    NotEmpty,
+    /// Absent, and the mount point belongs to another user.
+    NotWritable,
+    /// The state directory's file system is full.
+    DiskFull,
+    /// The record cannot be read.
+    Unreadable,
+    /// The record is cut short.
+    Torn,
+    /// The record is of a newer version.
+    Newer,
+    /// Absent, and the record is from before the last boot.
+    Rebooted,
+    /// The command has no /proc.
+    NoProc,
+}
+
+impl Fault {
+    /// Does it show only when the client is to mount?
+    fn mounts_badly(self) -> bool {
+        matches!(
+            self,
+            Self::MountsNothing
+                | Self::MountsLate
+                | Self::MountHangs
+                | Self::KilledBefore
+                | Self::KilledAtFirst
+                | Self::MountsDisconnected
+                | Self::MountsSilent
+        )
+    }
+
+    /// What is wrong, for a reader.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::None => "nothing is wrong",
+            Self::Open => "healthy, a file is open",
+            Self::Absent => "somebody unmounted it",
+            Self::Dead => "client dead",
+            Self::DeadOpen => "client dead, a file is open",
+            Self::DeadTwice => "two dead mounts, stacked",
+            Self::HealthyOverDead => "healthy mount over a dead one",
+            Self::Disconnected => "root has a size",
+            Self::DisconnectedOpen => "root has a size, a file is open",
+            Self::Stopped => "hung: requests are not read",
+            Self::Silent => "hung: requests are never answered",
+            Self::SilentWithoutControl => "the same without fusectl",
+            Self::Foreign => "another file system in its place",
+            Self::WrongVolume => "another volume in its place",
+            Self::MountsNothing => "unmounted; client exits with 0, mounts nothing",
+            Self::MountsLate => "unmounted; client exits with 0, mounts later",
+            Self::MountHangs => "unmounted; client hangs before it mounts",
+            Self::KilledBefore => "unmounted; client killed before it mounts",
+            Self::KilledAtFirst => "unmounted; client dies at the first request",
+            Self::MountsDisconnected => "unmounted; client mounts, root has a size",
+            Self::MountsSilent => "unmounted; client mounts, never answers",
+            Self::Link => "unmounted; mount point is a symbolic link",
+            Self::File => "unmounted; mount point is a file",
+            Self::NotEmpty => "unmounted; mount point holds a file",
+            Self::NotWritable => "unmounted; mount point is not writable",
+            Self::DiskFull => "state directory full",
+            Self::Unreadable => "record unreadable",
+            Self::Torn => "record torn",
+            Self::Newer => "record of a newer version",
+            Self::Rebooted => "unmounted; record of an earlier boot",
+            Self::NoProc => "no /proc",
+        }
+    }
+}
+
+/// What the command is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Connect another volume of the share, for bob's guest.
+    Connect,
+    /// Disconnect alice's volume.
+    Disconnect,
+    /// The same with `--force`.
+    Force,
+    /// Show what is connected.
+    Status,
+    /// Mend what can be mended.
+    Reconcile,
+}
+
+impl Operation {
+    /// All of them, in the order of the matrix.
+    pub const ALL: [Self; 5] = [Self::Connect, Self::Disconnect, Self::Force, Self::Status, Self::Reconcile];
+
+    /// How it is called on the command line.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Disconnect => "disconnect",
+            Self::Force => "disconnect --force",
+            Self::Status => "status",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The processes that ask a share's client on the command's behalf.
+
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::{mount_at, wait};
+
+/// Ample for what happens at once.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A process of the command's that has asked the client of a share and waits for its answer.
+#[derive(Debug)]
+pub struct Helper {
+    pid: Pid,
+    exit: OwnedFd,
+}
+
+impl Helper {
+    /// Those that run for the share at `mount_point`.
+    #[must_use]
+    pub fn all_at(mount_point: &Path) -> Vec<Self> {
+        let mount_point = mount_point.to_string_lossy();
+        let processes = fs::read_dir("/proc").expect("list processes");
+        processes
+            .filter_map(|entry| {
+                let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+                let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+                let (program, argument) = arguments.trim_end_matches('\0').split_once('\0')?;
+                let is_helper = program.ends_with("quobyte-share-helper") && argument == mount_point;
+                let pid = Pid::from_raw(pid).filter(|_| is_helper)?;
+                Some(Self { pid, exit: pidfd_open(pid, PidfdFlags::empty()).ok()? })
+            })
+            .collect()
+    }
+
+    /// The only one for the share at `mount_point`. Panics where there are none or more.
+    #[must_use]
+    pub fn only_at(mount_point: &Path) -> Self {
+        let mut helpers = Self::all_at(mount_point);
+        assert_eq!(helpers.len(), 1, "{helpers:?}");
+        helpers.remove(0)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_pid()
+    }
+
+    /// Is it in the state in which the kernel lets no signal end it?
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("the helper runs");
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('D'))
+    }
+
+    /// Waits until it has ended. Panics when it does not.
+    pub fn wait_for_end(&self) {
+        assert!(wait::readable(&self.exit, LIMIT), "the helper {:?} does not end", self.pid);
+    }
+}
+
+/// Waits until somebody waits for the client of the mount at `mount_point`, of which the kernel sends no event.
+pub fn wait_for_request(mount_point: &Path) {
+    let device = mount_at(mount_point).expect("the share is mounted").device;
+    let (_, minor) = device.split_once(':').expect("a device has two numbers");
+    let waiting = format!("/sys/fs/fuse/connections/{minor}/waiting");
+    let deadline = Instant::now() + LIMIT;
+    while fs::read_to_string(&waiting).expect("ask the kernel") == "0\n" {
+        assert!(Instant::now() < deadline, "nobody asks the client");
+        std::thread::yield_now();
+    }
+}

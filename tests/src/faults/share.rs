@@ -1,0 +1,103 @@
+//! A share with an attachment, whose client can be told to fail.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::{Daemon, Site};
+
+/// alice's guest, connected with the image `one` before anything goes wrong.
+pub const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+/// bob's guest, for which the image `two` is there.
+pub const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
+
+/// A share on which alice is connected. Its client ends with it, hung or not.
+#[derive(Debug)]
+pub struct Share {
+    at: PathBuf,
+    client: Daemon,
+    site: Site,
+}
+
+impl Share {
+    /// Makes one on a host of its own.
+    #[must_use]
+    pub fn connected() -> Self {
+        Self::on(Site::new(&[]))
+    }
+
+    /// Makes one on `site`, which has not been used yet.
+    #[must_use]
+    pub fn on(site: Site) -> Self {
+        for name in ["one", "two"] {
+            site.volume().image(name, "raw", &[0; 4096]);
+        }
+        let [pid, control] = ["pid", "control"].map(|name| site.scratch().path().join(name));
+        configure(&site, &format!("standin.pid_file={}", pid.display()));
+        configure(&site, &format!("standin.control={}", control.display()));
+        let mut answer = site.connect(ALICE, &site.info("one")).answer();
+        let Value::String(at) = answer["mount_path"].take() else { panic!("no mount path in {answer}") };
+        Self { at: at.into(), client: Daemon::of(&pid), site }
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// The host it is on.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The client that mounted it for alice.
+    #[must_use]
+    pub fn client(&self) -> &Daemon {
+        &self.client
+    }
+
+    /// The client that was started last.
+    #[must_use]
+    pub fn newest_client(&self) -> Daemon {
+        Daemon::of(&self.file("pid"))
+    }
+
+    /// The process id of the client that was started last, which may have ended.
+    #[must_use]
+    pub fn newest_client_id(&self) -> String {
+        fs::read_to_string(self.file("pid")).expect("the client tells its process id")
+    }
+
+    /// Puts a fault of the client in force, from its next request on.
+    pub fn fail(&self, fault: &str) {
+        fs::write(self.file("control"), fault).expect("write the control file");
+    }
+
+    /// Adds a line to the client's configuration, for the clients started from now on.
+    pub fn configure(&self, line: &str) {
+        configure(&self.site, line);
+    }
+
+    /// A file beside everything else.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.site.scratch().path().join(name)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.client.end();
+    }
+}
+
+fn configure(site: &Site, line: &str) {
+    let config = OpenOptions::new().append(true).open(site.volume().config());
+    writeln!(config.expect("open the client's configuration"), "{line}").expect("configure the client");
+}

@@ -1,0 +1,112 @@
+//! One case: a connected share, what is wrong with it, and the operation.
+
+use std::{fs::File, path::PathBuf};
+
+use super::{ALICE, BOB, Fault, Operation, Share, cause, observed};
+use crate::{Daemon, Finished, Lab, Program, Site, mount_at};
+
+/// A share, and what is wrong with it.
+pub(super) struct Stage {
+    pub(super) fault: Fault,
+    /// Files held open; closed before the mount goes.
+    pub(super) open: Vec<File>,
+    /// The client of a mount over the share's own.
+    pub(super) upper: Option<Daemon>,
+    pub(super) share: Share,
+}
+
+/// What comes of `operation` while `fault` is in force: what the command answers, and what it leaves.
+#[must_use]
+pub fn outcome(fault: Fault, operation: Operation) -> String {
+    let mut stage = Stage::connected(fault);
+    stage.bring_about();
+    let client = stage.share.newest_client_id();
+    let finished = stage.run(operation);
+    let answer = observed::answer(operation, &finished);
+    let mount = match mount_at(stage.share.at()) {
+        None => "–",
+        Some(_) if stage.share.newest_client_id() == client => "same",
+        Some(_) => "new",
+    };
+    if mount == "–" && fault.mounts_badly() {
+        // One that is left could still mount.
+        stage.site().assert_no_client_is_left();
+    }
+    format!("{answer} · {mount} · {}", observed::records(&stage.records()))
+}
+
+impl Stage {
+    fn connected(fault: Fault) -> Self {
+        let site = Site::new(&[]);
+        if fault == Fault::DiskFull {
+            cause::keep_in_little_room(site.state());
+        }
+        Self { fault, open: Vec::new(), upper: None, share: Share::on(site) }
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        self.share.site()
+    }
+
+    /// The records' directory.
+    pub(super) fn records(&self) -> PathBuf {
+        self.site().state().join("shares")
+    }
+
+    fn run(&self, operation: Operation) -> Finished {
+        let program = self.site().complete(self.command());
+        // A deadline where waiting for it is what happens; elsewhere the default, which no busy machine reaches.
+        let program = match self.fault {
+            Fault::MountHangs => program.args(["--mount-timeout", "1"]),
+            Fault::Stopped | Fault::Silent | Fault::SilentWithoutControl | Fault::MountsSilent => {
+                program.args(["--probe-timeout", "1"])
+            }
+            _ => program,
+        };
+        let with = |program: Program, instance: &str, image: &str| {
+            let program = program.args(["--instance", instance, "--connection-info", "-"]);
+            program.input(self.site().info(image).to_string())
+        };
+        let program = match operation {
+            Operation::Connect => with(program.arg("connect"), BOB, "two"),
+            Operation::Disconnect => with(program.arg("disconnect"), ALICE, "one"),
+            Operation::Force => with(program.args(["disconnect", "--force"]), ALICE, "one"),
+            Operation::Status => program.arg("status"),
+            Operation::Reconcile => program.arg("reconcile"),
+        };
+        program.run()
+    }
+
+    /// The command, on the host that the fault makes of this one.
+    fn command(&self) -> Program {
+        match self.fault {
+            Fault::KilledBefore => {
+                let path = format!("{}:/usr/bin:/bin", self.share.file("programs").display());
+                Program::as_nova(Lab::require().directory().join("bin/nova-quobyte")).env("PATH", path)
+            }
+            Fault::NoProc => apart("mount --make-rprivate /proc && mount -t tmpfs none /proc"),
+            // Unmounting the share is to be seen outside.
+            Fault::SilentWithoutControl => {
+                apart("mount --make-rprivate /sys && umount /sys/fs/fuse/connections")
+            }
+            _ => Program::as_nova("nova-quobyte"),
+        }
+    }
+}
+
+/// The command as nova, in a mount namespace of its own in which `change` was made.
+fn apart(change: &str) -> Program {
+    let script = format!("{change} && exec setpriv --reuid=nova --regid=nova --init-groups -- \"$@\"");
+    Program::as_root("unshare")
+        .args(["--mount", "--propagation", "unchanged", "sh", "-c", &script, "sh", "nova-quobyte"])
+        .env("HOME", Lab::require().nova_home())
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.upper.iter().for_each(Daemon::end);
+        if mount_at(self.site().state()).is_some() {
+            Program::as_root("umount").arg("--lazy").arg(self.site().state()).run();
+        }
+    }
+}
