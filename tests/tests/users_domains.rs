@@ -1,0 +1,58 @@
+//! Domains that use a share without being on record keep it mounted, whether they run or not.
+
+use lab::{
+    Guest,
+    faults::{ALICE, Share},
+    mount_at,
+};
+use serde_json::{Value, json};
+
+/// Has the domain use an image of the share, as another program than ours would do it.
+fn use_image(guest: &Guest, share: &Share, options: &[&str]) {
+    let image = share.at().join("two");
+    let image = image.to_string_lossy();
+    guest.virsh("attach-disk", &[&[&*image, "vdb", "--subdriver", "raw"], options].concat());
+}
+
+fn disconnect(share: &Share) -> Value {
+    share.site().disconnect(ALICE, &share.site().info("one")).answer()
+}
+
+/// Disconnects the only attachment; the mount has to stay, for that domain.
+fn keeps_the_mount(guest: &Guest, share: &Share) {
+    let answer = disconnect(share);
+    assert_eq!(answer["reason"], "guests", "{answer}");
+    assert_eq!(answer["guests"][0]["domain"], guest.name());
+    assert!(mount_at(share.at()).is_some());
+}
+
+#[test]
+fn a_domain_that_runs_is_shut_off_or_was_saved_keeps_the_mount() {
+    let share = Share::connected();
+    let mut guest = Guest::boot(share.site().scratch());
+    use_image(&guest, &share, &["--live"]);
+    keeps_the_mount(&guest, &share);
+
+    guest.virsh("managedsave", &[]);
+    keeps_the_mount(&guest, &share);
+
+    guest.virsh("managedsave-remove", &[]);
+    use_image(&guest, &share, &["--config"]);
+    keeps_the_mount(&guest, &share);
+
+    guest.virsh("detach-disk", &["vdb", "--config"]);
+    assert_eq!(disconnect(&share)["mounted"], json!(false));
+    share.site().assert_nothing_is_left();
+    guest.start();
+}
+
+#[test]
+fn a_libvirt_that_does_not_answer_keeps_the_mount() {
+    let share = Share::connected();
+    let site = share.site();
+    let arguments = ["--connect-uri", "qemu+unix:///system?socket=/nonexistent"];
+    let disconnect = [&["disconnect", "--instance", ALICE], &arguments[..]].concat();
+    let answer = site.run_with(&site.info("one"), &disconnect).answer();
+    assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("unknown")), "{answer}");
+    assert!(mount_at(share.at()).is_some());
+}
