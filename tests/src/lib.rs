@@ -22,7 +22,7 @@ mod wait;
 pub use guest::{Answer, Guest};
 pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};
-pub use program::{Finished, Program};
+pub use program::{Finished, Program, Running};
 pub use scratch::Scratch;
 pub use site::{Reply, Site};
 pub use standin::{Asker, Daemon, Files, make_pipe};

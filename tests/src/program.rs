@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{Read, Seek, Write},
-    process::{Command, ExitStatus},
+    process::{Child, Command, ExitStatus},
     time::Duration,
 };
 
@@ -19,6 +19,16 @@ pub struct Program {
     command: Command,
     input: File,
     limit: Duration,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    command: String,
+    limit: Duration,
+    stdout: File,
+    stderr: File,
 }
 
 /// What a program left: its exit status and everything it wrote.
@@ -81,25 +91,21 @@ impl Program {
     }
 
     /// Runs it to its end. Panics when it cannot be started or its deadline passes, in which case it is killed.
+    pub fn run(self) -> Finished {
+        self.start().finish()
+    }
+
+    /// Starts it and does not wait for it. Panics when it cannot be started.
     ///
     /// Output goes through files: a daemon that it leaves behind may hold a pipe open for ever.
-    pub fn run(mut self) -> Finished {
+    pub fn start(mut self) -> Running {
         let (stdout, stderr) = (temporary_file(), temporary_file());
         let command = &mut self.command;
         command.stdin(self.input);
         command.stdout(stdout.try_clone().expect("share a file"));
         command.stderr(stderr.try_clone().expect("share a file"));
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let exit =
-            pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("a child of ours has a pidfd");
-        let in_time = wait::readable(&exit, self.limit);
-        if !in_time {
-            child.kill().expect("kill a child of ours");
-        }
-        let status = child.wait().expect("reap a child of ours");
-        let finished = Finished { status, stdout: contents(stdout), stderr: contents(stderr) };
-        assert!(in_time, "not done within {:?}: {:?}\n{finished:?}", self.limit, self.command);
-        finished
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Running { child, command: format!("{command:?}"), limit: self.limit, stdout, stderr }
     }
 
     /// Runs it to its end and returns its standard output. Panics when it fails.
@@ -108,6 +114,27 @@ impl Program {
         let finished = self.run();
         assert!(finished.status.success(), "{description}\n{finished:?}");
         finished.stdout
+    }
+}
+
+impl Running {
+    /// Kills it at once. As good if it has ended.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill a child of ours");
+    }
+
+    /// Waits for its end. Panics when its deadline passes, counted from now, in which case it is killed.
+    pub fn finish(mut self) -> Finished {
+        let exit = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
+            .expect("a child of ours has a pidfd");
+        let in_time = wait::readable(&exit, self.limit);
+        if !in_time {
+            self.kill();
+        }
+        let status = self.child.wait().expect("reap a child of ours");
+        let finished = Finished { status, stdout: contents(self.stdout), stderr: contents(self.stderr) };
+        assert!(in_time, "not done within {:?}: {}\n{finished:?}", self.limit, self.command);
+        finished
     }
 }
 

@@ -39,12 +39,14 @@ pub(crate) enum RunError {
 
 /// Runs `program` until it ends or `deadline` passes; then it and its process group are killed and reaped.
 ///
-/// The program starts in `/`, so that it pins no mount, without standard input and with messages in English. `mark` is
-/// a variable added to its environment.
+/// The program starts in `/`, so that it pins no mount, and with messages in English. `mark` is a variable added to its
+/// environment, `input` its standard input: nothing, or a file that is to be open for as long as the program runs,
+/// whatever becomes of us.
 pub(crate) fn run<S: AsRef<OsStr>>(
     program: &OsStr,
     arguments: impl IntoIterator<Item = S>,
     mark: Option<(&str, &str)>,
+    input: Stdio,
     deadline: Deadline,
 ) -> Result<Outcome, RunError> {
     let name = program.to_string_lossy().into_owned();
@@ -55,7 +57,7 @@ pub(crate) fn run<S: AsRef<OsStr>>(
         .current_dir("/")
         .env("LC_ALL", "C")
         .envs(mark)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(kept.try_clone().map_err(follow)?)
         .stderr(kept.try_clone().map_err(follow)?)
         .process_group(0)
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, budget: Duration) -> Result<Outcome, RunError> {
-        run(OsStr::new("/bin/sh"), ["-c", script], None, Deadline::after(budget))
+        run(OsStr::new("/bin/sh"), ["-c", script], None, Stdio::null(), Deadline::after(budget))
     }
 
     #[test]
@@ -163,6 +165,7 @@ mod tests {
             OsStr::new("/nonexistent/mount.quobyte"),
             [""; 0],
             None,
+            Stdio::null(),
             Deadline::after(Duration::from_secs(30)),
         );
         assert!(

@@ -1,7 +1,9 @@
 //! A share that is held: one holder at a time, across threads and processes.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use super::{ShareRecord, StateDir, StateError, record};
 use crate::deadline::Deadline;
@@ -11,7 +13,7 @@ use crate::mount::MountPath;
 /// A share that nobody else changes while this value lives, and the only way to its record's file.
 #[derive(Debug)]
 pub struct LockedShare {
-    _held: File,
+    held: File,
     file: PathBuf,
 }
 
@@ -26,10 +28,16 @@ impl LockedShare {
         let io = |source| StateError::Io { path: lock.to_owned(), source };
         let held = flock::open(lock).map_err(io)?;
         if flock::acquire(&held, deadline).map_err(io)? {
-            Ok(Self { _held: held, file })
+            Ok(Self { held, file })
         } else {
             Err(StateError::Locked { at: at.clone() })
         }
+    }
+
+    /// A standard input for a program that changes the share. The share stays held until that program has ended, too:
+    /// it goes on when its caller is killed, and nobody may rely on what it is about to change.
+    pub(crate) fn lend(&self) -> io::Result<Stdio> {
+        Ok(self.held.try_clone()?.into())
     }
 
     /// The share's record; `None` where there is none, or only one from before the last boot. One that cannot be

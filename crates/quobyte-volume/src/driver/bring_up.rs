@@ -23,11 +23,11 @@ impl Driver {
         record: &mut ShareRecord,
         begun: &mut Begun,
     ) -> Result<Mount, Error> {
-        let mut found = self.clear(record)?;
+        let mut found = self.clear(share, record)?;
         // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
         if found.is_none() && share.load()?.is_some_and(|record| record.mount.is_none()) {
             self.end_strays(&record.mount_path)?;
-            found = self.clear(record)?;
+            found = self.clear(share, record)?;
         }
         let mount = match found {
             Some(mount) => {
@@ -43,7 +43,7 @@ impl Driver {
     }
 
     /// Takes away dead layers until the mount on top is healthy or there is none.
-    fn clear(&self, record: &ShareRecord) -> Result<Option<Mount>, Error> {
+    fn clear(&self, share: &LockedShare, record: &ShareRecord) -> Result<Option<Mount>, Error> {
         let at = &record.mount_path;
         let mut known = record.mount.clone();
         loop {
@@ -51,15 +51,21 @@ impl Driver {
             match state {
                 MountState::Absent => return Ok(None),
                 MountState::Healthy(mount) => return Ok(Some(mount)),
-                MountState::Dead(mount) => self.take_away(record, &mount, How::Lazily)?,
-                MountState::Disconnected(mount) => self.take_away(record, &mount, How::IfUnused)?,
+                MountState::Dead(mount) => self.take_away(share, record, &mount, How::Lazily)?,
+                MountState::Disconnected(mount) => self.take_away(share, record, &mount, How::IfUnused)?,
                 state => return Err(unusable(state, record).into()),
             }
         }
     }
 
     /// Unmounts `mount`, at most as hard as `how`, unless it is no longer the one on top.
-    fn take_away(&self, record: &ShareRecord, mount: &Mount, how: How) -> Result<(), Error> {
+    fn take_away(
+        &self,
+        share: &LockedShare,
+        record: &ShareRecord,
+        mount: &Mount,
+        how: How,
+    ) -> Result<(), Error> {
         let at = &record.mount_path;
         let stale = |remedy| MountError::Stale { at: at.clone(), export: record.export.clone(), remedy };
         if !self.host.may_unmount(mount) {
@@ -71,11 +77,11 @@ impl Driver {
             return Ok(());
         }
         tracing::warn!(export = %record.export, mount_path = %at, "unmounting what its client does not serve any more");
-        if self.unmount(at, How::IfUnused)? == Unmounted::Busy {
+        if self.unmount(share, at, How::IfUnused)? == Unmounted::Busy {
             if how == How::IfUnused {
                 return Err(stale("files on it are open, and it may yet recover".to_owned()).into());
             }
-            self.unmount(at, how)?;
+            self.unmount(share, at, how)?;
         }
         Ok(())
     }
@@ -129,7 +135,7 @@ impl Driver {
         begun: &Begun,
     ) -> Vec<Error> {
         if begun.client_started
-            && let Err(error) = self.unmount_begun(at)
+            && let Err(error) = self.unmount_begun(share, at)
         {
             // The record and the directories belong to a mount that is still there, or may yet come.
             return vec![error];
@@ -148,25 +154,25 @@ impl Driver {
     }
 
     /// Unmounts whatever the client this call started has mounted, and ends what is left of it.
-    fn unmount_begun(&self, at: &MountPath) -> Result<(), Error> {
-        self.unmount_unanswered(at)?;
+    fn unmount_begun(&self, share: &LockedShare, at: &MountPath) -> Result<(), Error> {
+        self.unmount_unanswered(share, at)?;
         self.end_strays(at)?;
         // It may have mounted as it was being ended.
-        self.unmount_unanswered(at)
+        self.unmount_unanswered(share, at)
     }
 
     /// Unmounts what is on top at `at`. Nothing was mounted there before and nobody was told of it, so whatever keeps
     /// it busy is the question that it did not answer.
-    fn unmount_unanswered(&self, at: &MountPath) -> Result<(), Error> {
+    fn unmount_unanswered(&self, share: &LockedShare, at: &MountPath) -> Result<(), Error> {
         if let Some(mount) = self.top_mount(at, None)?
-            && self.unmount(at, How::IfUnused)? == Unmounted::Busy
+            && self.unmount(share, at, How::IfUnused)? == Unmounted::Busy
         {
             if !mount.is_quobyte() {
                 let source = io::ErrorKind::ResourceBusy.into();
                 return Err(MountError::Unmount { at: at.clone(), source }.into());
             }
             self.abort(&mount);
-            self.unmount(at, How::Lazily)?;
+            self.unmount(share, at, How::Lazily)?;
         }
         Ok(())
     }
@@ -190,8 +196,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn unmount(&self, at: &MountPath, how: How) -> Result<Unmounted, Error> {
-        Ok(self.host.unmount(at, how).map_err(|source| MountError::Unmount { at: at.clone(), source })?)
+    pub(super) fn unmount(&self, share: &LockedShare, at: &MountPath, how: How) -> Result<Unmounted, Error> {
+        Ok(self
+            .host
+            .unmount(at, how, share)
+            .map_err(|source| MountError::Unmount { at: at.clone(), source })?)
     }
 
     pub(super) fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> Result<Option<Mount>, Error> {

@@ -222,7 +222,7 @@ impl Driver {
                 asked = true;
             }
             tracing::info!(export = %record.export, mount_path = %at, "unmounting");
-            if self.unmount(at, How::IfUnused)? == Unmounted::Busy {
+            if self.unmount(share, at, How::IfUnused)? == Unmounted::Busy {
                 match state {
                     MountState::Dead(_) => {}
                     MountState::Hung(_) if force == Force::No => return Ok(Some(Kept::Hung)),
@@ -230,7 +230,7 @@ impl Driver {
                     _ if force == Force::No => return Ok(Some(Kept::Busy)),
                     _ => {}
                 }
-                self.unmount(at, How::Lazily)?;
+                self.unmount(share, at, How::Lazily)?;
             }
         }
         Ok(None)

@@ -10,6 +10,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{GuestUse, Guests};
+use crate::attachments::LockedShare;
 use crate::connection::{Export, ImageFormat, ImageName};
 use crate::image::{self, Identity, Rule, Violation};
 use crate::mount::{ClientError, Device, Host, How, Mount, MountPath, Unmounted};
@@ -263,7 +264,7 @@ impl Host for FakeHost {
         mount.owner() == Some(1000)
     }
 
-    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted> {
+    fn unmount(&self, at: &MountPath, how: How, _: &LockedShare) -> io::Result<Unmounted> {
         let mut world = self.world();
         let layers = world.mounts.get_mut(at.as_path()).expect("only a mount is unmounted");
         if how == How::IfUnused && layers.last().is_some_and(|layer| layer.busy) {

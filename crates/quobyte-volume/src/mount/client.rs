@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
+use std::process::Stdio;
 
 use super::MountPath;
 use super::launcher::{Manager, Request};
@@ -70,7 +71,13 @@ pub(super) fn run(request: &Request, deadline: Deadline) -> Result<(), ClientErr
     if let Some(config) = client_cfg {
         arguments.extend(["-c".into(), config.into()]);
     }
-    match process::run(OsStr::new(PROGRAM), arguments, Some((MARK, &mount_path.key())), deadline) {
+    match process::run(
+        OsStr::new(PROGRAM),
+        arguments,
+        Some((MARK, &mount_path.key())),
+        Stdio::null(),
+        deadline,
+    ) {
         Ok(outcome) if outcome.status.success() => Ok(()),
         Ok(outcome) => Err(ClientError::Refused {
             export: export.clone(),

@@ -13,7 +13,7 @@ use super::client::{self, ClientError};
 use super::launcher::{Launch, Launcher, Request};
 use super::table::{self, Lookup, Mount};
 use super::unmount::{self, How, Unmounted};
-use crate::attachments::StateDir;
+use crate::attachments::{LockedShare, StateDir};
 use crate::connection::{Export, ImageFormat, ImageName};
 use crate::deadline::Deadline;
 use crate::image::Layer;
@@ -76,11 +76,12 @@ pub trait Host {
     /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
     fn may_unmount(&self, mount: &Mount) -> bool;
 
-    /// Unmounts what is on top at `at`.
+    /// Unmounts what is on top at `at`, whose share is `held` until that is done, even if this process is killed
+    /// meanwhile.
     ///
     /// # Errors
     /// When it cannot be unmounted for another reason than being in use.
-    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted>;
+    fn unmount(&self, at: &MountPath, how: How, held: &LockedShare) -> io::Result<Unmounted>;
 
     /// Ends the connection behind `mount`, so that whoever waits for its client gets an error.
     ///
@@ -203,8 +204,8 @@ impl Host for LinuxHost {
         user.is_root() || mount.owner() == Some(user.as_raw())
     }
 
-    fn unmount(&self, at: &MountPath, how: How) -> io::Result<Unmounted> {
-        unmount::unmount(at.as_path(), how, Deadline::after(self.mount_timeout))
+    fn unmount(&self, at: &MountPath, how: How, held: &LockedShare) -> io::Result<Unmounted> {
+        unmount::unmount(at.as_path(), how, held.lend()?, Deadline::after(self.mount_timeout))
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {
@@ -293,7 +294,6 @@ mod tests {
     fn what_lies_where_the_mount_should_be_is_named_and_never_covered() {
         let directory = tempfile::tempdir().unwrap();
         let at = at(directory.path());
-        std::fs::DirBuilder::new().create(at.as_path()).unwrap();
         let host = host(&directory.path().join("state"));
         host.make_mount_point(&at).unwrap();
         std::fs::File::create(at.as_path().join("volume-1")).unwrap();

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::process::Stdio;
 
 use rustix::mount::UnmountFlags;
 
@@ -31,8 +32,14 @@ pub enum Unmounted {
     Busy,
 }
 
-/// Unmounts what is on top at `mount_point`.
-pub(super) fn unmount(mount_point: &Path, how: How, deadline: Deadline) -> io::Result<Unmounted> {
+/// Unmounts what is on top at `mount_point`. `held` is open in whatever program does so until that ends, even if this
+/// process is killed meanwhile.
+pub(super) fn unmount(
+    mount_point: &Path,
+    how: How,
+    held: Stdio,
+    deadline: Deadline,
+) -> io::Result<Unmounted> {
     if rustix::process::geteuid().is_root() {
         let flags = match how {
             How::IfUnused => UnmountFlags::NOFOLLOW,
@@ -50,7 +57,7 @@ pub(super) fn unmount(mount_point: &Path, how: How, deadline: Deadline) -> io::R
     };
     let arguments = [OsStr::new(mode), OsStr::new("--"), mount_point.as_os_str()];
     let outcome =
-        process::run(OsStr::new("fusermount3"), arguments, None, deadline).map_err(io::Error::other)?;
+        process::run(OsStr::new("fusermount3"), arguments, None, held, deadline).map_err(io::Error::other)?;
     if outcome.status.success() {
         Ok(Unmounted::Done)
     } else if outcome.output.contains("Device or resource busy") {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::Launcher;
@@ -88,7 +89,7 @@ fn give_up(unit: &Unit<'_>) {
 fn run(line: &CommandLine, deadline: Deadline) -> Result<Outcome, RunError> {
     let directory = runtime_directory();
     let directory = directory.to_str().map(|directory| ("XDG_RUNTIME_DIR", directory));
-    process::run(OsStr::new(line.program), &line.arguments, directory, deadline)
+    process::run(OsStr::new(line.program), &line.arguments, directory, Stdio::null(), deadline)
 }
 
 #[expect(clippy::disallowed_methods, reason = "requests get their directory when there is one")]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::manager::{TEMPLATE, TEMPLATE_DIRECTORY, runtime_directory};
@@ -51,7 +52,8 @@ impl Surroundings for Here<'_> {
         }
         let user = rustix::process::geteuid().as_raw().to_string();
         let arguments = ["show-user", &user, "--property=Linger", "--value"];
-        let answer = process::run(OsStr::new("loginctl"), arguments, None, Deadline::after(ANSWER));
+        let answer =
+            process::run(OsStr::new("loginctl"), arguments, None, Stdio::null(), Deadline::after(ANSWER));
         answer.is_ok_and(|answer| answer.status.success() && answer.output == "yes")
     }
 }

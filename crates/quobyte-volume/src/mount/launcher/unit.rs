@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -42,7 +43,7 @@ pub(in crate::mount) fn stop() -> io::Result<()> {
     {
         return Ok(());
     }
-    if unmount::unmount(at, How::IfUnused, deadline)? == Unmounted::Busy {
+    if unmount::unmount(at, How::IfUnused, Stdio::null(), deadline)? == Unmounted::Busy {
         return Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
             format!("files on {} are open", at.display()),
