@@ -197,10 +197,12 @@ impl Driver {
     }
 
     pub(super) fn unmount(&self, share: &LockedShare, at: &MountPath, how: How) -> Result<Unmounted, Error> {
-        Ok(self
-            .host
-            .unmount(at, how, share)
-            .map_err(|source| MountError::Unmount { at: at.clone(), source })?)
+        match self.host.unmount(at, how, share) {
+            Ok(unmounted) => Ok(unmounted),
+            // A client that ends, as one does whose connection was aborted, may take its mount along first.
+            Err(_) if self.top_mount(at, None)?.is_none() => Ok(Unmounted::Done),
+            Err(source) => Err(MountError::Unmount { at: at.clone(), source }.into()),
+        }
     }
 
     pub(super) fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> Result<Option<Mount>, Error> {

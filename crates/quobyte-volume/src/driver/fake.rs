@@ -266,7 +266,7 @@ impl Host for FakeHost {
 
     fn unmount(&self, at: &MountPath, how: How, _: &LockedShare) -> io::Result<Unmounted> {
         let mut world = self.world();
-        let layers = world.mounts.get_mut(at.as_path()).expect("only a mount is unmounted");
+        let layers = world.mounts.get_mut(at.as_path()).ok_or(io::ErrorKind::InvalidInput)?;
         if how == How::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
             return Ok(Unmounted::Busy);
         }
@@ -278,11 +278,12 @@ impl Host for FakeHost {
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {
-        for layer in self.world().mounts.values_mut().flatten() {
-            if layer.mount.is_same(mount) {
-                layer.life = Life::Gone;
-            }
+        let mut world = self.world();
+        for layers in world.mounts.values_mut() {
+            // The client ends, and takes its mount along.
+            layers.retain(|layer| !layer.mount.is_same(mount));
         }
+        world.mounts.retain(|_, layers| !layers.is_empty());
         Ok(())
     }
 }
