@@ -151,7 +151,7 @@ fn a_record_that_cannot_be_read_hinders_no_sweep() {
     let Fixture { state, directory } = fixture();
     let shares = directory.path().join("state/shares");
     // Not even root reads a directory as a file.
-    std::fs::DirBuilder::new().create(shares.join("unreadable.json")).unwrap();
+    make_directory(&shares.join("unreadable.json")).unwrap();
     File::create(shares.join("unfinished.tmp")).unwrap();
     assert_eq!(state.sweep(false).unwrap(), 1);
     assert!(state.records().unwrap()[0].is_err());
