@@ -6,6 +6,7 @@
 
 pub mod attachments;
 pub mod connection;
+mod crash;
 mod deadline;
 pub mod disk;
 pub mod driver;

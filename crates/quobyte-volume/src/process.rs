@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
+use crate::crash;
 use crate::deadline::Deadline;
 
 /// How much of a program's output is kept, in bytes.
@@ -63,7 +64,9 @@ pub(crate) fn run<S: AsRef<OsStr>>(
         .process_group(0)
         .spawn()
         .map_err(|source| RunError::Start { program: name.clone(), source })?;
+    crash::point("a program has been started");
     let status = wait(child, deadline).map_err(follow)?;
+    crash::point("a program has ended");
     let output = read_back(&mut kept).map_err(follow)?;
     match status {
         Some(status) => Ok(Outcome { status, output }),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::{ShareRecord, StateDir, StateError, record};
+use crate::crash;
 use crate::deadline::Deadline;
 use crate::flock;
 use crate::mount::MountPath;
@@ -28,6 +29,7 @@ impl LockedShare {
         let io = |source| StateError::Io { path: lock.to_owned(), source };
         let held = flock::open(lock).map_err(io)?;
         if flock::acquire(&held, deadline).map_err(io)? {
+            crash::point("the share is held");
             Ok(Self { held, file })
         } else {
             Err(StateError::Locked { at: at.clone() })

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StateError;
 use crate::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
+use crate::crash;
 use crate::image::Layer;
 use crate::mount::{Mount, MountPath};
 
@@ -159,8 +160,11 @@ pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError>
     let suffix = format!(".{UNFINISHED}");
     let mut file =
         tempfile::Builder::new().prefix(&prefix).suffix(&suffix).tempfile_in(directory).map_err(io)?;
+    crash::point("an empty record is beside the old one");
     serde_json::to_writer(&mut file, record).map_err(|error| io(error.into()))?;
+    crash::point("the record is written beside the old one");
     file.persist(path).map_err(|error| io(error.error))?;
+    crash::point("the record is in place");
     Ok(())
 }
 
@@ -176,11 +180,15 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
 
 #[expect(clippy::disallowed_methods, reason = "records are removed here alone")]
 pub(super) fn remove(path: &Path) -> Result<(), StateError> {
+    crash::point("the record is about to go");
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(StateError::Io { path: path.to_owned(), source })
         }
-        _ => Ok(()),
+        _ => {
+            crash::point("the record is gone");
+            Ok(())
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::table::{self, Lookup, Mount};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
 use crate::connection::{Export, ImageFormat, ImageName};
+use crate::crash;
 use crate::deadline::Deadline;
 use crate::image::Layer;
 use crate::share::{RootFacts, ShareError, Shares};
@@ -131,6 +132,7 @@ impl LinuxHost {
 #[expect(clippy::disallowed_methods, reason = "mount directories are made and removed here alone")]
 impl Host for LinuxHost {
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>> {
+        crash::point("the mount table is about to be asked");
         table::top_mount(at.as_path(), known, Lookup::Statmount)
     }
 
@@ -153,7 +155,10 @@ impl Host for LinuxHost {
         let mut made = Vec::new();
         for directory in missing {
             match std::fs::create_dir(&directory) {
-                Ok(()) => made.push(directory),
+                Ok(()) => {
+                    crash::point("a directory has been made");
+                    made.push(directory);
+                }
                 // Another share's connect makes the same base directory.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
@@ -175,9 +180,13 @@ impl Host for LinuxHost {
     }
 
     fn remove_directory(&self, directory: &Path) -> io::Result<()> {
+        crash::point("a directory is about to go");
         match std::fs::remove_dir(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            _ => {
+                crash::point("a directory is gone");
+                Ok(())
+            }
         }
     }
 
@@ -196,6 +205,7 @@ impl Host for LinuxHost {
     }
 
     fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
+        crash::point("what a client has left is about to be ended");
         client::end_strays(at)
     }
 
