@@ -46,6 +46,7 @@ fn connect_answers_what_a_caller_needs_to_describe_the_disk() {
     let mut info = site.info("one");
     info["data"]["discard"] = json!(true);
     let mut answer = site.connect(ALICE, &info).answer();
+    let path = answer["device_path"].clone();
     for place in ["mount_path", "device_path"] {
         answer[place].take();
     }
@@ -54,6 +55,7 @@ fn connect_answers_what_a_caller_needs_to_describe_the_disk() {
         json!({
             "mount_path": null, "device_path": null, "changed": true,
             "format": "raw", "cache": "none", "io": "native", "discard": "unmap",
+            "chain": [{"path": path, "format": "raw", "virtual_size": 4096}],
             "lost": [],
         })
     );

@@ -2,6 +2,7 @@
 
 use quobyte_volume::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::driver::Connected;
+use quobyte_volume::image::Layer;
 use quobyte_volume::io_policy::{Discard, HostFacts, IoMode};
 use serde_json::{Map, Value, json};
 
@@ -20,11 +21,21 @@ pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceI
     let rows = describe(info, &connected);
     let mut json: Map<String, Value> =
         rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    json.insert("chain".to_owned(), connected.chain.iter().map(|file| layer(&connected, file)).collect());
     json.insert("changed".to_owned(), json!(connected.changed));
     json.insert("lost".to_owned(), connected.lost.iter().map(attachment).collect());
     warn_of_lost(&connected);
     let text: Vec<_> = rows.iter().map(|(name, value)| (*name, plain(value))).collect();
     Ok(Answer { json: json.into(), text: table(&text) })
+}
+
+/// One file of the chain, its disk's size in bytes.
+fn layer(connected: &Connected, layer: &Layer) -> Value {
+    json!({
+        "path": connected.mount_path.as_path().join(layer.path.as_path()),
+        "format": layer.format.as_str(),
+        "virtual_size": layer.virtual_size,
+    })
 }
 
 /// What a caller needs to know of a connected volume.
