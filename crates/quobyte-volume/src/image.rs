@@ -5,6 +5,7 @@ mod detect;
 mod path;
 mod qcow2;
 mod source;
+mod swap;
 mod violation;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ pub use self::chain::{ChainError, Identity, Layer, MAX_LAYERS, Opened, walk};
 pub use self::path::RelativePath;
 pub use self::qcow2::{Backing, Header};
 pub use self::source::ReadAt;
+pub(crate) use self::swap::check_same;
 pub use self::violation::{InspectError, Rule, Violation};
 use crate::connection::{ImageFormat, ImageName};
 use crate::error::Code;

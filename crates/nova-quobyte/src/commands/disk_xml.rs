@@ -19,11 +19,7 @@ pub(super) fn run(
     let policy = IoPolicy::decide(info, &HostFacts::default(), settings.io())?;
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
     let target = DiskTarget { dev: target.clone(), bus, unit: None };
-    // Nothing is below a raw image, wherever it is.
-    let chain = match info.format {
-        ImageFormat::Raw => None,
-        ImageFormat::Qcow2 => settings.driver()?.chain(info)?,
-    };
+    let chain = settings.driver()?.chain(info)?;
     if chain.is_none() && info.format == ImageFormat::Qcow2 {
         tracing::warn!("not connected, so libvirt will have to look for what is below the image");
     }

@@ -67,6 +67,8 @@ pub enum Rule {
     ChainLoop,
     /// A chain has [`MAX_LAYERS`](super::MAX_LAYERS) layers at most.
     ChainDepth,
+    /// A layer is the file that was there when the volume was connected.
+    Swapped,
 }
 
 impl Rule {
@@ -99,6 +101,7 @@ impl Rule {
             Self::BackingFormat => "backing_format",
             Self::ChainLoop => "chain_loop",
             Self::ChainDepth => "chain_depth",
+            Self::Swapped => "swapped",
         }
     }
 
@@ -130,6 +133,7 @@ impl Rule {
             Self::BackingFormat => "does not say once that its backing file is raw or qcow2",
             Self::ChainLoop => "is below itself in its chain of backing files",
             Self::ChainDepth => "has too many backing files",
+            Self::Swapped => "is not the file it was when the volume was connected",
         }
     }
 
