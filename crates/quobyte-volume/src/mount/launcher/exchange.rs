@@ -6,8 +6,9 @@
 //! <state_dir>/launch/<key>.running   the request, while the unit's client runs; the unit's own
 //! ```
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -127,12 +128,11 @@ impl<'a> Exchange<'a> {
         self.directory.join(format!("{}.{ending}", self.key))
     }
 
-    /// Whole or not at all, and readable by this user alone.
+    /// Readable by this user alone. Nobody reads it before the writer is done, so it need not appear at once.
     fn write(&self, ending: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(self.directory)?;
-        serde_json::to_writer(&mut file, content)?;
-        file.persist(self.file(ending)).map_err(|error| error.error)?;
-        Ok(())
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(self.file(ending))?;
+        Ok(serde_json::to_writer(file, content)?)
     }
 }
 

@@ -33,7 +33,7 @@ impl Launch {
 
     /// The systemd that is to start clients here; `None` where the caller does.
     pub(in crate::mount) fn manager(&self) -> Option<Manager> {
-        self.launcher.manager(&Here { directory: &self.directory })
+        self.launcher.manager(&Here { directory: &self.directory, program: &self.program })
     }
 
     /// Has `manager` start a client, and waits until that has mounted or failed.

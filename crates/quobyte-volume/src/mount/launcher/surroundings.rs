@@ -26,13 +26,14 @@ pub(super) trait Surroundings {
     /// Whether the system's systemd runs and has the template unit, and the unit serves this user.
     fn has_template(&self) -> bool;
 
-    /// Whether this user's own systemd runs, and goes on when the user logs out.
+    /// Whether this user's own systemd runs, goes on when the user logs out, and has what it takes to run a client.
     fn has_lasting_user_manager(&self) -> bool;
 }
 
-/// This host, for who leaves requests in `directory`.
+/// This host, for who leaves requests in `directory` and has `program` take them.
 pub(super) struct Here<'a> {
     pub(super) directory: &'a Path,
+    pub(super) program: &'a Path,
 }
 
 impl Surroundings for Here<'_> {
@@ -47,7 +48,7 @@ impl Surroundings for Here<'_> {
     }
 
     fn has_lasting_user_manager(&self) -> bool {
-        if !runtime_directory().join("systemd/private").exists() {
+        if !self.program.exists() || !runtime_directory().join("systemd/private").exists() {
             return false;
         }
         let user = rustix::process::geteuid().as_raw().to_string();

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
@@ -63,6 +64,8 @@ fn a_file_lasts_until_who_it_is_for_has_taken_it() {
     let request = request("/mnt", None);
     exchange.ask(&request).unwrap();
     assert_eq!(files(directory.path()), ["KEY.request"]);
+    let mode = exchange.file("request").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     exchange.answer(&Outcome::Mounted).unwrap();
     assert_eq!(files(directory.path()), ["KEY.outcome", "KEY.running"]);
     assert_eq!(exchange.take_outcome().unwrap(), Some(Outcome::Mounted));
