@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-full lint bench
 
-scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type)
+scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type) \
+	packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
 archive := target/lab/tests.tar.zst
 
 # Ignored tests run too: no test is ever left out.
@@ -34,7 +35,9 @@ test: build ## run every test: the crates', their documentation's, and those tha
 	cargo nextest archive --locked --package lab --archive-file $(archive)
 	tests/lab/enter "$$(command -v cargo-nextest)" $(nextest_run) --archive-file $(archive) --workspace-remap .
 
-test-full: test ## the same and the long forms, of which there are none yet
+test-full: test ## the same and the long forms: a host where systemd runs
+	tests/lab/install test-full
+	tests/nspawn/run
 
 lint: ## check the format, clippy, licences and sources of dependencies, and the shell scripts
 	tests/lab/install lint

@@ -1,0 +1,81 @@
+# shellcheck shell=bash disable=SC2154 # variables are those of site.bash
+# The polkit rule lets nova start and stop the template's instances, and nothing else. Sourced.
+
+# What nova may not do, one attempt a line. Each would succeed for root, or fail for another reason than being refused,
+# which the test tells apart.
+attempts() {
+    local instance=$template@$key.service
+    cat <<ATTEMPTS
+systemctl start other.service
+systemctl stop other.service
+systemctl start $template@other.service
+systemctl start $template@${key}0.service
+systemctl start $template@${key^^}.service
+systemctl start x$template@$key.service
+systemctl start $template-$key.service
+systemctl restart $instance
+systemctl reload $instance
+systemctl try-restart $instance
+systemctl reload-or-restart $instance
+systemctl kill $instance
+systemctl reset-failed $instance
+systemctl freeze $instance
+systemctl clean $instance
+systemctl set-property --runtime $instance CPUWeight=1
+systemctl enable $instance
+systemctl disable $instance
+systemctl mask $instance
+systemctl link /srv/other.service
+systemctl daemon-reload
+systemctl daemon-reexec
+systemctl set-environment A=b
+systemctl isolate rescue.target
+systemctl poweroff
+systemd-run true
+systemd-run --unit=$template@$key.service true
+systemd-run --scope true
+systemd-run --uid=0 true
+ATTEMPTS
+}
+
+nova_may_start_and_stop_an_instance_of_the_template() {
+    connect
+    as nova systemctl --no-ask-password start "$template@$key.service"
+    as nova systemctl --no-ask-password stop "$template@$key.service"
+    refused is_mounted
+    disconnect
+}
+
+a_stranger_may_not_even_do_that() {
+    local verb said
+    connect
+    for verb in start stop; do
+        said=$(refused as stranger systemctl --no-ask-password $verb "$template@$key.service" 2>&1)
+        is_refusal "$said"
+    done
+    is_mounted
+    disconnect
+    assert_nothing_is_left
+}
+
+nova_may_do_nothing_else() {
+    printf '%s\n' '[Service]' 'ExecStart=/bin/sleep infinity' | tee /srv/other.service >/run/systemd/system/other.service
+    systemctl daemon-reload
+    systemctl start other.service
+    connect
+    local client said words
+    client=$(client)
+    while read -r -a words; do
+        said=$(refused as nova "${words[@]}" 2>&1 </dev/null) || fail "${words[*]}: $said"
+        is_refusal "$said" || fail "${words[*]}: $said"
+    done < <(attempts)
+    systemctl is-active other.service
+    equal "$(client)" "$client"
+    systemctl stop other.service
+    disconnect
+    assert_nothing_is_left
+}
+
+is_refusal() {
+    [[ $1 == *"Interactive authentication required"* || $1 == *"Access denied"* || $1 == *"Permission denied"* ]]
+}

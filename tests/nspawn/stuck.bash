@@ -1,0 +1,45 @@
+# shellcheck shell=bash disable=SC2154 # variables are those of site.bash
+# A service with a helper that a client has left in uninterruptible sleep can be stopped and started. Sourced.
+
+stuck_helper() {
+    local process
+    for process in $(pgrep --exact quobyte-share-h); do
+        if [ "$(awk '$1 == "State:" { print $2 }' "/proc/$process/status")" = D ]; then
+            echo "$process"
+        fi
+    done
+}
+
+a_service_with_a_stuck_helper_stops_in_time_and_starts_again() {
+    connect
+    service compute "--probe-timeout 1" TimeoutStopSec=2
+    set_fault no-answer
+    systemctl start compute
+    local helper begun
+    helper=$(stuck_helper)
+    matches "$helper" "[0-9]*"
+    matches "$(control_group "$helper")" "*/compute.service"
+    begun=$SECONDS
+    systemctl stop compute
+    # systemd waits for TimeoutStopSec after each of SIGTERM and SIGKILL.
+    [ $((SECONDS - begun)) -le 10 ] || fail "stopping took $((SECONDS - begun)) s"
+    # It has not been freed meanwhile: SIGKILL is pending.
+    equal "$(stuck_helper)" "$helper"
+    systemctl start compute
+    systemctl is-active compute
+    equal "$(stuck_helper)" "$helper"
+    set_fault none
+    systemctl stop compute
+}
+
+the_helper_goes_with_the_client_and_a_new_one_serves() {
+    local helper
+    helper=$(stuck_helper)
+    kill -KILL "$(client)"
+    until_holds refused test -e "/proc/$helper"
+    systemctl reset-failed compute || true
+    connect
+    is_mounted
+    disconnect
+    assert_nothing_is_left
+}

@@ -1,0 +1,80 @@
+# shellcheck shell=bash disable=SC2154 # variables are those of site.bash
+# Where the template is not installed, a lingering user's own systemd does as well. Sourced.
+
+remove_template() {
+    mv "/usr/lib/systemd/system/$template@.service" /srv/
+    systemctl daemon-reload
+}
+
+restore_template() {
+    mv "/srv/$template@.service" /usr/lib/systemd/system/
+    systemctl daemon-reload
+}
+
+user_units() {
+    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user list-units --all --full --plain --no-legend \
+        "$template*"
+}
+
+no_user_units() {
+    [ -z "$(user_units)" ]
+}
+
+user_client() {
+    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user show --property=MainPID --value \
+        "$template-$key.service"
+}
+
+without_linger_and_template_the_caller_starts_the_client() {
+    service compute ""
+    systemctl start compute
+    is_mounted
+    matches "$(control_group "$(pgrep --full '^mount\.quobyte ')")" "*/compute.service"
+    systemctl stop compute
+    disconnect
+    assert_nothing_is_left
+}
+
+with_linger_the_client_runs_in_the_users_systemd_and_outlives_the_service() {
+    loginctl enable-linger nova
+    until_holds test -S /run/user/2001/systemd/private
+    service compute ""
+    systemctl start compute
+    is_mounted
+    local image
+    matches "$(control_group "$(user_client)")" "/user.slice/*/$template-$key.service"
+    exec {image}<"$mount/image"
+    systemctl restart compute
+    systemctl kill --signal=KILL compute
+    until_holds systemctl is-failed compute
+    systemctl reset-failed compute
+    read_direct "$image"
+}
+
+after_disconnect_the_users_systemd_has_nothing_left() {
+    disconnect
+    until_holds no_user_units
+    assert_nothing_is_left
+}
+
+stopping_the_users_unit_unmounts() {
+    connect --launcher systemd-user
+    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user stop "$template-$key.service"
+    refused is_mounted
+    disconnect
+    until_holds no_user_units
+    assert_nothing_is_left
+}
+
+a_user_unit_left_without_its_mount_does_not_keep_a_new_one_from_starting() {
+    connect --launcher systemd-user
+    local image
+    exec {image}<"$mount/image"
+    umount --lazy "$mount"
+    connect --launcher systemd-user
+    is_mounted
+    exec {image}<&-
+    disconnect
+    until_holds no_user_units
+    assert_nothing_is_left
+}
