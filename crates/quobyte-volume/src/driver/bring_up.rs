@@ -182,7 +182,7 @@ impl Driver {
         match self.host.end_strays(at).map_err(unmount)? {
             0 => {}
             count => {
-                tracing::warn!(mount_path = %at, count, "ended what was left of a client that did not mount");
+                tracing::info!(mount_path = %at, count, "ended what was left of the client");
             }
         }
         Ok(())
