@@ -8,6 +8,7 @@
     reason = "preparing files, mounts and guests is what this library is for"
 )]
 
+mod canary;
 pub mod faults;
 mod guest;
 mod lab;
@@ -19,6 +20,7 @@ mod standin;
 mod volume;
 mod wait;
 
+pub use canary::Canary;
 pub use guest::{Answer, Guest};
 pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};
