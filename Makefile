@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-full lint bench
+.PHONY: help build crash demo test test-full lint bench
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type) \
 	packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
@@ -27,13 +27,18 @@ demo: build ## attach volumes to a running guest and take them away again, step 
 	tests/lab/enter demo/run
 
 # The lab's tests are built and packed before entering: nothing in target/ shall become root's.
-test: build ## run every test: the crates', their documentation's, and those that need the lab
+test: build crash ## run every test: the crates', their documentation's, and those that need the lab
 	tests/lab/install test
 	tests/lab/venv
 	cargo $(nextest_run) --locked
 	cargo test --doc --locked -- --include-ignored
 	cargo nextest archive --locked --package lab --archive-file $(archive)
 	tests/lab/enter "$$(command -v cargo-nextest)" $(nextest_run) --archive-file $(archive) --workspace-remap .
+
+# The command that can be killed between any two steps, for tests alone.
+crash:
+	cargo build --locked --package nova-quobyte --bin nova-quobyte --features crash-points
+	install -D target/debug/nova-quobyte target/lab/nova-quobyte-crash
 
 test-full: test ## the same and the long forms: a host where systemd runs
 	tests/lab/install test-full

@@ -8,7 +8,7 @@
     reason = "preparing files, mounts and guests is what this library is for"
 )]
 
-mod canary;
+mod bystander;
 pub mod faults;
 mod guest;
 mod lab;
@@ -20,7 +20,7 @@ mod standin;
 mod volume;
 mod wait;
 
-pub use canary::Canary;
+pub use bystander::Bystander;
 pub use guest::{Answer, Guest};
 pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{Finished, Guest, Program, Scratch, Volume};
@@ -133,6 +134,37 @@ impl Site {
         names_in(&self.state.join("shares"))
     }
 
+    /// Who is attached according to `status`: instance and image of each attachment, sorted.
+    pub fn attachments(&self) -> Vec<(String, String)> {
+        let status = self.run(&["status"]).answer();
+        assert_eq!(status["unusable_records"], json!([]));
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let attachment = |one: &Value| (text(&one["instance"]), text(&one["name"]));
+        let shares = status["shares"].as_array().expect("a list of shares").iter();
+        let attachments = shares.flat_map(|share| share["attachments"].as_array().expect("a list"));
+        let mut attachments: Vec<_> = attachments.map(attachment).collect();
+        attachments.sort_unstable();
+        attachments
+    }
+
+    /// Ends its clients at once, as a crash does, and waits until they have ended.
+    pub fn crash_clients(&self) {
+        for client in clients::of(&self.base) {
+            // One that is gone already is as good.
+            let _ = kill_process(client, Signal::KILL);
+        }
+        clients::wait_for_end(&self.base);
+    }
+
+    /// Ends one of its clients at once, the `chosen`-th counted around, and does not wait. There may be none.
+    pub fn crash_a_client(&self, chosen: usize) {
+        let clients = clients::of(&self.base);
+        if let Some(client) = clients.get(chosen % clients.len().max(1)) {
+            // One that is gone already is as good.
+            let _ = kill_process(*client, Signal::KILL);
+        }
+    }
+
     /// How many of the client's processes serve it.
     pub fn clients(&self) -> usize {
         clients::of(&self.base).len()
@@ -180,11 +212,6 @@ impl Reply {
     pub fn answer(self) -> Value {
         assert_eq!(self.status, 0, "{}", self.value);
         self.value
-    }
-
-    /// Whether the command succeeded.
-    pub fn is_answer(&self) -> bool {
-        self.status == 0
     }
 
     /// Exit status and error code. Panics when the command succeeded.

@@ -1,7 +1,8 @@
 //! A caller that is killed while a program it started goes on.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::Path,
 };
@@ -42,7 +43,8 @@ fn an_unmount_that_outlives_its_caller_never_takes_the_mount_from_who_connects_n
 
     let early = site.run_with(&info, &["connect", "--instance", BOB, "--lock-timeout", "0.5"]);
     assert_eq!(early.failure(), (5, "lock_timeout"));
-    fs::write(&go, "\n").expect("let the unmount begin");
+    let mut go = File::options().write(true).open(&go).expect("open a pipe that is read");
+    go.write_all(b"\n").expect("let the unmount begin");
     let answer = site.connect(BOB, &info).answer();
     let mount_path = Path::new(answer["mount_path"].as_str().expect("a path"));
     assert!(mount_at(mount_path).is_some(), "connected, and yet not mounted");
