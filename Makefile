@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo test test-full lint bench
+.PHONY: help build crash demo test test-full soak lint bench
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type) \
 	packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
@@ -40,9 +40,16 @@ crash:
 	cargo build --locked --package nova-quobyte --bin nova-quobyte --features crash-points
 	install -D target/debug/nova-quobyte target/lab/nova-quobyte-crash
 
-test-full: test ## the same and the long forms: a host where systemd runs
+test-full: test soak ## the same and the long forms: a host where systemd runs, and soak
 	tests/lab/install test-full
 	tests/nspawn/run
+
+soak: build crash ## kill and load the command for long; NOVA_QUOBYTE_SEED=N repeats a run
+	tests/lab/install test
+	PROPTEST_CASES=10000 cargo nextest run --locked --profile soak --package quobyte-volume driver::tests::model
+	cargo nextest archive --locked --package lab --archive-file $(archive)
+	NOVA_QUOBYTE_KILLS=500 NOVA_QUOBYTE_OPERATIONS=4000 tests/lab/enter "$$(command -v cargo-nextest)" nextest run \
+		--profile soak --archive-file $(archive) --workspace-remap . -E 'binary(crash_random) | binary(stress_shares)'
 
 lint: ## check the format, clippy, licences and sources of dependencies, and the shell scripts
 	tests/lab/install lint

@@ -9,6 +9,7 @@
 )]
 
 mod bystander;
+mod dice;
 pub mod faults;
 mod guest;
 mod lab;
@@ -21,6 +22,7 @@ mod volume;
 mod wait;
 
 pub use bystander::Bystander;
+pub use dice::{Dice, number};
 pub use guest::{Answer, Guest};
 pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};

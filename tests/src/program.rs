@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{Read, Seek, Write},
+    os::fd::OwnedFd,
     process::{Child, Command, ExitStatus},
     time::Duration,
 };
@@ -123,11 +124,17 @@ impl Running {
         self.child.kill().expect("kill a child of ours");
     }
 
+    /// Waits for its end, and kills it once `limit` has passed.
+    pub fn finish_within(mut self, limit: Duration) -> Finished {
+        if !wait::readable(self.exit(), limit) {
+            self.kill();
+        }
+        self.finish()
+    }
+
     /// Waits for its end. Panics when its deadline passes, counted from now, in which case it is killed.
     pub fn finish(mut self) -> Finished {
-        let exit = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
-            .expect("a child of ours has a pidfd");
-        let in_time = wait::readable(&exit, self.limit);
+        let in_time = wait::readable(self.exit(), self.limit);
         if !in_time {
             self.kill();
         }
@@ -135,6 +142,11 @@ impl Running {
         let finished = Finished { status, stdout: contents(self.stdout), stderr: contents(self.stderr) };
         assert!(in_time, "not done within {:?}: {}\n{finished:?}", self.limit, self.command);
         finished
+    }
+
+    /// Readable once it has ended.
+    fn exit(&self) -> OwnedFd {
+        pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).expect("a child of ours has a pidfd")
     }
 }
 
