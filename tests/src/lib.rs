@@ -9,6 +9,7 @@
 )]
 
 mod bystander;
+mod canary;
 mod dice;
 pub mod faults;
 mod guest;
@@ -22,6 +23,7 @@ mod volume;
 mod wait;
 
 pub use bystander::Bystander;
+pub use canary::Canary;
 pub use dice::{Dice, number};
 pub use guest::{Answer, Guest};
 pub use lab::Lab;

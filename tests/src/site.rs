@@ -214,6 +214,11 @@ impl Reply {
         self.value
     }
 
+    /// Whether the command succeeded.
+    pub fn is_answer(&self) -> bool {
+        self.status == 0
+    }
+
     /// Exit status and error code. Panics when the command succeeded.
     pub fn failure(&self) -> (i32, &str) {
         let code = self.value["error"]["code"].as_str();
