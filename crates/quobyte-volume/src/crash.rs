@@ -1,7 +1,7 @@
 //! Places where a process may be killed, for the tests that try every one of them.
 //!
 //! With the feature `crash-points`, which no release build has, the process kills itself at the n-th point it reaches,
-//! n being what [`AT`] says. Without the feature a point is nothing.
+//! n being what `NOVA_QUOBYTE_CRASH_AT` says. Without the feature a point is nothing.
 
 #[cfg(all(feature = "crash-points", not(debug_assertions)))]
 compile_error!("the feature crash-points is for tests and not for release builds");
