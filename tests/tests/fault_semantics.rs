@@ -45,7 +45,10 @@ fn every_promise_names_tests_that_are_there() {
             let source = sources.entry(file).or_insert_with(|| {
                 fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
             });
-            assert!(source.contains(&format!("fn {test}(")), "{file} has no test {test}");
+            // Those in the container with systemd are functions of the shell.
+            let is_there =
+                source.contains(&format!("fn {test}(")) || source.contains(&format!("\n{test}() {{\n"));
+            assert!(is_there, "{file} has no test {test}");
         }
         shown += 1;
     }
