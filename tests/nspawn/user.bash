@@ -66,6 +66,18 @@ stopping_the_users_unit_unmounts() {
     assert_nothing_is_left
 }
 
+the_users_systemd_finds_the_client_where_the_caller_does() {
+    install -d /opt/quobyte
+    mv /usr/bin/mount.quobyte /opt/quobyte/
+    as nova env "PATH=/opt/quobyte:$PATH" nova-quobyte --launcher systemd-user \
+        connect --instance "$guest" --connection-info /srv/info.json
+    mv /opt/quobyte/mount.quobyte /usr/bin/
+    is_mounted
+    disconnect
+    until_holds no_user_units
+    assert_nothing_is_left
+}
+
 a_user_unit_left_without_its_mount_does_not_keep_a_new_one_from_starting() {
     connect --launcher systemd-user
     local image

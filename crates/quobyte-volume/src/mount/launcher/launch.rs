@@ -51,7 +51,13 @@ impl Launch {
         let host = |source| ClientError::Host { source };
         make_directory(&self.directory).map_err(host)?;
         let key = request.mount_path.key();
-        let unit = Unit { manager, key: &key, directory: &self.directory, program: &self.program };
+        let unit = Unit {
+            manager,
+            key: &key,
+            directory: &self.directory,
+            program: &self.program,
+            search_path: &std::env::var_os("PATH").unwrap_or_default(),
+        };
         let exchange = Exchange::new(&self.directory, &key);
         exchange.ask(request).map_err(host)?;
         let mut reason = String::new();

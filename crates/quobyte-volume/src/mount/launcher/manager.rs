@@ -40,6 +40,8 @@ pub(super) struct Unit<'a> {
     pub(super) directory: &'a Path,
     /// The program that reads it.
     pub(super) program: &'a Path,
+    /// Where this user looks for programs, Quobyte's client among them. The system's units have systemd's own `PATH`.
+    pub(super) search_path: &'a OsStr,
 }
 
 impl fmt::Display for Manager {
@@ -78,6 +80,7 @@ impl Unit<'_> {
         arguments.push(format!("--unit={}", self.name()).into());
         arguments.push(format!("--setenv={MARK}={}", self.key).into());
         arguments.push(joined(&format!("--setenv={DIRECTORY}="), self.directory.as_os_str()));
+        arguments.push(joined("--setenv=PATH=", self.search_path));
         // systemd splits this one at white space, and would replace what follows a dollar were it not for the colon.
         let mut stop = joined("--property=ExecStop=:", &quoted(self.program.as_os_str()));
         stop.push(" stop");
@@ -138,6 +141,7 @@ mod tests {
             key: "0123456789abcdef0123456789abcdef",
             directory: Path::new("/run/user/7/nova $HOME/launch"),
             program: Path::new("/opt/a \"b\\$c/quobyte-client-unit"),
+            search_path: OsStr::new("/opt/quo byte:/usr/bin"),
         };
         [unit.start(), unit.stop(), unit.give_up()].map(|line| {
             let words = line.arguments.iter().map(|argument| format!("|{}", argument.to_str().unwrap()));
@@ -169,6 +173,7 @@ mod tests {
                      |--property=TimeoutStartSec=infinity|--property=TimeoutStopSec=30s|--unit={unit}\
                      |--setenv=NOVA_QUOBYTE_SHARE=0123456789abcdef0123456789abcdef\
                      |--setenv=NOVA_QUOBYTE_LAUNCH=/run/user/7/nova $HOME/launch\
+                     |--setenv=PATH=/opt/quo byte:/usr/bin\
                      |--property=ExecStop=:\"/opt/a \\\"b\\\\$c/quobyte-client-unit\" stop\
                      |--|/opt/a \"b\\$c/quobyte-client-unit|start"
                 ),
