@@ -18,7 +18,6 @@ guest() { # disk, file to tell
 # Starts one in a scope of machine.slice, as systemd-machined does.
 start_guest() { # name, disk, directory of results, properties...
     systemd-run --quiet --scope --slice=machine.slice --unit="$1" "${@:4}" bash -c 'guest "$@"' guest "$2" "$3/$1" &
-    disown
     until_holds grep -q running "$3/$1"
 }
 
