@@ -11,7 +11,7 @@ use quobyte_volume::attachments::StateDir;
 use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 use quobyte_volume::driver::{Config, Driver, Force, GuestUse, Guests};
 use quobyte_volume::io_policy::{HostFacts, IoOptions};
-use quobyte_volume::mount::{LinuxConfig, LinuxHost, Lookup, MountPath, top_mount};
+use quobyte_volume::mount::{Launcher, LinuxConfig, LinuxHost, Lookup, MountPath, top_mount};
 use uuid::Uuid;
 
 /// So many in a row are one measurement, here and in the other worker.
@@ -29,6 +29,7 @@ fn main() -> Result<()> {
         helper,
         mount_timeout: Duration::from_secs(60),
         probe_timeout: Duration::from_secs(5),
+        launcher: Launcher::Direct,
     };
     let config =
         Config { mount_point_base: base, lock_timeout: Duration::from_secs(60), io: IoOptions::default() };

@@ -102,11 +102,10 @@ impl Guest {
         if self.persistent { self.disks(sys::VIR_DOMAIN_XML_INACTIVE) } else { Ok(Vec::new()) }
     }
 
-    /// Adds a disk: at once if the domain runs, and for its next start if it is kept.
-    pub(crate) fn attach(&self, disk: &str) -> Result<(), Error> {
-        let flags = flags(self.active, self.persistent);
+    /// Adds a disk, to the running domain, to its configuration, or to both.
+    pub(crate) fn attach(&self, disk: &str, live: bool, persistent: bool) -> Result<(), Error> {
         self.domain
-            .attach_device_flags(disk, flags)
+            .attach_device_flags(disk, flags(live, persistent))
             .map(drop)
             .map_err(|error| self.failed("adding a disk to", &error))
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use self::connect::Connected;
 pub use self::disconnect::{Disconnected, Force, Kept};
 pub use self::error::Error;
-pub use self::guests::{GuestUse, Guests};
+pub use self::guests::{GuestDisk, GuestUse, Guests};
 pub use self::reconcile::{Finding, LeftAlone, Mended};
 pub use self::status::{ShareState, ShareStatus};
 use crate::attachments::{LockedShare, StateDir};

@@ -39,6 +39,8 @@ pub enum Code {
     MountTimeout,
     /// The mount did not answer by the deadline.
     MountHung,
+    /// The mount could not be taken away by the deadline.
+    UnmountTimeout,
     /// Another operation held the share until the deadline.
     LockTimeout,
     /// No file of that name on the volume.
@@ -103,6 +105,7 @@ impl Code {
             Self::MountNotVisible => "mount_not_visible",
             Self::MountTimeout => "mount_timeout",
             Self::MountHung => "mount_hung",
+            Self::UnmountTimeout => "unmount_timeout",
             Self::LockTimeout => "lock_timeout",
             Self::ImageMissing => "image_missing",
             Self::ImageRejected => "image_rejected",
@@ -133,7 +136,7 @@ impl Code {
             | Self::UnmountFailed
             | Self::MountStale
             | Self::MountNotVisible => Class::Mount,
-            Self::MountTimeout | Self::MountHung | Self::LockTimeout => Class::Time,
+            Self::MountTimeout | Self::MountHung | Self::UnmountTimeout | Self::LockTimeout => Class::Time,
             Self::ImageMissing | Self::ImageRejected | Self::FormatMismatch => Class::Image,
             Self::VolumeInUse => Class::InUse,
             Self::LibvirtError | Self::DomainNotFound | Self::DiskNotFound => Class::Libvirt,

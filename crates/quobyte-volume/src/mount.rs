@@ -22,6 +22,7 @@ mod table;
 mod unmount;
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
@@ -85,10 +86,21 @@ impl MountPath {
         self.0.join(name.as_str())
     }
 
-    /// The key under which locks and records of this mount path are filed: one plain file name.
+    /// The key under which locks and records of this mount point are filed: one plain file name, the same however the
+    /// way to the mount point is spelt.
     pub(crate) fn key(&self) -> String {
-        use std::os::unix::ffi::OsStrExt;
-        hex(&Md5::digest(self.0.as_os_str().as_bytes()))
+        hex(&Md5::digest(self.place().as_os_str().as_bytes()))
+    }
+
+    /// The mount point without symbolic links on the way, made or not yet made. The mount itself is not touched.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        let mut ancestors = self.0.ancestors().skip(1);
+        let there = ancestors.find_map(|above| Some((above, above.canonicalize().ok()?)));
+        match there {
+            Some((above, canonical)) => canonical.join(self.0.strip_prefix(above).unwrap_or(&self.0)),
+            None => self.0.clone(),
+        }
     }
 }
 
@@ -157,7 +169,7 @@ pub fn inspect(
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The mount table cannot be read.
-    #[error("the mount table cannot be read for {at}")]
+    #[error("it cannot be found out what is mounted at {at}")]
     Table {
         /// The mount point looked for.
         at: MountPath,
@@ -240,8 +252,12 @@ pub enum MountError {
 impl MountError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
+            Self::Table { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Code::MountFailed
+            }
+            Self::Unmount { source, .. } if source.kind() == io::ErrorKind::TimedOut => Code::UnmountTimeout,
             Self::Table { .. } | Self::Client(ClientError::Host { .. }) => Code::Internal,
             Self::Hung { .. } => Code::MountHung,
             Self::Foreign { .. } => Code::NotQuobyte,
@@ -272,6 +288,22 @@ fn concerned(attachments: &[Attachment]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn however_a_mount_point_is_spelt_it_has_one_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().join("real");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let export = Export::parse("reg/vol").unwrap();
+        let key = |base: &Path| MountPath::new(base, &export).key();
+        let before = key(&real.join("base"));
+        rustix::fs::mkdir(&real, rustix::fs::Mode::RWXU).unwrap();
+        assert_eq!(key(&real.join("base")), before, "making the base does not change it");
+        assert_eq!(key(&link.join("base")), before);
+        assert_eq!(key(&directory.path().join("real/../link/base")), before);
+        assert_ne!(key(&real), before);
+    }
 
     #[test]
     fn mount_paths_are_those_of_nova_and_cinder() {

@@ -9,8 +9,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
@@ -83,19 +85,31 @@ fn command(program: &OsStr) -> Command {
 fn wait(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
     let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    if ends(&pidfd, deadline)? {
+        return child.wait().map(Some);
+    }
+    // The child may have ended meanwhile; its group may still have members, so the group is killed either way.
+    let _ = kill_process_group(pid, Signal::KILL);
+    if ends(&pidfd, Deadline::after(TO_DIE))? {
+        child.wait()?;
+    }
+    Ok(None)
+}
+
+/// How long a killed process may take to end. One in a system call that cannot be interrupted takes longer, and is not
+/// waited for.
+const TO_DIE: Duration = Duration::from_secs(1);
+
+/// Waits for the end of a process, and says whether it came by the deadline.
+fn ends(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
     loop {
         let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
-            Ok(0) => break,
-            Ok(_) => return child.wait().map(Some),
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left)) {
+            Ok(count) => return Ok(count > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    // The child may have ended meanwhile; its group may still have members, so the group is killed either way.
-    let _ = kill_process_group(pid, Signal::KILL);
-    child.wait()?;
-    Ok(None)
 }
 
 /// Ends a process that need not be our child, and waits until it has ended. One that is gone already is ended.
@@ -112,11 +126,7 @@ pub(crate) fn end(pid: u32) -> io::Result<()> {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => return Err(error.into()),
     }
-    let limit = Timespec { tv_sec: 1, tv_nsec: 0 };
-    match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))? {
-        0 => Err(io::ErrorKind::TimedOut.into()),
-        _ => Ok(()),
-    }
+    if ends(&pidfd, Deadline::after(TO_DIE))? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 fn sealed_memory_file() -> io::Result<File> {

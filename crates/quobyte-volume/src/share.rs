@@ -164,6 +164,13 @@ impl Shares {
         }
     }
 
+    /// Ends the helper of a share that is not mounted any more.
+    pub(crate) fn forget(&self, at: &MountPath) {
+        if let Some(helper) = hold(&self.idle).remove(at) {
+            helper.end();
+        }
+    }
+
     fn start(&self, at: &MountPath) -> Result<Helper, ShareError> {
         hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))

@@ -37,22 +37,32 @@ pub(super) fn run(
     let driver = settings.driver()?;
     let hypervisor = Hypervisor::open(uri)?;
     let guest = hypervisor.guest(domain)?;
-    let disks: Vec<_> = guest.live_disks()?.into_iter().chain(guest.persistent_disks()?).collect();
     let device_path = driver.device_path(&info.export, &info.name);
-    let present = disks.iter().find(|disk| disk.source.as_ref() == Some(&device_path));
-    let dev = choose_target(&guest, &disks, present, target, bus)?;
+    let is_present = |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path);
+    let (live, persistent) = (guest.live_disks()?, guest.persistent_disks()?);
+    // A disk that was attached to one alone, by another tool or before a restart, is completed.
+    let to_live = guest.active && !live.iter().any(|disk| is_present(&disk));
+    let to_persistent = guest.persistent && !persistent.iter().any(|disk| is_present(&disk));
+    let disks: Vec<_> = live.into_iter().chain(persistent).collect();
+    let dev = choose_target(&guest, &disks, disks.iter().find(is_present), target, bus)?;
+    let is_missing = to_live || to_persistent;
 
     let facts = HostFacts::new(Some(hypervisor.qemu_version()?));
     let connected = progress::during(format!("connecting {}", info.export), || {
         driver.connect(info, guest.instance, &facts)
     })?;
-    if present.is_none() {
+    if is_missing {
         let target = DiskTarget { dev: dev.clone(), bus, unit: None };
-        let attached = add(&hypervisor, &guest, info, &connected, &target);
+        let attached = describe_disk(info, &connected, &target).and_then(|disk| {
+            hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
+            let adding = format!("adding {dev} to {}", guest.name);
+            progress::during(adding, || guest.attach(&disk, to_live, to_persistent))
+                .map_err(|error| hypervisor.explain(error, &connected.mount_path))
+        });
         attached.map_err(|cause| undo(&driver, &guest, info, &connected, cause))?;
     }
     warn_of_lost(&connected);
-    Ok(answer(&guest, &dev, info, &connected, present.is_none()))
+    Ok(answer(&guest, &dev, info, &connected, is_missing))
 }
 
 /// The name asked for, the one the image has already, or the next free one.
@@ -74,17 +84,9 @@ fn choose_target(
     }
 }
 
-fn add(
-    hypervisor: &Hypervisor,
-    guest: &Guest,
-    info: &ConnectionInfo,
-    connected: &Connected,
-    target: &DiskTarget,
-) -> Result<(), Error> {
-    let disk = Disk::new(info, &connected.device_path, Some(&connected.chain), target, &connected.policy)?;
-    hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
-    progress::during(format!("adding {} to {}", target.dev, guest.name), || guest.attach(&disk.to_xml()))
-        .map_err(|error| hypervisor.explain(error, &connected.mount_path))
+fn describe_disk(info: &ConnectionInfo, connected: &Connected, target: &DiskTarget) -> Result<String, Error> {
+    let chain = Some(connected.chain.as_slice());
+    Ok(Disk::new(info, &connected.device_path, chain, target, &connected.policy)?.to_xml())
 }
 
 /// Disconnects what this call connected, and nothing else.

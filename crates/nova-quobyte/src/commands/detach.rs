@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use quobyte_volume::connection::VolumeId;
 use serde_json::json;
 
 use super::disconnect::{describe, sentence};
@@ -46,7 +45,7 @@ pub(super) fn run(
     if let Some(persistent) = persistent {
         guest.detach(persistent, false, true)?;
     }
-    let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, stated_volume(disk))?;
+    let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume())?;
 
     let mut json = describe(&disconnected);
     json["domain"] = json!(guest.name);
@@ -59,12 +58,6 @@ pub(super) fn run(
 
 fn find(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
     disks.into_iter().find(|disk| disk.target == target)
-}
-
-/// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the serial.
-fn stated_volume(disk: &DomainDisk) -> Option<VolumeId> {
-    let alias = disk.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
-    alias.into_iter().chain(disk.serial.as_deref()).find_map(|id| id.parse().ok())
 }
 
 /// Asks a running guest for the disk, and waits until it has let go.

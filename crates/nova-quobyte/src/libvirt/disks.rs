@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use quobyte_volume::connection::{ImageFormat, VolumeId};
 use roxmltree::{Document, Node};
 
 /// One `<disk>` of a domain.
@@ -9,6 +10,8 @@ use roxmltree::{Document, Node};
 pub(crate) struct DomainDisk {
     /// Its name in the domain.
     pub(crate) target: String,
+    /// What libvirt takes its file for; raw where it says nothing.
+    pub(crate) format: ImageFormat,
     /// The file it is kept in; `None` for disks that are no files.
     pub(crate) source: Option<PathBuf>,
     /// The serial number that the guest reads.
@@ -20,6 +23,13 @@ pub(crate) struct DomainDisk {
 }
 
 impl DomainDisk {
+    /// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the
+    /// serial.
+    pub(crate) fn volume(&self) -> Option<VolumeId> {
+        let alias = self.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
+        alias.into_iter().chain(self.serial.as_deref()).find_map(|id| id.parse().ok())
+    }
+
     /// Every disk of the domain described by `xml`.
     pub(super) fn all_of(xml: &str) -> Result<Vec<Self>, roxmltree::Error> {
         let document = Document::parse(xml)?;
@@ -31,6 +41,9 @@ impl DomainDisk {
             .filter_map(|disk| {
                 Some(Self {
                     target: attribute(disk, "target", "dev")?,
+                    format: attribute(disk, "driver", "type")
+                        .and_then(|format| ImageFormat::parse(&format).ok())
+                        .unwrap_or(ImageFormat::Raw),
                     source: attribute(disk, "source", "file").map(PathBuf::from),
                     serial: child(disk, "serial").and_then(|serial| serial.text()).map(str::to_owned),
                     alias: attribute(disk, "alias", "name"),
@@ -68,6 +81,7 @@ mod tests {
         let disks = DomainDisk::all_of(&xml).unwrap();
         let quobyte = DomainDisk {
             target: "vdb".to_owned(),
+            format: ImageFormat::Raw,
             source: Some("/mnt/a&b/disk".into()),
             serial: Some("8d2b".to_owned()),
             alias: Some("ua-8d2b".to_owned()),

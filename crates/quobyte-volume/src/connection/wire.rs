@@ -65,7 +65,8 @@ impl TryFrom<ConnectionInfo> for super::ConnectionInfo {
         // Nova takes a missing format for raw.
         let format = data.format.as_deref().map_or(Ok(ImageFormat::Raw), ImageFormat::parse)?;
         let serial = wire.serial.filter(|serial| !serial.is_empty());
-        let volume_id = match (&serial, &data.volume_id) {
+        let id = data.volume_id.filter(|id| !id.is_empty());
+        let volume_id = match (&serial, &id) {
             (Some(serial), _) => volume_id("serial", serial)?,
             (None, Some(id)) => volume_id("data.volume_id", id)?,
             (None, None) => VolumeId::derive(&export, &name),

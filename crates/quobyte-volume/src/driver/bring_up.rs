@@ -72,16 +72,12 @@ impl Driver {
             let owner = mount.owner().map_or_else(|| "its owner".to_owned(), |user| format!("user {user}"));
             return Err(stale(format!("{owner} has to run: fusermount3 -u {at}")).into());
         }
-        // Between the question and now, somebody may have mounted anew.
-        if self.top_mount(at, Some(mount))?.is_none_or(|top| !top.is_same(mount)) {
-            return Ok(());
-        }
         tracing::warn!(export = %record.export, mount_path = %at, "unmounting what its client does not serve any more");
-        if self.unmount(share, at, How::IfUnused)? == Unmounted::Busy {
+        if self.unmount_this(share, at, mount, How::IfUnused)? == Unmounted::Busy {
             if how == How::IfUnused {
                 return Err(stale("files on it are open, and it may yet recover".to_owned()).into());
             }
-            self.unmount(share, at, how)?;
+            self.unmount_this(share, at, mount, how)?;
         }
         Ok(())
     }
@@ -165,16 +161,30 @@ impl Driver {
     /// it busy is the question that it did not answer.
     fn unmount_unanswered(&self, share: &LockedShare, at: &MountPath) -> Result<(), Error> {
         if let Some(mount) = self.top_mount(at, None)?
-            && self.unmount(share, at, How::IfUnused)? == Unmounted::Busy
+            && self.unmount_this(share, at, &mount, How::IfUnused)? == Unmounted::Busy
         {
             if !mount.is_quobyte() {
                 let source = io::ErrorKind::ResourceBusy.into();
                 return Err(MountError::Unmount { at: at.clone(), source }.into());
             }
             self.abort(&mount);
-            self.unmount(share, at, How::Lazily)?;
+            self.unmount_this(share, at, &mount, How::Lazily)?;
         }
         Ok(())
+    }
+
+    /// Unmounts `mount` if it is still the one on top: since it was looked at, somebody may have mounted anew.
+    pub(super) fn unmount_this(
+        &self,
+        share: &LockedShare,
+        at: &MountPath,
+        mount: &Mount,
+        how: How,
+    ) -> Result<Unmounted, Error> {
+        match self.top_mount(at, Some(mount))? {
+            Some(top) if top.is_same(mount) => self.unmount(share, at, how),
+            _ => Ok(Unmounted::Done),
+        }
     }
 
     pub(super) fn end_strays(&self, at: &MountPath) -> Result<(), Error> {
@@ -196,7 +206,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn unmount(&self, share: &LockedShare, at: &MountPath, how: How) -> Result<Unmounted, Error> {
+    fn unmount(&self, share: &LockedShare, at: &MountPath, how: How) -> Result<Unmounted, Error> {
         match self.host.unmount(at, how, share) {
             Ok(unmounted) => Ok(unmounted),
             // A client that ends, as one does whose connection was aborted, may take its mount along first.

@@ -4,7 +4,7 @@ use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{Export, ImageName, InstanceId, VolumeId};
 use crate::driver::GuestUse;
-use crate::mount::{How, MountPath, MountState, Unmounted, inspect};
+use crate::mount::{How, MountError, MountPath, MountState, Unmounted, inspect};
 
 /// What a disconnect did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,14 +202,24 @@ impl Driver {
         let at = &record.mount_path;
         let mut asked = false;
         let mut known = record.mount.clone();
+        let mut newest = None;
         while let Some(mount) = self.top_mount(at, known.take().as_ref())? {
+            // Force is for what was there when it was asked for, and not for what somebody mounts meanwhile.
+            let newest = *newest.get_or_insert(mount.unique_id);
+            let force = if mount.unique_id > newest { Force::No } else { force };
             if !mount.is_of(&record.export) {
                 return Ok(Some(Kept::Foreign));
             }
             if !self.host.may_unmount(&mount) {
                 return Ok(Some(Kept::NotOwner));
             }
-            let state = inspect(self.host.as_ref(), at, &record.export, Some(&mount))?;
+            let state = match inspect(self.host.as_ref(), at, &record.export, Some(&mount)) {
+                Err(MountError::Unreadable { source, .. }) if force == Force::No => {
+                    return Ok(Some(Kept::Unknown(source.to_string())));
+                }
+                Err(MountError::Unreadable { .. }) => MountState::Hung(mount.clone()),
+                state => state?,
+            };
             let is_dead = matches!(state, MountState::Dead(_));
             // A dead connection can serve nobody any more, so nobody needs to be asked about it.
             if !is_dead && !asked && force < Force::Everybody {
@@ -222,15 +232,15 @@ impl Driver {
                 asked = true;
             }
             tracing::info!(export = %record.export, mount_path = %at, "unmounting");
-            if self.unmount(share, at, How::IfUnused)? == Unmounted::Busy {
+            if self.unmount_this(share, at, &mount, How::IfUnused)? == Unmounted::Busy {
                 match state {
                     MountState::Dead(_) => {}
                     MountState::Hung(_) if force == Force::No => return Ok(Some(Kept::Hung)),
-                    MountState::Hung(mount) => self.abort(&mount),
+                    MountState::Hung(_) => self.abort(&mount),
                     _ if force == Force::No => return Ok(Some(Kept::Busy)),
                     _ => {}
                 }
-                self.unmount(share, at, How::Lazily)?;
+                self.unmount_this(share, at, &mount, How::Lazily)?;
             }
         }
         Ok(None)
@@ -259,6 +269,10 @@ pub(super) struct Leaving {
 
 impl Leaving {
     fn is(&self, guest: &GuestUse, export: &Export) -> bool {
+        if guest.instance == self.instance && guest.disk.is_some_and(|disk| disk.volume == Some(self.volume))
+        {
+            return true;
+        }
         let Some(name) = guest.path.file_name().and_then(|name| ImageName::parse(name.to_str()?).ok()) else {
             return false;
         };

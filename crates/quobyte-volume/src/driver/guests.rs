@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use crate::connection::{ImageFormat, InstanceId};
+use crate::connection::{ImageFormat, InstanceId, VolumeId};
 use crate::mount::MountPath;
 
 /// What the driver asks of a hypervisor. Each door has its own: the command asks libvirt, Nova its host object.
@@ -25,6 +25,15 @@ pub struct GuestUse {
     pub name: String,
     /// The path, as the hypervisor has it.
     pub path: PathBuf,
-    /// The format that the hypervisor takes it for, if it says.
-    pub format: Option<ImageFormat>,
+    /// What it is, where the path is the file of a disk itself: not a file below it, a kernel or a directory.
+    pub disk: Option<GuestDisk>,
+}
+
+/// A disk as a guest has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestDisk {
+    /// The volume, where the disk's description carries its id.
+    pub volume: Option<VolumeId>,
+    /// The format that the hypervisor takes the file for; raw where it says none, as Nova has it.
+    pub format: ImageFormat,
 }

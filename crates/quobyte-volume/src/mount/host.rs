@@ -162,8 +162,9 @@ impl Host for LinuxHost {
                 // Another share's connect makes the same base directory.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
+                    // What cannot be removed again is an empty directory; the cause is what has to be told.
                     for directory in made.iter().rev() {
-                        self.remove_directory(directory)?;
+                        let _ = self.remove_directory(directory);
                     }
                     return Err(error);
                 }
@@ -215,7 +216,12 @@ impl Host for LinuxHost {
     }
 
     fn unmount(&self, at: &MountPath, how: How, held: &LockedShare) -> io::Result<Unmounted> {
-        unmount::unmount(at.as_path(), how, held.lend()?, Deadline::after(self.mount_timeout))
+        let unmounted =
+            unmount::unmount(at.as_path(), how, held.lend()?, Deadline::after(self.mount_timeout))?;
+        if unmounted == Unmounted::Done {
+            self.shares.forget(at);
+        }
+        Ok(unmounted)
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {

@@ -102,7 +102,7 @@ pub fn top_mount(path: &Path, known: Option<&Mount>, best: Lookup) -> io::Result
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     let at = match statx(CWD, path, flags, MNT_ID_UNIQUE) {
         Ok(at) => at,
-        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         // FUSE lets nobody but the owner look at the root of a mount without allow_other. The table shows it.
         Err(Errno::ACCESS) => return mountinfo::top_mount(path),
         Err(error) => return Err(error.into()),

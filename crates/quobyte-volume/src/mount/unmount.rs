@@ -12,7 +12,7 @@ use rustix::mount::UnmountFlags;
 
 use super::Mount;
 use crate::deadline::Deadline;
-use crate::process::{self, printed};
+use crate::process::{self, RunError, printed};
 
 /// How hard to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,11 @@ pub(super) fn unmount(
         How::Lazily => "-uz",
     };
     let arguments = [OsStr::new(mode), OsStr::new("--"), mount_point.as_os_str()];
-    let outcome =
-        process::run(OsStr::new("fusermount3"), arguments, None, held, deadline).map_err(io::Error::other)?;
+    let outcome = process::run(OsStr::new("fusermount3"), arguments, None, held, deadline);
+    let outcome = outcome.map_err(|error| match error {
+        RunError::Timeout { .. } => io::Error::new(io::ErrorKind::TimedOut, error),
+        error => io::Error::other(error),
+    })?;
     if outcome.status.success() {
         Ok(Unmounted::Done)
     } else if outcome.output.contains("Device or resource busy") {

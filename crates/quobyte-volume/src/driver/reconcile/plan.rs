@@ -2,7 +2,7 @@
 
 use super::{LeftAlone, Mended};
 use crate::attachments::{Attachment, ShareRecord};
-use crate::connection::{Export, ImageFormat, ImageName, VolumeId};
+use crate::connection::{Export, ImageName, VolumeId};
 use crate::driver::GuestUse;
 use crate::mount::{MountPath, MountState};
 
@@ -96,6 +96,9 @@ fn recorded(view: &View<'_>, record: &ShareRecord) -> Plan {
     }
     let mut left: Vec<_> = about_mount(view).into_iter().collect();
     left.extend(record.lost().into_iter().map(LeftAlone::Lost));
+    if let Err(reason) = &view.uses {
+        left.push(LeftAlone::Unknown(reason.clone()));
+    }
     if let Ok(uses) = &view.uses {
         let has_guest = |attachment: &&Attachment| {
             uses.iter().any(|guest| {
@@ -121,13 +124,14 @@ fn about_mount(view: &View<'_>) -> Option<LeftAlone> {
     }
 }
 
-/// The attachment that a guest's use of an image amounts to.
+/// The attachment that a guest's disk amounts to.
 fn attachment(view: &View<'_>, guest: &GuestUse) -> Option<Attachment> {
+    let disk = guest.disk?;
     let name = ImageName::parse(guest.path.file_name()?.to_str()?).ok()?;
     (guest.path == view.at.image(&name)).then(|| Attachment {
         instance: guest.instance,
-        volume: VolumeId::derive(&view.export, &name),
-        format: guest.format.unwrap_or(ImageFormat::Raw),
+        volume: disk.volume.unwrap_or_else(|| VolumeId::derive(&view.export, &name)),
+        format: disk.format,
         name,
         chain: Vec::new(),
         generation: 0,

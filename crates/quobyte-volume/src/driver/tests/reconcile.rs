@@ -16,7 +16,12 @@ fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
 
 fn uses(f: &Fixture, guest: u128, name: &str) {
     let path = f.at(&volume(name)).image(&ImageName::parse(name).unwrap());
-    let using = GuestUse { instance: instance(guest), name: "vm".to_owned(), path, format: None };
+    let using = GuestUse {
+        instance: instance(guest),
+        name: "vm".to_owned(),
+        path,
+        disk: Some(GuestDisk { volume: None, format: ImageFormat::Raw }),
+    };
     f.host.world().guests.as_mut().unwrap().push(using);
 }
 

@@ -112,7 +112,12 @@ fn force_takes_a_busy_or_hung_mount_but_not_from_others_unless_told_twice() {
 
 fn guest_use(f: &Fixture, guest: u128, name: &str) -> GuestUse {
     let path = f.at(&volume(name)).image(&ImageName::parse(name).unwrap());
-    GuestUse { instance: instance(guest), name: format!("vm-{guest}"), path, format: None }
+    GuestUse {
+        instance: instance(guest),
+        name: format!("vm-{guest}"),
+        path,
+        disk: Some(GuestDisk { volume: None, format: ImageFormat::Raw }),
+    }
 }
 
 #[test]

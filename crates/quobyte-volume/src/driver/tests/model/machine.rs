@@ -9,8 +9,9 @@ use super::interrupted::{Fuse, Interrupted, Killed};
 use super::steps::{Call, Interruption, Step, User, export};
 use super::verdict::Before;
 use crate::attachments::{ShareRecord, StateDir};
+use crate::connection::ImageFormat;
 use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
-use crate::driver::{Config, Driver, Finding, Force, GuestUse, Mended};
+use crate::driver::{Config, Driver, Finding, Force, GuestDisk, GuestUse, Mended};
 use crate::io_policy::{HostFacts, IoOptions};
 use crate::mount::{Mount, MountPath};
 
@@ -167,7 +168,12 @@ impl Machine {
 
     pub(super) fn description(&self, user: User) -> GuestUse {
         let path = self.at(user.share).image(&user.info().name);
-        GuestUse { instance: user.instance(), name: "vm".to_owned(), path, format: None }
+        GuestUse {
+            instance: user.instance(),
+            name: "vm".to_owned(),
+            path,
+            disk: Some(GuestDisk { volume: None, format: ImageFormat::Raw }),
+        }
     }
 
     /// Who is attached according to the records.
