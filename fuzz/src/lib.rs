@@ -1,0 +1,29 @@
+//! What must hold of everything that reads a peer's words, whatever they are.
+//!
+//! Each function takes any bytes and panics when a promise is broken. libFuzzer calls them with bytes it makes up
+//! (`make fuzz`), a test with those in `corpus/`. The promises are worded anew here and not by what they are about.
+
+mod connection;
+mod encoding;
+mod image;
+mod kernel;
+mod record;
+pub mod seeds;
+
+pub use connection::{connection_info, export};
+pub use image::{chain, header};
+pub use kernel::mount_table;
+pub use record::record;
+
+/// A promise, by the name of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 6] = [
+    ("chain", chain),
+    ("connection_info", connection_info),
+    ("export", export),
+    ("header", header),
+    ("mount_table", mount_table),
+    ("record", record),
+];

@@ -1,0 +1,65 @@
+//! The committed inputs, without a fuzzer.
+#![expect(clippy::disallowed_methods, reason = "keeping the corpus up to date writes files")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fuzz::{TARGETS, seeds};
+
+fn corpus(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
+}
+
+/// The inputs of a target by their files' names.
+fn inputs(target: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(corpus(target)).expect("every target has a corpus");
+    files
+        .map(|file| file.expect("list a corpus"))
+        .map(|file| {
+            let input = fs::read(file.path()).expect("read an input");
+            (file.file_name().to_string_lossy().into_owned(), input)
+        })
+        .collect()
+}
+
+#[test]
+fn every_committed_input_keeps_every_promise() {
+    for (target, holds) in TARGETS {
+        for (name, input) in inputs(target) {
+            // What panics below says why; this says where.
+            println!("{target}/{name}");
+            holds(&input);
+        }
+    }
+}
+
+/// `UPDATE_SEEDS=1` writes what differs.
+#[test]
+fn every_image_of_the_corpus_is_a_committed_input() {
+    for seed in seeds::of_images() {
+        let path = corpus(seed.target).join(seed.name);
+        if std::env::var_os("UPDATE_SEEDS").is_some() {
+            fs::create_dir_all(corpus(seed.target)).unwrap();
+            fs::write(&path, &seed.input).unwrap();
+        }
+        assert!(fs::read(&path).is_ok_and(|input| input == seed.input), "run with UPDATE_SEEDS=1: {path:?}");
+    }
+}
+
+/// What is promised of accepted input would mean nothing if none were.
+#[test]
+fn some_inputs_of_every_parser_are_accepted() {
+    use quobyte_volume::{
+        attachments::ShareRecord,
+        connection::{ConnectionInfo, Export},
+        mount::MountInfo,
+    };
+    let any = |target, accepts: fn(&[u8]) -> bool| {
+        assert!(inputs(target).values().any(|input| accepts(input)), "no input of {target} is accepted");
+    };
+    any("connection_info", |input| ConnectionInfo::parse(input).is_ok());
+    any("export", |input| std::str::from_utf8(input).is_ok_and(|text| Export::parse(text).is_ok()));
+    any("mount_table", |input| MountInfo::parse(input).is_ok_and(|table| table.len() > 1));
+    any("record", |input| serde_json::from_slice::<ShareRecord>(input).is_ok());
+}
