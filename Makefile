@@ -3,11 +3,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo test test-full soak lint bench
+.PHONY: help build crash demo test test-full soak fuzz lint bench
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type) \
 	packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
 archive := target/lab/tests.tar.zst
+
+# How long each fuzz target runs.
+SECONDS := 60
+fuzz_targets := $(patsubst fuzz/libfuzzer/targets/%.rs,%,$(wildcard fuzz/libfuzzer/targets/*.rs))
 
 # Ignored tests run too: no test is ever left out.
 nextest_run := nextest run --run-ignored all --ignore-default-filter
@@ -51,9 +55,22 @@ soak: build crash ## kill and load the command for long; NOVA_QUOBYTE_SEED=N rep
 	NOVA_QUOBYTE_KILLS=500 NOVA_QUOBYTE_OPERATIONS=4000 tests/lab/enter "$$(command -v cargo-nextest)" nextest run \
 		--profile soak --archive-file $(archive) --workspace-remap . -E 'binary(crash_random) | binary(stress_shares)'
 
+# libFuzzer's instrumentation is not a stable part of rustc; RUSTC_BOOTSTRAP has the one toolchain there is offer it. All
+# code under test is safe, so no sanitizer has anything to find. What is found goes to target/fuzz/.
+fuzz: ## have a fuzzer make up input for every parser, SECONDS=60 for each
+	tests/lab/install fuzz
+	mkdir -p target/fuzz/found
+	for target in $(fuzz_targets); do \
+		mkdir -p target/fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz/libfuzzer --target-dir target/fuzz --sanitizer none \
+			$$target target/fuzz/corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=5 -print_final_stats=1 -artifact_prefix=target/fuzz/found/$$target-; \
+	done
+
 lint: ## check the format, clippy, licences and sources of dependencies, and the shell scripts
 	tests/lab/install lint
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/libfuzzer/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 	shellcheck --external-sources $(scripts)
