@@ -38,7 +38,7 @@ pub(crate) enum Error {
     #[error("the hypervisor cannot see {at}: {remedy}")]
     NotVisible { at: MountPath, remedy: &'static str, source: Option<Box<Error>> },
     #[error(
-        "the guest did not let go of {target} in time; it is still attached, try again once the guest is up"
+        "the guest did not let go of {target} in time and may yet do so; try again once it is up and its client answers"
     )]
     StillInUse { target: String },
     #[error("the guest refuses to let go of {target}")]

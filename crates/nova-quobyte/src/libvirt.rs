@@ -5,6 +5,9 @@ mod guests;
 mod raw;
 mod visibility;
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use quobyte_volume::connection::InstanceId;
 use quobyte_volume::io_policy::QemuVersion;
 use virt::connect::Connect;
@@ -110,11 +113,25 @@ impl Guest {
             .map_err(|error| self.failed("adding a disk to", &error))
     }
 
-    /// Asks for a disk to be taken away, from the running domain, from its configuration, or both. A running guest
-    /// has to agree, which takes time: success says that it has been asked.
-    pub(crate) fn detach(&self, disk: &DomainDisk, live: bool, persistent: bool) -> Result<(), Error> {
-        let done = self.domain.detach_device_flags(&disk.xml, flags(live, persistent));
+    /// Takes a disk out of the configuration.
+    pub(crate) fn forget(&self, disk: &DomainDisk) -> Result<(), Error> {
+        let done = self.domain.detach_device_flags(&disk.xml, flags(false, true));
         done.map(drop).map_err(|error| self.failed("taking a disk from", &error))
+    }
+
+    /// Asks the running guest to let go of a disk, which takes time: success says that it has been asked.
+    ///
+    /// # Errors
+    /// [`Error::StillInUse`] when libvirt does not answer within `limit`, as it does while QEMU waits for a client.
+    pub(crate) fn ask_for(&self, disk: &DomainDisk, limit: Duration) -> Result<(), Error> {
+        let (domain, xml) = (self.domain.clone(), disk.xml.clone());
+        let (tell, told) = mpsc::channel();
+        // Where libvirt waits for ever, so does this thread, but not the command.
+        std::thread::spawn(move || tell.send(domain.detach_device_flags(&xml, flags(true, false))));
+        match told.recv_timeout(limit) {
+            Ok(asked) => asked.map(drop).map_err(|error| self.failed("taking a disk from", &error)),
+            Err(_) => Err(Error::StillInUse { target: disk.target.clone() }),
+        }
     }
 
     fn disks(&self, flags: sys::virDomainXMLFlags) -> Result<Vec<DomainDisk>, Error> {

@@ -82,5 +82,5 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn usage(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    text.split("\n\nUsage:").next().unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split("\n\n").next().unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -43,7 +43,7 @@ pub(super) fn run(
     }
     // Last: had the guest let go after the deadline, the next detach would still find what is to be done.
     if let Some(persistent) = persistent {
-        guest.detach(persistent, false, true)?;
+        guest.forget(persistent)?;
     }
     let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume())?;
 
@@ -68,7 +68,7 @@ fn take_out_of_guest(
     limit: Duration,
 ) -> Result<(), Error> {
     let events = DeviceEvents::of(guest, hypervisor, disk.alias.clone(), limit)?;
-    guest.detach(disk, true, false)?;
+    guest.ask_for(disk, limit)?;
     while find(guest.live_disks()?, &disk.target).is_some() {
         if events.refused() {
             return Err(Error::Refused { target: disk.target.clone() });
