@@ -40,6 +40,8 @@ pub(super) enum Life {
     Serving,
     WithoutRegistries,
     Silent,
+    /// It answers every question with an error.
+    Failing,
     Gone,
 }
 
@@ -144,6 +146,10 @@ impl World {
         match top.life {
             Life::Serving | Life::WithoutRegistries => Ok(top),
             Life::Silent => Err(ShareError::Hung { at: at.clone() }),
+            Life::Failing => Err(ShareError::Failed {
+                path: at.as_path().to_owned(),
+                source: io::Error::from_raw_os_error(libc::EIO),
+            }),
             Life::Gone => Err(ShareError::Dead { at: at.clone(), source }),
         }
     }

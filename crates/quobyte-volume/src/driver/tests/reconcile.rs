@@ -128,3 +128,29 @@ fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
     f.host.world().mount_late();
     f.assert_clean("after reconcile");
 }
+
+#[test]
+fn a_share_is_not_called_well_when_its_guests_cannot_be_asked_for() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.host.world().guests = None;
+    assert_eq!(found(&f, false), ["left: Unknown"]);
+}
+
+#[test]
+fn only_a_disk_is_adopted_and_under_the_volumes_own_id() {
+    let f = fixture();
+    let a = volume("a");
+    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    let using = |name: &str, disk| GuestUse {
+        instance: instance(7),
+        name: "vm".to_owned(),
+        path: f.at(&a).image(&ImageName::parse(name).unwrap()),
+        disk,
+    };
+    let volume = VolumeId::from(Uuid::from_u128(99));
+    let disk = GuestDisk { volume: Some(volume), format: ImageFormat::Qcow2 };
+    f.host.world().guests = Some(vec![using("a", Some(disk)), using("a.base", None), using("kernel", None)]);
+    assert_eq!(found(&f, false), ["Adopted"]);
+    assert_eq!(f.recorded(), [volume]);
+}

@@ -183,3 +183,41 @@ fn guests_are_told_when_somebody_else_has_replaced_their_dead_mount() {
     let lost = f.connect(&volume("b"), 2).unwrap().lost;
     assert_eq!(lost.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(1)]);
 }
+
+#[test]
+fn a_client_that_answers_with_errors_keeps_its_mount_but_no_attachment() {
+    for busy in [false, true] {
+        let f = share_with(Life::Failing, busy);
+        let kept = f.disconnect(&volume("a"), 1).kept;
+        assert!(matches!(kept, Some(Kept::Unknown(_))), "{kept:?}");
+        assert!(f.recorded().is_empty());
+        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Alone).kept, None, "{busy}");
+        f.assert_clean(busy);
+    }
+}
+
+/// A hypervisor during whose answer somebody replaces the share's mount and opens a file on the new one.
+struct Remounter(FakeHost, ConnectionInfo);
+
+impl Guests for Remounter {
+    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+        self.0.world().mounts.remove(at.as_path());
+        self.0.world().put(at, "fuse.quobyte", self.1.export.mount_source(), Life::Serving);
+        self.0.change(at, |layer| layer.busy = true);
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_mount_that_is_made_while_another_is_forced_away_is_spared() {
+    let a = volume("a");
+    for life in [Life::Silent, Life::Serving, Life::Failing] {
+        let f = share_with(life, true);
+        let guests = Box::new(Remounter(f.host.clone(), a.clone()));
+        let (config, state) = (f.driver.config.clone(), f.driver.state.clone());
+        let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
+        let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::Alone).unwrap();
+        assert_eq!(gone.kept, Some(Kept::Busy), "{life:?}");
+        assert_eq!(f.host.layers(&f.at(&a)), 1, "{life:?}");
+    }
+}

@@ -126,7 +126,7 @@ fn is_needed(
     match layer.life {
         _ if force == Force::Everybody => false,
         Life::Gone => false,
-        Life::Serving | Life::Silent => has_users || (layer.busy && force == Force::No),
+        Life::Serving | Life::Silent | Life::Failing => has_users || (layer.busy && force == Force::No),
         // connect replaces it where nothing is open on it.
         Life::WithoutRegistries => layer.busy && (has_users || force == Force::No),
     }
