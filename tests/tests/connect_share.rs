@@ -1,6 +1,10 @@
 //! connect and disconnect: one mount for all who use a volume, and nothing once nobody does.
 
-use std::{fs::File, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{
+    fs::File,
+    os::unix::fs::{MetadataExt, symlink},
+    path::PathBuf,
+};
 
 use lab::{Lab, MountEntry, Site, mount_at};
 use serde_json::{Value, json};
@@ -245,5 +249,26 @@ fn a_volume_is_disconnected_from_where_it_was_connected() {
     let answer = site.disconnect(ALICE, &info).answer();
     assert_eq!(answer["mounted"], false);
     assert_eq!(answer["mount_path"], connected["mount_path"]);
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn a_base_that_is_spelt_in_two_ways_is_one_place() {
+    let mut site = site();
+    let (base, link) = (site.base().to_owned(), site.scratch().path().join("link"));
+    symlink(&base, &link).expect("make a link to the base");
+    let alice = site.connect(ALICE, &site.info("one")).answer();
+    site.set("--quobyte-mount-point-base", &link);
+    let bob = site.connect(BOB, &site.info("two")).answer();
+    assert_eq!(bob["changed"], json!(true));
+    assert_eq!(path(&bob, "mount_path").file_name(), path(&alice, "mount_path").file_name());
+    assert_ne!(path(&bob, "mount_path"), path(&alice, "mount_path"));
+    assert_eq!(site.records().len(), 1);
+
+    site.set("--quobyte-mount-point-base", &base);
+    let left = site.disconnect(ALICE, &site.info("one")).answer();
+    assert_eq!((&left["mounted"], &left["reason"]), (&json!(true), &json!("attachments")), "{left}");
+    mount_of(&alice);
+    assert_eq!(site.disconnect(BOB, &site.info("two")).answer()["mounted"], json!(false));
     site.assert_nothing_is_left();
 }

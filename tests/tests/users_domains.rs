@@ -1,5 +1,11 @@
 //! Domains that use a share without being on record keep it mounted, whether they run or not.
 
+use std::{
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::Path,
+};
+
 use lab::{
     Guest,
     faults::{ALICE, Share},
@@ -46,13 +52,29 @@ fn a_domain_that_runs_is_shut_off_or_was_saved_keeps_the_mount() {
     guest.start();
 }
 
+/// Disconnects the share's volume while libvirt is to be found at `socket`.
+fn disconnect_by(share: &Share, socket: &Path) -> Value {
+    let site = share.site();
+    let uri = format!("qemu+unix:///system?socket={}", socket.display());
+    let disconnect = ["disconnect", "--instance", ALICE, "--connect-uri", &uri];
+    site.run_with(&site.info("one"), &disconnect).answer()
+}
+
+#[test]
+fn a_libvirt_that_cannot_be_reached_keeps_the_mount() {
+    let share = Share::connected();
+    let answer = disconnect_by(&share, Path::new("/nonexistent"));
+    assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("unknown")), "{answer}");
+    assert!(mount_at(share.at()).is_some());
+}
+
 #[test]
 fn a_libvirt_that_does_not_answer_keeps_the_mount() {
     let share = Share::connected();
-    let site = share.site();
-    let arguments = ["--connect-uri", "qemu+unix:///system?socket=/nonexistent"];
-    let disconnect = [&["disconnect", "--instance", ALICE], &arguments[..]].concat();
-    let answer = site.run_with(&site.info("one"), &disconnect).answer();
+    let socket = share.site().scratch().path().join("silent-libvirt");
+    let _listening = UnixListener::bind(&socket).expect("listen where libvirt would");
+    fs::set_permissions(&socket, Permissions::from_mode(0o777)).expect("let nova connect");
+    let answer = disconnect_by(&share, &socket);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("unknown")), "{answer}");
     assert!(mount_at(share.at()).is_some());
 }

@@ -51,7 +51,7 @@ impl Hypervisor {
         virt::event::event_register_default_impl().map_err(|error| failed(doing(), &error))?;
         let connection = Connect::open(Some(uri)).map_err(|error| failed(doing(), &error))?;
         let uri = connection.uri().map_err(|error| failed(doing(), &error))?;
-        if !uri.starts_with("qemu:///") {
+        if !uri.starts_with("qemu:///") && !uri.starts_with("qemu+unix:///") {
             return Err(Error::Remote { uri });
         }
         Ok(Self { connection, uri })

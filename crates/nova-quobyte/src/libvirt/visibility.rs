@@ -49,7 +49,7 @@ impl Hypervisor {
     }
 
     fn is_system(&self) -> bool {
-        self.uri.starts_with("qemu:///system")
+        self.uri.contains(":///system")
     }
 
     /// The mount on top at `at` in the daemon's own table, and whether the mount below it is shared. The outer `None`
