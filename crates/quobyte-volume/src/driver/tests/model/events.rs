@@ -31,8 +31,12 @@ impl Machine {
                 world.put(&self.at(share), fs_type, export(share).mount_source(), Life::Serving);
                 world.user = 1000;
             }
+            // The kernel lets its owner take a mount away that no file is open on. One that is torn away all the same,
+            // without a call in between, is none that the driver could ever have known of.
             Event::Uncovered(share) => {
-                self.change(share, |layers| layers.retain(|layer| layer.mount.owner() == Some(1000)));
+                self.change(share, |layers| {
+                    layers.retain(|layer| layer.mount.owner() == Some(1000) || layer.busy);
+                });
             }
             Event::RemountedByHand(share) => self.remount_by_hand(share),
             Event::Reboot => self.reboot(),
