@@ -171,7 +171,7 @@ impl StateDir {
 
     /// Holds the share that a file is about, unless somebody else does.
     fn try_hold(&self, path: &Path) -> Result<Option<File>, StateError> {
-        let key = path.file_name().and_then(|name| name.to_str()?.split('.').next()).unwrap_or_default();
+        let key = record::key(path).unwrap_or_default();
         let lock = self.path.join("locks").join(format!("{key}.lock"));
         let held = flock::open(&lock).and_then(|lock| {
             let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
@@ -195,8 +195,9 @@ impl StateDir {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the state directory is made here alone")]
-fn make_directory(path: &Path) -> io::Result<()> {
+/// Makes a directory for this user alone, unless it is there.
+#[expect(clippy::disallowed_methods, reason = "the state directory and its parts are made here alone")]
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -116,17 +116,27 @@ fn ends(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
 ///
 /// Killing frees a process from everything but a system call that cannot be interrupted; that one is not waited for.
 pub(crate) fn end(pid: u32) -> io::Result<()> {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(pidfd) = open(pid)? else { return Ok(()) };
     match pidfd_send_signal(&pidfd, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => return Err(error.into()),
     }
     if ends(&pidfd, Deadline::after(TO_DIE))? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+}
+
+/// Waits until a process that need not be our child has ended by itself. One that is gone already has.
+pub(crate) fn wait_for_end(pid: u32, deadline: Deadline) -> io::Result<()> {
+    let Some(pidfd) = open(pid)? else { return Ok(()) };
+    if ends(&pidfd, deadline)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+}
+
+/// A hold on a process, if it is still there.
+fn open(pid: u32) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        pidfd => Ok(Some(pidfd?)),
+    }
 }
 
 fn sealed_memory_file() -> io::Result<File> {

@@ -4,7 +4,7 @@
 //! namespace of its own, which receives a later mount only if the mount below it is shared.
 
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use quobyte_volume::mount::{Mount, MountInfo, MountPath};
 use rustix::process::Pid;
@@ -58,8 +58,7 @@ impl Hypervisor {
         let daemon = self.daemon()?;
         let table = std::fs::read(format!("/proc/{}/mountinfo", daemon.as_raw_nonzero())).ok()?;
         let table = MountInfo::parse(&table).ok()?;
-        let path = canonical(at.as_path())?;
-        let entry = MountInfo::top(&table, &path);
+        let entry = MountInfo::top(&table, &at.place());
         Some(entry.map(|entry| {
             let shared = table.iter().any(|below| below.id == entry.parent && below.shared);
             (entry.clone(), shared)
@@ -79,9 +78,4 @@ impl Hypervisor {
             Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid)
         })
     }
-}
-
-/// The way to a mount point without symbolic links. The mount itself is not touched: it may hang.
-fn canonical(mount_point: &Path) -> Option<PathBuf> {
-    Some(mount_point.parent()?.canonicalize().ok()?.join(mount_point.file_name()?))
 }

@@ -65,11 +65,7 @@ impl LockedShare {
 
     /// Whether a record of this share has been set aside, so that it is not known who uses the share.
     pub(crate) fn has_set_aside(&self, state: &StateDir) -> Result<bool, StateError> {
-        let ours = |aside: &PathBuf| {
-            let name = |path: &Path| Some(path.file_name()?.to_str()?.split('.').next()?.to_owned());
-            name(aside) == name(&self.file)
-        };
-        Ok(state.set_aside()?.iter().any(ours))
+        Ok(state.set_aside()?.iter().any(|aside| record::key(aside) == record::key(&self.file)))
     }
 
     /// Puts the record in place, whole.

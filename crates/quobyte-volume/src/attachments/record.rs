@@ -120,6 +120,11 @@ struct Header {
     boot_id: String,
 }
 
+/// The key of the share that a file of the directory is about, whatever its ending.
+pub(super) fn key(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.split('.').next()
+}
+
 pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
     let Some(bytes) = contents(path)? else { return Ok(None) };
     let unreadable = |source| StateError::Unreadable { path: path.to_owned(), source };

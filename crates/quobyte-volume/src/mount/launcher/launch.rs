@@ -1,7 +1,6 @@
 //! Having systemd start a client, from request to outcome.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use super::Launcher;
 use super::exchange::{Exchange, Request};
 use super::manager::{CommandLine, Manager, TEMPLATE_DIRECTORY, Unit, runtime_directory};
 use super::surroundings::Here;
+use crate::attachments;
 use crate::deadline::Deadline;
 use crate::mount::ClientError;
 use crate::process::{self, Outcome, RunError};
@@ -49,7 +49,7 @@ impl Launch {
             return Err(not_launched(format!("its units take requests from {TEMPLATE_DIRECTORY} alone")));
         }
         let host = |source| ClientError::Host { source };
-        make_directory(&self.directory).map_err(host)?;
+        attachments::make_directory(&self.directory).map_err(host)?;
         let key = request.mount_path.key();
         let unit = Unit {
             manager,
@@ -96,13 +96,4 @@ fn run(line: &CommandLine, deadline: Deadline) -> Result<Outcome, RunError> {
     let directory = runtime_directory();
     let directory = directory.to_str().map(|directory| ("XDG_RUNTIME_DIR", directory));
     process::run(OsStr::new(line.program), &line.arguments, directory, Stdio::null(), deadline)
-}
-
-#[expect(clippy::disallowed_methods, reason = "requests get their directory when there is one")]
-fn make_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
 use super::exchange::{Exchange, Outcome};
 use crate::deadline::Deadline;
 use crate::mount::client::{self, MARK};
 use crate::mount::table::{self, Lookup};
 use crate::mount::unmount::{self, How, Unmounted};
+use crate::process;
 
 /// Names the directory of requests in a unit's environment, beside the mark, which names the request in it.
 pub(super) const DIRECTORY: &str = "NOVA_QUOBYTE_LAUNCH";
@@ -49,7 +47,7 @@ pub(in crate::mount) fn stop() -> io::Result<()> {
             format!("files on {} are open", at.display()),
         ));
     }
-    clients.into_iter().try_for_each(|client| wait_for_end(client, deadline))
+    clients.into_iter().try_for_each(|client| process::wait_for_end(client, deadline))
 }
 
 fn environment() -> io::Result<(PathBuf, String)> {
@@ -57,17 +55,4 @@ fn environment() -> io::Result<(PathBuf, String)> {
     let directory = std::env::var_os(DIRECTORY);
     let directory = directory.ok_or_else(|| io::Error::other(format!("{DIRECTORY} is not set")))?;
     Ok((directory.into(), key))
-}
-
-fn wait_for_end(client: u32, deadline: Deadline) -> io::Result<()> {
-    let Some(pid) = i32::try_from(client).ok().and_then(Pid::from_raw) else { return Ok(()) };
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        pidfd => pidfd?,
-    };
-    let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
-    match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left))? {
-        0 => Err(io::ErrorKind::TimedOut.into()),
-        _ => Ok(()),
-    }
 }
