@@ -119,7 +119,8 @@ impl Guest {
         done.map(drop).map_err(|error| self.failed("taking a disk from", &error))
     }
 
-    /// Asks the running guest to let go of a disk, which takes time: success says that it has been asked.
+    /// Asks the running guest to let go of a disk, which takes time: success says that it has been asked, or has let
+    /// go meanwhile, as a guest may that was asked before.
     ///
     /// # Errors
     /// [`Error::StillInUse`] when libvirt does not answer within `limit`, as it does while QEMU waits for a client.
@@ -129,6 +130,7 @@ impl Guest {
         // Where libvirt waits for ever, so does this thread, but not the command.
         std::thread::spawn(move || tell.send(domain.detach_device_flags(&xml, flags(true, false))));
         match told.recv_timeout(limit) {
+            Ok(Err(error)) if error.code().is(ErrorNumber::DeviceMissing) => Ok(()),
             Ok(asked) => asked.map(drop).map_err(|error| self.failed("taking a disk from", &error)),
             Err(_) => Err(Error::StillInUse { target: disk.target.clone() }),
         }
