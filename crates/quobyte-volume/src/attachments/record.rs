@@ -1,7 +1,8 @@
 //! A share's record, as it is kept.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ impl ShareRecord {
     pub(crate) fn new(export: Export, mount_path: MountPath) -> Result<Self, StateError> {
         Ok(Self {
             version: VERSION,
-            boot_id: boot_id()?,
+            boot_id: boot_id()?.to_owned(),
             export,
             mount_path,
             mount: None,
@@ -165,13 +166,14 @@ pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError>
     let (Some(directory), Some(key)) = (path.parent(), path.file_stem()) else {
         return Err(io(io::ErrorKind::InvalidInput.into()));
     };
+    let content = serde_json::to_vec(record).map_err(|error| io(error.into()))?;
     let mut prefix = key.to_owned();
     prefix.push(".");
     let suffix = format!(".{UNFINISHED}");
     let mut file =
         tempfile::Builder::new().prefix(&prefix).suffix(&suffix).tempfile_in(directory).map_err(io)?;
     crash::point("an empty record is beside the old one");
-    serde_json::to_writer(&mut file, record).map_err(|error| io(error.into()))?;
+    file.write_all(&content).map_err(io)?;
     crash::point("the record is written beside the old one");
     file.persist(path).map_err(|error| io(error.error))?;
     crash::point("the record is in place");
@@ -202,9 +204,14 @@ pub(super) fn remove(path: &Path) -> Result<(), StateError> {
     }
 }
 
-fn boot_id() -> Result<String, StateError> {
+/// Which boot this is. No process sees another one.
+fn boot_id() -> Result<&'static str, StateError> {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = BOOT_ID.get() {
+        return Ok(id);
+    }
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let id =
         std::fs::read_to_string(path).map_err(|source| StateError::Io { path: path.to_owned(), source })?;
-    Ok(id.trim().to_owned())
+    Ok(BOOT_ID.get_or_init(|| id.trim().to_owned()))
 }
