@@ -1,6 +1,5 @@
 //! The hypervisor: domains, their disks, and what it can see of this host.
 
-mod disks;
 mod guests;
 mod raw;
 mod visibility;
@@ -9,13 +8,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use quobyte_volume::connection::InstanceId;
+use quobyte_volume::domain::DomainDisk;
 use quobyte_volume::io_policy::QemuVersion;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
-pub(crate) use self::disks::DomainDisk;
 pub(crate) use self::guests::LibvirtGuests;
 pub(crate) use self::raw::DeviceEvents;
 use crate::error::Error;

@@ -9,6 +9,7 @@ pub mod connection;
 mod crash;
 mod deadline;
 pub mod disk;
+pub mod domain;
 pub mod driver;
 pub mod error;
 mod flock;

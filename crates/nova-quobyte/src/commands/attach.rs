@@ -2,6 +2,7 @@
 
 use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName};
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
+use quobyte_volume::domain::DomainDisk;
 use quobyte_volume::driver::{Connected, Driver, Force};
 use quobyte_volume::io_policy::HostFacts;
 use serde_json::{Map, Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::connect::{describe, plain, warn_of_lost};
 use crate::cli::Volume;
 use crate::error::Error;
-use crate::libvirt::{DomainDisk, Guest, Hypervisor};
+use crate::libvirt::{Guest, Hypervisor};
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;

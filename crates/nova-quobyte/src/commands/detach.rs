@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use quobyte_volume::domain::DomainDisk;
 use serde_json::json;
 
 use super::disconnect::{describe, sentence};
 use crate::error::Error;
-use crate::libvirt::{DeviceEvents, DomainDisk, Guest, Hypervisor};
+use crate::libvirt::{DeviceEvents, Guest, Hypervisor};
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;

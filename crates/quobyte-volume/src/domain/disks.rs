@@ -2,36 +2,42 @@
 
 use std::path::PathBuf;
 
-use quobyte_volume::connection::{ImageFormat, VolumeId};
 use roxmltree::{Document, Node};
+
+use super::DomainError;
+use crate::connection::{ImageFormat, VolumeId};
 
 /// One `<disk>` of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DomainDisk {
+pub struct DomainDisk {
     /// Its name in the domain.
-    pub(crate) target: String,
+    pub target: String,
     /// What libvirt takes its file for; raw where it says nothing.
-    pub(crate) format: ImageFormat,
+    pub format: ImageFormat,
     /// The file it is kept in; `None` for disks that are no files.
-    pub(crate) source: Option<PathBuf>,
+    pub source: Option<PathBuf>,
     /// The serial number that the guest reads.
-    pub(crate) serial: Option<String>,
+    pub serial: Option<String>,
     /// libvirt's or the user's name of the device.
-    pub(crate) alias: Option<String>,
+    pub alias: Option<String>,
     /// The element itself, as libvirt wrote it.
-    pub(crate) xml: String,
+    pub xml: String,
 }
 
 impl DomainDisk {
     /// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the
     /// serial.
-    pub(crate) fn volume(&self) -> Option<VolumeId> {
+    #[must_use]
+    pub fn volume(&self) -> Option<VolumeId> {
         let alias = self.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
         alias.into_iter().chain(self.serial.as_deref()).find_map(|id| id.parse().ok())
     }
 
     /// Every disk of the domain described by `xml`.
-    pub(super) fn all_of(xml: &str) -> Result<Vec<Self>, roxmltree::Error> {
+    ///
+    /// # Errors
+    /// [`DomainError`] when it is not XML.
+    pub fn all_of(xml: &str) -> Result<Vec<Self>, DomainError> {
         let document = Document::parse(xml)?;
         let devices = child(document.root_element(), "devices");
         let disks = devices
