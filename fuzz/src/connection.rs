@@ -48,7 +48,7 @@ pub fn connection_info(input: &[u8]) {
     let Ok(policy) = IoPolicy::decide(&info, &facts, &IoOptions::default()) else { return };
     let target =
         DiskTarget { dev: TargetDev::parse("vda").expect("it is one"), bus: Bus::Virtio, unit: None };
-    let Ok(disk) = Disk::new(&info, &path, Some(&[]), &target, &policy) else { return };
+    let Ok(disk) = Disk::new(&info, &path, &[], &target, &policy) else { return };
     assert_describes(&disk.to_xml(), &path);
 }
 

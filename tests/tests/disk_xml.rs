@@ -2,8 +2,13 @@
 
 use std::{fs, path::Path};
 
-use lab::{Program, Scratch, Site};
-use serde_json::json;
+use lab::{Program, Reply, Scratch, Site};
+use serde_json::{Value, json};
+
+const VOLUME: &str = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
+const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+/// Where the golden files have their images.
+const GOLDEN_MOUNT_PATH: &str = "/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c";
 
 /// A golden file's name and its whole `<disk>`.
 struct Golden {
@@ -53,6 +58,10 @@ fn fits_the_schema(scratch: &Scratch, golden: &Golden) -> Result<(), String> {
     if finished.status.success() { Ok(()) } else { Err(format!("{}: {finished:?}", golden.name)) }
 }
 
+fn describe(site: &Site, info: &Value) -> Reply {
+    site.run_with(info, &["disk-xml", "--target", "vdb"])
+}
+
 #[test]
 fn every_disk_fits_libvirts_schema() {
     let scratch = Scratch::new();
@@ -63,8 +72,7 @@ fn every_disk_fits_libvirts_schema() {
 
 #[test]
 fn the_command_describes_a_volume_as_the_golden_files_do() {
-    let mut site = Site::new(&[]);
-    site.set("--quobyte-mount-point-base", "/var/lib/nova/mnt");
+    let site = Site::new(&[]);
     let described = [
         ("raw", "format", json!("raw")),
         ("qcow2", "format", json!("qcow2")),
@@ -73,15 +81,36 @@ fn the_command_describes_a_volume_as_the_golden_files_do() {
     ];
     let golden = golden_disks();
     for (name, field, value) in described {
-        let mut info = site.info("volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
-        info["data"]["export"] = json!("quobyte://quobyte-host/openstack-volumes");
+        let mut info = site.info(VOLUME);
         info["data"][field] = value;
-        let answer = site.run_with(&info, &["disk-xml", "--target", "vdb"]).answer();
+        let format = info["data"]["format"].as_str().expect("a format is text");
+        site.volume().image(VOLUME, format, &[0; 4096]);
+        let connected = site.connect(ALICE, &info).answer();
+        let mount_path = connected["mount_path"].as_str().expect("a path is text");
+        let answer = describe(&site, &info).answer();
+        site.disconnect(ALICE, &info).answer();
+
         let file = format!("quobyte_volume__disk__tests__{name}.snap");
         let golden = golden.iter().find(|golden| golden.name == file).expect("there is such a golden file");
-        assert_eq!(answer, json!({"xml": golden.disk.trim_end()}), "{name}");
+        let golden = golden.disk.trim_end().replace(GOLDEN_MOUNT_PATH, mount_path);
+        assert_eq!(answer, json!({"xml": golden}), "{name}");
     }
     site.assert_nothing_is_left();
+}
+
+#[test]
+fn a_volume_that_is_not_mounted_cannot_be_looked_at_and_is_not_described() {
+    let site = Site::new(&[]);
+    for format in ["raw", "qcow2"] {
+        site.volume().image(VOLUME, format, &[0; 4096]);
+        let mut info = site.info(VOLUME);
+        info["data"]["format"] = json!(format);
+        assert_eq!(describe(&site, &info).failure(), (4, "not_mounted"), "never connected");
+        site.connect(ALICE, &info).answer();
+        site.disconnect(ALICE, &info).answer();
+        assert_eq!(describe(&site, &info).failure(), (4, "not_mounted"), "disconnected");
+        site.assert_nothing_is_left();
+    }
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub struct Disk {
     format: ImageFormat,
     policy: IoPolicy,
     source: String,
-    backing: Backing,
+    /// Path and format of each file below the image.
+    below: Vec<(String, ImageFormat)>,
     target: DiskTarget,
     serial: String,
     io_tune: IoTune,
@@ -35,8 +36,8 @@ pub struct Disk {
 impl Disk {
     /// Describes the volume `info`, whose image is at `device_path`, as the disk `target`.
     ///
-    /// `chain` is the image and everything below it, as a connect looked at it; without it a raw image is known to have
-    /// nothing below, and for a qcow2 image libvirt has to look for itself.
+    /// `chain` is the image and everything below it, as they were looked at. All of it is named, so that libvirt looks
+    /// for nothing in a header that a guest may have written.
     ///
     /// The guest reads as serial number what the caller gave, which in Nova is always there; without one it reads the
     /// volume's id, so that the disk can be found below `/dev/disk/by-id` whoever attached it. A virtio disk shows
@@ -47,7 +48,7 @@ impl Disk {
     pub fn new(
         info: &ConnectionInfo,
         device_path: &Path,
-        chain: Option<&[Layer]>,
+        chain: &[Layer],
         target: &DiskTarget,
         policy: &IoPolicy,
     ) -> Result<Self, DiskError> {
@@ -56,7 +57,7 @@ impl Disk {
             format: info.format,
             policy: *policy,
             source: source(device_path)?,
-            backing: Backing::of(info.format, device_path, chain)?,
+            below: below(device_path, chain)?,
             target: target.clone(),
             serial: serial(info)?,
             io_tune: info.io_tune.clone(),
@@ -73,30 +74,10 @@ impl Disk {
     }
 }
 
-/// What libvirt is told of the files below an image. What it is not told it looks up in the image's header, which a
-/// guest may have written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Backing {
-    /// These, and nothing below the last: path and format.
-    Known(Vec<(String, ImageFormat)>),
-    /// Nothing is known of them.
-    Unknown,
-}
-
-impl Backing {
-    fn of(format: ImageFormat, image: &Path, chain: Option<&[Layer]>) -> Result<Self, DiskError> {
-        match (chain, format) {
-            (Some(chain), _) => {
-                let share = image.parent().unwrap_or(image);
-                let below = chain.iter().skip(1);
-                let described =
-                    below.map(|layer| Ok((source(&share.join(layer.path.as_path()))?, layer.format)));
-                described.collect::<Result<_, _>>().map(Self::Known)
-            }
-            (None, ImageFormat::Raw) => Ok(Self::Known(Vec::new())),
-            (None, ImageFormat::Qcow2) => Ok(Self::Unknown),
-        }
-    }
+fn below(image: &Path, chain: &[Layer]) -> Result<Vec<(String, ImageFormat)>, DiskError> {
+    let share = image.parent().unwrap_or(image);
+    let layers = chain.iter().skip(1);
+    layers.map(|layer| Ok((source(&share.join(layer.path.as_path()))?, layer.format))).collect()
 }
 
 /// The path as it stands in the XML. XML 1.0 has no way to write most control characters, nor U+FFFE and U+FFFF, and

@@ -25,6 +25,8 @@ pub enum Code {
     ClientNotFound,
     /// The client ended without a mount.
     MountFailed,
+    /// Nothing is mounted, and the operation mounts nothing: the volume is not connected.
+    NotMounted,
     /// Something that is not Quobyte is mounted at the mount point.
     NotQuobyte,
     /// Another Quobyte volume is mounted at the mount point.
@@ -98,6 +100,7 @@ impl Code {
             Self::InvalidConfig => "invalid_config",
             Self::ClientNotFound => "client_not_found",
             Self::MountFailed => "mount_failed",
+            Self::NotMounted => "not_mounted",
             Self::NotQuobyte => "not_quobyte",
             Self::WrongVolume => "wrong_volume",
             Self::UnmountFailed => "unmount_failed",
@@ -131,6 +134,7 @@ impl Code {
             | Self::InvalidConfig => Class::Invalid,
             Self::ClientNotFound
             | Self::MountFailed
+            | Self::NotMounted
             | Self::NotQuobyte
             | Self::WrongVolume
             | Self::UnmountFailed

@@ -86,8 +86,7 @@ fn choose_target(
 }
 
 fn describe_disk(info: &ConnectionInfo, connected: &Connected, target: &DiskTarget) -> Result<String, Error> {
-    let chain = Some(connected.chain.as_slice());
-    Ok(Disk::new(info, &connected.device_path, chain, target, &connected.policy)?.to_xml())
+    Ok(Disk::new(info, &connected.device_path, &connected.chain, target, &connected.policy)?.to_xml())
 }
 
 /// Disconnects what this call connected, and nothing else.

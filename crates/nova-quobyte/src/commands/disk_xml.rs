@@ -1,6 +1,6 @@
 //! `disk-xml`
 
-use quobyte_volume::connection::{ConnectionInfo, ImageFormat};
+use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::io_policy::{HostFacts, IoPolicy};
 use quobyte_volume::mount::MountPath;
@@ -20,9 +20,6 @@ pub(super) fn run(
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
     let target = DiskTarget { dev: target.clone(), bus, unit: None };
     let chain = settings.driver()?.chain(info)?;
-    if chain.is_none() && info.format == ImageFormat::Qcow2 {
-        tracing::warn!("not connected, so libvirt will have to look for what is below the image");
-    }
-    let xml = Disk::new(info, &device_path, chain.as_deref(), &target, &policy)?.to_xml();
+    let xml = Disk::new(info, &device_path, &chain, &target, &policy)?.to_xml();
     Ok(Answer { json: json!({ "xml": xml }), text: xml })
 }

@@ -5,7 +5,7 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use super::{Backing, Bus, Disk};
+use super::{Bus, Disk};
 use crate::connection::ImageFormat;
 
 type XmlWriter = Writer<Vec<u8>>;
@@ -27,9 +27,7 @@ fn content(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
     let alias = format!("ua-{}", disk.volume_id);
     empty(writer, "alias", [("name", alias.as_str())])?;
     empty(writer, "source", [("file", disk.source.as_str())])?;
-    if let Backing::Known(layers) = &disk.backing {
-        backing_store(writer, layers)?;
-    }
+    backing_store(writer, &disk.below)?;
     let (dev, bus) = (disk.target.dev.as_str(), disk.target.bus.as_str());
     empty(writer, "target", [("dev", dev), ("bus", bus)])?;
     text(writer, "serial", &disk.serial)?;

@@ -69,16 +69,16 @@ impl Driver {
         }
     }
 
-    /// The image and everything below it as they are now, judged as a connect would; `None` while the share is not
-    /// mounted. Where the volume is connected with the same name, they are the files that were looked at then.
+    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected with the same name, they are the files that were looked at then.
     ///
     /// # Errors
-    /// Those of a connect that finds the share mounted, and a breach of [`Rule::Swapped`](image::Rule::Swapped).
-    pub fn chain(&self, info: &ConnectionInfo) -> Result<Option<Vec<Layer>>, Error> {
+    /// [`Error::NotMounted`], since only what was looked at may be described; those of a connect that finds the share
+    /// mounted; and a breach of [`Rule::Swapped`](image::Rule::Swapped).
+    pub fn chain(&self, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         match inspect(self.host.as_ref(), &at, &info.export, None)? {
-            MountState::Absent => Ok(None),
+            MountState::Absent => Err(Error::NotMounted { at }),
             MountState::Healthy(mount) => {
                 let chain = image::check(self.host.as_ref(), &at, &info.name, info.format, &mount)?;
                 let record = share.look()?;
@@ -86,7 +86,7 @@ impl Driver {
                 for connected in attachments.filter(|other| other.is_of(info.volume_id, &info.name)) {
                     image::check_same(&at, &connected.chain, &chain)?;
                 }
-                Ok(Some(chain))
+                Ok(chain)
             }
             state => Err(unusable(state, &ShareRecord::new(info.export.clone(), at)?).into()),
         }

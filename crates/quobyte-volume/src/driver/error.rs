@@ -8,7 +8,7 @@ use crate::disk::DiskError;
 use crate::error::Code;
 use crate::image::{CheckError, ImageError};
 use crate::io_policy::IoPolicyError;
-use crate::mount::MountError;
+use crate::mount::{MountError, MountPath};
 
 /// Why an operation failed. What it had begun is undone, unless the error is [`Error::NotUndone`].
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,12 @@ pub enum Error {
     /// The mount is not as it should be.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// The volume is not mounted, so its image cannot be looked at.
+    #[error("nothing is mounted at {at}: connect the volume first")]
+    NotMounted {
+        /// Where it would be.
+        at: MountPath,
+    },
     /// The image may not be given to a guest.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -69,6 +75,7 @@ impl Error {
             Self::IoPolicy(error) => error.code(),
             Self::Disk(error) => error.code(),
             Self::Mount(error) => error.code(),
+            Self::NotMounted { .. } => Code::NotMounted,
             Self::Image(error) => error.code(),
             Self::State(error) => error.code(),
             Self::NotUndone { cause, .. } => cause.code(),
