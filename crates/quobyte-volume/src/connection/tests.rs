@@ -119,6 +119,25 @@ fn a_field_that_cannot_be_used_is_refused_with_its_code() {
 }
 
 #[test]
+fn the_smallest_unit_is_at_most_the_one_to_align_to_as_qemu_wants_it() {
+    let block_size = |logical, physical| {
+        let mut info = with("/data/logical_block_size", logical);
+        info["data"]["physical_block_size"] = physical;
+        parse(&info).map(|info| info.block_size)
+    };
+    for (logical, physical) in
+        [(json!(512), Value::Null), (Value::Null, json!(4096)), (json!("4096"), json!(4096))]
+    {
+        assert!(block_size(logical, physical).is_ok());
+    }
+    for (logical, physical) in [(json!(1024), Value::Null), (json!(4096), json!("512"))] {
+        let error = block_size(logical, physical).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidConnection);
+        assert!(error.to_string().contains("data.logical_block_size"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_no_such_object_is_refused() {
     let twice = br#"{"driver_volume_type":"quobyte","data":{"export":"r/v","name":"a","name":"b"}}"#;
     for text in [&b""[..], b"{", b"[]", b"\xff", br#"{"driver_volume_type":"quobyte"}"#, twice] {

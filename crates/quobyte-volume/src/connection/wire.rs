@@ -81,10 +81,7 @@ impl TryFrom<ConnectionInfo> for super::ConnectionInfo {
             discard: data.discard.unwrap_or(false),
             multiattach: wire.multiattach.unwrap_or(false),
             io_tune: io_tune(data.qos_specs.unwrap_or_default())?,
-            block_size: BlockSize {
-                logical: sector("data.logical_block_size", data.logical_block_size)?,
-                physical: sector("data.physical_block_size", data.physical_block_size)?,
-            },
+            block_size: block_size(data.logical_block_size, data.physical_block_size)?,
         })
     }
 }
@@ -124,6 +121,23 @@ fn io_tune(specs: BTreeMap<String, serde_json::Value>) -> Result<IoTune, Connect
         .collect::<Result<_, _>>()?;
     IoTune::new(limits)
 }
+
+/// QEMU opens no disk whose smallest unit is larger than the one to align to.
+fn block_size(logical: Option<Count>, physical: Option<Count>) -> Result<BlockSize, ConnectionError> {
+    const LOGICAL: &str = "data.logical_block_size";
+    let logical = sector(LOGICAL, logical)?;
+    let physical = sector("data.physical_block_size", physical)?;
+    match logical {
+        Some(bytes) if bytes > physical.unwrap_or(QEMU_SECTOR) => {
+            let reason = "it is larger than the physical block size, which is 512 if not given";
+            Err(field(LOGICAL, &bytes.to_string(), reason))
+        }
+        _ => Ok(BlockSize { logical, physical }),
+    }
+}
+
+/// What QEMU takes for either size if not told, in bytes.
+const QEMU_SECTOR: u32 = 512;
 
 /// QEMU takes powers of two from 512 bytes to 2 MiB.
 fn sector(name: &'static str, size: Option<Count>) -> Result<Option<u32>, ConnectionError> {
