@@ -1,21 +1,19 @@
 //! Options from the command line, from a configuration file, or by default, in that order.
 
+mod file;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use configparser::ini::{Ini, IniDefault};
 use quobyte_volume::attachments::StateDir;
 use quobyte_volume::driver::{Config, Driver};
 use quobyte_volume::io_policy::IoOptions;
 use quobyte_volume::mount::{LinuxConfig, LinuxHost};
 
-use crate::cli::{self, Options};
+use self::file::File;
+use crate::cli::Options;
 use crate::error::Error;
 use crate::libvirt::LibvirtGuests;
-
-/// Nova's `$state_path`, below which it has its mounts.
-const STATE_PATH: &str = "/var/lib/nova";
 
 /// What an operator has configured.
 #[derive(Debug)]
@@ -116,76 +114,11 @@ fn helper() -> PathBuf {
     prefix.join("libexec/nova-quobyte").join(NAME)
 }
 
-/// A configuration file in the form oslo.config reads.
-struct File {
-    path: PathBuf,
-    ini: Ini,
-}
-
-impl File {
-    /// A file in which nothing is set.
-    fn empty() -> Self {
-        Self { path: PathBuf::new(), ini: Ini::new() }
-    }
-
-    fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Input { path: path.to_owned(), source })?;
-        let mut form = IniDefault::default();
-        form.case_sensitive = true;
-        form.multiline = true;
-        // Only a line of its own is a comment.
-        form.inline_comment_symbols = Some(Vec::new());
-        let mut ini = Ini::new_from_defaults(form);
-        ini.read(text).map_err(|reason| Error::Config { path: path.to_owned(), reason })?;
-        Ok(Self { path: path.to_owned(), ini })
-    }
-
-    /// An option's value; an empty one counts as not given.
-    fn value(&self, section: &str, name: &str) -> Option<String> {
-        self.ini.get(section, name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn state_path(&self) -> PathBuf {
-        self.value("DEFAULT", "state_path").map_or_else(|| STATE_PATH.into(), PathBuf::from)
-    }
-
-    fn path(&self, section: &str, name: &str) -> Result<Option<PathBuf>, Error> {
-        let Some(value) = self.value(section, name) else {
-            return Ok(None);
-        };
-        let state_path = self.state_path().display().to_string();
-        let path = value.replace("${state_path}", &state_path).replace("$state_path", &state_path);
-        if path.contains('$') {
-            return Err(self.fault(name, &value, "refers to an option other than state_path"));
-        }
-        Ok(Some(path.into()))
-    }
-
-    fn seconds(&self, name: &str) -> Result<Option<Duration>, Error> {
-        let Some(value) = self.value("quobyte", name) else {
-            return Ok(None);
-        };
-        cli::seconds(&value).map(Some).map_err(|reason| self.fault(name, &value, &format!("is {reason}")))
-    }
-
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Error> {
-        let Some(value) = self.value("quobyte", name) else {
-            return Ok(None);
-        };
-        value.parse().map(Some).map_err(|error| self.fault(name, &value, &format!("cannot be used: {error}")))
-    }
-
-    fn fault(&self, name: &str, value: &str, reason: &str) -> Error {
-        Error::Config { path: self.path.clone(), reason: format!("{name} = {value} {reason}") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
     use quobyte_volume::mount::Launcher;
 
     use super::*;
@@ -225,6 +158,44 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_option_is_refused_with_the_nearest_that_is_one() {
+        for (name, nearest) in [
+            ("mount_timeot", "mount_timeout"),
+            ("probe-timeout", "probe_timeout"),
+            ("IO_MODE", "io_mode"),
+            ("cachemode", "cache_mode"),
+            ("statedir", "state_dir"),
+        ] {
+            let error = gather(&format!("[quobyte]\n{name} = 7\n"), &[]).unwrap_err();
+            assert_eq!(error.code().as_str(), "invalid_config");
+            let message = error.to_string();
+            assert!(message.contains(name) && message.ends_with(nearest), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_section_is_ours_to_judge() {
+        gather(
+            "[DEFAULT]\nx = 1\n[libvirt]\nvirt_type = kvm\nmount_timeot = 7\n[quobyte]\n[Quobyte]\nx = 1\n",
+            &[],
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn every_option_of_the_command_line_that_says_where_or_how_is_known_in_the_file() {
+        let command = Cli::command();
+        let of_the_file = command
+            .get_arguments()
+            .filter(|option| option.get_help_heading() == Some("Configuration"))
+            .map(|option| option.get_id().as_str())
+            .filter(|name| !matches!(*name, "config" | "connect_uri") && !name.starts_with("quobyte_"));
+        let mut of_the_file: Vec<_> = of_the_file.collect();
+        of_the_file.sort_unstable();
+        assert_eq!(of_the_file, file::OPTIONS);
+    }
+
+    #[test]
     fn a_value_that_cannot_be_used_is_refused_by_name() {
         for (line, name) in [
             ("[quobyte]\nmount_timeout = soon", "mount_timeout"),
@@ -233,10 +204,14 @@ mod tests {
             ("[quobyte]\nio_mode = fast", "io_mode"),
             ("[quobyte]\ncache_mode = unsafe", "cache_mode"),
             ("[libvirt]\nquobyte_mount_point_base = $base/mnt", "quobyte_mount_point_base"),
+            ("[libvirt]\nquobyte_mount_point_base = /a\n  /b", "quobyte_mount_point_base"),
+            ("[libvirt]\nquobyte_client_cfg = /a\x1bb", "quobyte_client_cfg"),
+            ("[quobyte]\nstate_dir = /a\tb", "state_dir"),
         ] {
             let error = gather(line, &[]).unwrap_err();
             assert_eq!(error.code().as_str(), "invalid_config");
-            assert!(error.to_string().contains(name), "{error}");
+            let message = error.to_string();
+            assert!(message.contains(name) && !message.contains(char::is_control), "{message}");
         }
     }
 }

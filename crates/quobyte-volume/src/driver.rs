@@ -57,11 +57,15 @@ impl Driver {
         host: Box<dyn Host + Send + Sync>,
         guests: Box<dyn Guests + Send + Sync>,
     ) -> Result<Self, Error> {
-        if !config.mount_point_base.is_absolute() {
-            let reason = "quobyte_mount_point_base is not an absolute path";
-            return Err(Error::Config { path: config.mount_point_base, reason });
-        }
-        Ok(Self { config, state, host, guests })
+        let base = &config.mount_point_base;
+        let reason = if !base.is_absolute() {
+            "quobyte_mount_point_base is not an absolute path"
+        } else if base.to_string_lossy().contains(char::is_control) {
+            "quobyte_mount_point_base contains a control character"
+        } else {
+            return Ok(Self { config, state, host, guests });
+        };
+        Err(Error::Config { path: config.mount_point_base, reason })
     }
 
     /// Where an export is mounted on this host.

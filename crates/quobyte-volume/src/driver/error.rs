@@ -14,7 +14,7 @@ use crate::mount::{MountError, MountPath};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot be used.
-    #[error("{path}: {reason}")]
+    #[error("{path:?}: {reason}")]
     Config {
         /// The path at fault.
         path: PathBuf,

@@ -267,10 +267,15 @@ fn a_volume_is_disconnected_where_it_was_connected() {
 }
 
 #[test]
-fn a_relative_mount_base_is_refused() {
+fn a_mount_base_that_libvirt_could_not_be_told_is_refused() {
     let f = fixture();
-    let config = Config { mount_point_base: "mnt".into(), ..f.driver.config.clone() };
-    let (host, guests) = (Box::new(f.host.clone()), Box::new(f.host.clone()));
-    let Err(error) = Driver::new(config, f.driver.state.clone(), host, guests) else { panic!("accepted") };
-    assert_eq!(error.code().as_str(), "invalid_config");
+    for base in ["mnt", "", "/m\nt", "/m\u{1b}[2Jt"] {
+        let config = Config { mount_point_base: base.into(), ..f.driver.config.clone() };
+        let (host, guests) = (Box::new(f.host.clone()), Box::new(f.host.clone()));
+        let Err(error) = Driver::new(config, f.driver.state.clone(), host, guests) else {
+            panic!("{base:?} is accepted")
+        };
+        assert_eq!(error.code().as_str(), "invalid_config");
+        assert!(!error.to_string().contains(char::is_control), "{error}");
+    }
 }

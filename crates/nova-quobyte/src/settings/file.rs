@@ -1,0 +1,111 @@
+//! A configuration file in the form oslo.config reads, such as nova.conf.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use configparser::ini::{Ini, IniDefault};
+
+use crate::cli;
+use crate::error::Error;
+
+/// The section that is this project's own.
+const SECTION: &str = "quobyte";
+
+/// All options of that section, sorted.
+pub(super) const OPTIONS: [&str; 7] =
+    ["cache_mode", "io_mode", "launcher", "lock_timeout", "mount_timeout", "probe_timeout", "state_dir"];
+
+/// Nova's `$state_path`, below which it has its mounts.
+const STATE_PATH: &str = "/var/lib/nova";
+
+/// A configuration file in the form oslo.config reads.
+pub(super) struct File {
+    path: PathBuf,
+    ini: Ini,
+}
+
+impl File {
+    /// A file in which nothing is set.
+    pub(super) fn empty() -> Self {
+        Self { path: PathBuf::new(), ini: Ini::new() }
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Input { path: path.to_owned(), source })?;
+        let mut form = IniDefault::default();
+        form.case_sensitive = true;
+        form.multiline = true;
+        // Only a line of its own is a comment.
+        form.inline_comment_symbols = Some(Vec::new());
+        let mut ini = Ini::new_from_defaults(form);
+        ini.read(text).map_err(|reason| Error::Config { path: path.to_owned(), reason })?;
+        let file = Self { path: path.to_owned(), ini };
+        file.check_names()?;
+        Ok(file)
+    }
+
+    /// A misspelt name would leave an operator with a default and no word of it. Other sections are Nova's.
+    fn check_names(&self) -> Result<(), Error> {
+        let names = self.ini.get_map_ref().get(SECTION).into_iter().flat_map(|section| section.keys());
+        match names.into_iter().find(|name| !OPTIONS.contains(&name.as_str())) {
+            Some(unknown) => Err(Error::Config {
+                path: self.path.clone(),
+                reason: format!("[{SECTION}] has no option {unknown:?}; the nearest is {}", nearest(unknown)),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// An option's value; an empty one counts as not given.
+    fn value(&self, section: &str, name: &str) -> Option<String> {
+        self.ini.get(section, name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn state_path(&self) -> PathBuf {
+        self.value("DEFAULT", "state_path").map_or_else(|| STATE_PATH.into(), PathBuf::from)
+    }
+
+    pub(super) fn path(&self, section: &str, name: &str) -> Result<Option<PathBuf>, Error> {
+        let Some(value) = self.value(section, name) else {
+            return Ok(None);
+        };
+        let state_path = self.state_path().display().to_string();
+        let path = value.replace("${state_path}", &state_path).replace("$state_path", &state_path);
+        if path.contains('$') {
+            return Err(self.fault(name, &value, "refers to an option other than state_path"));
+        }
+        if path.contains(char::is_control) {
+            return Err(self.fault(name, &value, "contains a control character"));
+        }
+        Ok(Some(path.into()))
+    }
+
+    pub(super) fn seconds(&self, name: &str) -> Result<Option<Duration>, Error> {
+        let Some(value) = self.value(SECTION, name) else {
+            return Ok(None);
+        };
+        cli::seconds(&value).map(Some).map_err(|reason| self.fault(name, &value, &format!("is {reason}")))
+    }
+
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Error> {
+        let Some(value) = self.value(SECTION, name) else {
+            return Ok(None);
+        };
+        value.parse().map(Some).map_err(|error| self.fault(name, &value, &format!("cannot be used: {error}")))
+    }
+
+    fn fault(&self, name: &str, value: &str, reason: &str) -> Error {
+        Error::Config {
+            path: self.path.clone(),
+            reason: format!("{name} = {} {reason}", value.escape_debug()),
+        }
+    }
+}
+
+/// The option that somebody may have meant.
+fn nearest(unknown: &str) -> &'static str {
+    let likeness = |option: &&str| strsim::jaro_winkler(option, &unknown.to_lowercase());
+    OPTIONS.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
+}
