@@ -74,6 +74,7 @@ impl Unit<'_> {
             "--service-type=forking",
             "--property=TimeoutStartSec=infinity",
             "--property=TimeoutStopSec=30s",
+            "--property=LimitNOFILE=524288",
         ]
         .map(OsString::from)
         .into();
@@ -170,7 +171,8 @@ mod tests {
             [
                 format!(
                     "systemd-run|--user|--no-ask-password|--quiet|--collect|--service-type=forking\
-                     |--property=TimeoutStartSec=infinity|--property=TimeoutStopSec=30s|--unit={unit}\
+                     |--property=TimeoutStartSec=infinity|--property=TimeoutStopSec=30s\
+                     |--property=LimitNOFILE=524288|--unit={unit}\
                      |--setenv=NOVA_QUOBYTE_SHARE=0123456789abcdef0123456789abcdef\
                      |--setenv=NOVA_QUOBYTE_LAUNCH=/run/user/7/nova $HOME/launch\
                      |--setenv=PATH=/opt/quo byte:/usr/bin\
