@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
-use crate::mount::{How, Mount, MountError, MountPath, MountState, Unmounted, inspect};
+use crate::mount::{ClientError, How, Mount, MountError, MountPath, MountState, Unmounted, inspect};
 
 /// What bringing a share up has done so far, in the order it happened.
 #[derive(Default)]
@@ -104,6 +104,10 @@ impl Driver {
         let said = self.host.mount(&record.export, &at);
         match (inspect(self.host.as_ref(), &at, &record.export, None)?, said) {
             (MountState::Healthy(mount), Ok(())) => Ok(mount),
+            // A client that was given up is being ended, and takes along what it has just mounted.
+            (MountState::Healthy(_), Err(error @ ClientError::Timeout { .. })) => {
+                Err(MountError::Client(error).into())
+            }
             (MountState::Healthy(mount), Err(error)) => {
                 tracing::warn!(mount_path = %at, %error, "mounted, although the client says otherwise");
                 Ok(mount)

@@ -29,6 +29,7 @@ pub(super) enum Client {
     IsMissing,
     TimesOut,
     TimesOutAndMountsLate,
+    TimesOutHavingMounted,
     MountsAnotherType,
     MountsAnotherVolume,
     MountsWithoutRegistries,
@@ -240,6 +241,10 @@ impl Host for FakeHost {
             Client::TimesOut => return Err(timeout()),
             Client::TimesOutAndMountsLate => {
                 world.late.push((at.clone(), export.clone()));
+                return Err(timeout());
+            }
+            Client::TimesOutHavingMounted => {
+                world.put(at, quobyte, source, Life::Serving);
                 return Err(timeout());
             }
             Client::MountsAnotherType => world.put(at, "fuse.sshfs", source, Life::Serving),

@@ -147,6 +147,7 @@ fn a_connect_that_fails_leaves_nothing_behind() {
         (Client::IsMissing, Image::Regular, "client_not_found"),
         (Client::TimesOut, Image::Regular, "mount_timeout"),
         (Client::TimesOutAndMountsLate, Image::Regular, "mount_timeout"),
+        (Client::TimesOutHavingMounted, Image::Regular, "mount_timeout"),
         (Client::MountsLate, Image::Regular, "mount_failed"),
         (Client::MountsAndHangs, Image::Regular, "mount_hung"),
         (Client::MountsAndDies, Image::Regular, "mount_stale"),

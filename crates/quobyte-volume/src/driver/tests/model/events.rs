@@ -34,9 +34,15 @@ impl Machine {
             // The kernel lets its owner take a mount away that no file is open on. One that is torn away all the same,
             // without a call in between, is none that the driver could ever have known of.
             Event::Uncovered(share) => {
+                let mut is_uncovered = false;
                 self.change(share, |layers| {
+                    let before = layers.len();
                     layers.retain(|layer| layer.mount.owner() == Some(1000) || layer.busy);
+                    is_uncovered = layers.len() < before;
                 });
+                if is_uncovered {
+                    self.tidy_up_after_others(share);
+                }
             }
             Event::RemountedByHand(share) => self.remount_by_hand(share),
             Event::Reboot => self.reboot(),
@@ -84,6 +90,15 @@ impl Machine {
         if is_removed {
             let source = export(share).mount_source();
             self.host.world().put(&self.at(share), "fuse.quobyte", source, Life::Serving);
+        }
+    }
+
+    /// Who has unmounted its own takes a directory along that no record says is ours: while it was mounted on, the driver
+    /// had nothing left to take down there.
+    pub(super) fn tidy_up_after_others(&self, share: usize) {
+        let at = self.at(share);
+        if self.host.layers(&at) == 0 && !self.records().iter().any(|record| record.mount_path == at) {
+            self.host.world().directories.remove(at.as_path());
         }
     }
 

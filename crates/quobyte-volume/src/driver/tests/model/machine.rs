@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::interrupted::{Fuse, Interrupted, Killed};
-use super::steps::{Call, Interruption, Step, User, export};
+use super::steps::{Call, Event, Interruption, Step, User, export};
 use super::verdict::Before;
 use crate::attachments::{ShareRecord, StateDir};
 use crate::connection::ImageFormat;
@@ -65,6 +65,9 @@ impl Machine {
 
     /// Every fault is mended and everybody leaves; then nothing may be left.
     pub(super) fn settle(&mut self) {
+        User::all().for_each(|user| self.close(user));
+        let all = 0..super::steps::SHARES.len();
+        all.for_each(|share| self.happen(Event::Uncovered(share)));
         self.mend_world();
         let calls = self.attached.iter().map(|user| Call::Disconnect(*user, Force::No));
         for call in calls.chain([Call::Reconcile]).collect::<Vec<_>>() {

@@ -130,6 +130,7 @@ fn event() -> impl Strategy<Value = Event> {
         Client::IsMissing,
         Client::TimesOut,
         Client::TimesOutAndMountsLate,
+        Client::TimesOutHavingMounted,
         Client::MountsAnotherType,
         Client::MountsAnotherVolume,
         Client::MountsWithoutRegistries,
