@@ -207,7 +207,11 @@ impl Host for LinuxHost {
 
     fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
         crash::point("what a client has left is about to be ended");
-        client::end_strays(at)
+        // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
+        self.launch.take_back(at)?;
+        let ended = client::end_strays(at)?;
+        self.launch.take_back(at)?;
+        Ok(ended)
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {

@@ -5,6 +5,8 @@
 //! <state_dir>/launch/<key>.outcome   what came of it; written by the unit, taken by the caller
 //! <state_dir>/launch/<key>.running   the request, while the unit's client runs; the unit's own
 //! ```
+//!
+//! Each appears whole: it is written as `<key>.tmp-request` or `<key>.tmp-outcome`, then renamed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader};
@@ -18,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Export;
+use crate::crash;
 use crate::mount::{ClientError, MountPath};
 
 /// What a unit is to mount.
@@ -87,19 +90,24 @@ impl<'a> Exchange<'a> {
     /// Leaves a request, and nothing of an earlier one that nobody has taken.
     pub(super) fn ask(&self, request: &Request) -> io::Result<()> {
         remove(&self.file("outcome"))?;
-        self.write("request", request)
+        self.write("request", request)?;
+        crash::point("a unit's request is in place");
+        Ok(())
     }
 
     /// Takes what came of the request; `None` if no unit has answered.
     pub(super) fn take_outcome(&self) -> io::Result<Option<Outcome>> {
         let outcome = read(&self.file("outcome"))?;
+        crash::point("a unit's outcome has been read");
         remove(&self.file("outcome"))?;
         Ok(outcome)
     }
 
-    /// Takes back a request that no unit has taken.
+    /// Takes back a request that no unit is to find any more, and whatever was left half written or not taken.
     pub(super) fn take_back(&self) -> io::Result<()> {
-        remove(&self.file("request"))
+        ["request", "tmp-request", "outcome", "tmp-outcome"]
+            .iter()
+            .try_for_each(|ending| remove(&self.file(ending)))
     }
 
     /// The request, to the unit.
@@ -114,6 +122,7 @@ impl<'a> Exchange<'a> {
             Outcome::Mounted => std::fs::rename(self.file("request"), self.file("running"))?,
             _ => remove(&self.file("request"))?,
         }
+        crash::point("a unit has taken its request");
         self.write("outcome", outcome)
     }
 
@@ -128,11 +137,15 @@ impl<'a> Exchange<'a> {
         self.directory.join(format!("{}.{ending}", self.key))
     }
 
-    /// Readable by this user alone. Nobody reads it before the writer is done, so it need not appear at once.
+    /// Readable by this user alone. A caller whose deadline has passed does not wait for the writer, hence the rename.
+    #[expect(clippy::disallowed_methods, reason = "requests and outcomes are put in place here alone")]
     fn write(&self, ending: &str, content: &impl Serialize) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(self.file(ending))?;
-        Ok(serde_json::to_writer(file, content)?)
+        let unfinished = self.file(&format!("tmp-{ending}"));
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        serde_json::to_writer(file, content)?;
+        crash::point("a file for the other side is written");
+        std::fs::rename(unfinished, self.file(ending))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Having systemd start a client, from request to outcome.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::manager::{CommandLine, Manager, TEMPLATE_DIRECTORY, Unit, runtime_dir
 use super::surroundings::Here;
 use crate::attachments;
 use crate::deadline::Deadline;
-use crate::mount::ClientError;
+use crate::mount::{ClientError, MountPath};
 use crate::process::{self, Outcome, RunError};
 
 /// How long systemd may take to note that a client is given up. Nobody waits for the client's end.
@@ -34,6 +35,11 @@ impl Launch {
     /// The systemd that is to start clients here; `None` where the caller does.
     pub(in crate::mount) fn manager(&self) -> Option<Manager> {
         self.launcher.manager(&Here { directory: &self.directory, program: &self.program })
+    }
+
+    /// Takes back what an earlier caller has asked for at `at`: a unit that systemd has yet to start finds nothing to do.
+    pub(in crate::mount) fn take_back(&self, at: &MountPath) -> io::Result<()> {
+        Exchange::new(&self.directory, &at.key()).take_back()
     }
 
     /// Has `manager` start a client, and waits until that has mounted or failed.
@@ -67,18 +73,16 @@ impl Launch {
                 let _ = run(&unit.stop(), deadline);
             }
             let said = run(&unit.start(), deadline);
+            if let Err(RunError::Timeout { output, .. }) = said {
+                // What the unit answers from now on is about a client that is being ended.
+                give_up(&unit);
+                exchange.take_back().map_err(host)?;
+                return Err(ClientError::Timeout { export: request.export.clone(), output });
+            }
             if let Some(outcome) = exchange.take_outcome().map_err(host)? {
                 return outcome.into_result(&request.export);
             }
-            match said {
-                Ok(said) => reason = said.output,
-                Err(RunError::Timeout { output, .. }) => {
-                    give_up(&unit);
-                    exchange.take_back().map_err(host)?;
-                    return Err(ClientError::Timeout { export: request.export.clone(), output });
-                }
-                Err(error) => reason = error.to_string(),
-            }
+            reason = said.map_or_else(|error| error.to_string(), |said| said.output);
         }
         exchange.take_back().map_err(host)?;
         Err(not_launched(reason))

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Outcome};
+use crate::crash;
 use crate::deadline::Deadline;
 use crate::mount::client::{self, MARK};
 use crate::mount::table::{self, Lookup};
@@ -23,6 +24,7 @@ pub(in crate::mount) fn start() -> io::Result<()> {
     let (directory, key) = environment()?;
     let exchange = Exchange::new(&directory, &key);
     let request = exchange.request()?;
+    crash::point("a unit has read its request");
     let result = client::run(&request, Deadline::after(request.budget));
     exchange.answer(&Outcome::of(&result))?;
     result.map_err(io::Error::other)
@@ -33,6 +35,7 @@ pub(in crate::mount) fn start() -> io::Result<()> {
 pub(in crate::mount) fn stop() -> io::Result<()> {
     let (directory, key) = environment()?;
     let Some(request) = Exchange::new(&directory, &key).take_running()? else { return Ok(()) };
+    crash::point("a unit that is to stop has taken what it runs");
     let clients = client::processes(&request.mount_path)?;
     let at = request.mount_path.as_path();
     let deadline = Deadline::after(STOP);

@@ -86,3 +86,17 @@ fn what_an_earlier_caller_has_not_taken_is_not_the_next_ones_outcome() {
     exchange.ask(&request("/mnt", None)).unwrap();
     assert_eq!(exchange.take_outcome().unwrap(), None);
 }
+
+#[test]
+fn what_is_taken_back_leaves_nothing_however_far_it_got() {
+    let directory = tempfile::tempdir().unwrap();
+    let exchange = Exchange::new(directory.path(), KEY);
+    exchange.ask(&request("/mnt", None)).unwrap();
+    exchange.answer(&Outcome::Timeout { output: String::new() }).unwrap();
+    exchange.ask(&request("/mnt", None)).unwrap();
+    for ending in ["tmp-request", "tmp-outcome"] {
+        File::create(exchange.file(ending)).unwrap();
+    }
+    exchange.take_back().unwrap();
+    assert!(files(directory.path()).is_empty());
+}
