@@ -9,6 +9,7 @@ mod connect;
 mod disconnect;
 mod error;
 mod guests;
+mod judge;
 mod reconcile;
 mod status;
 

@@ -36,7 +36,8 @@ pub use self::unmount::{How, Unmounted};
 use crate::attachments::Attachment;
 use crate::connection::{Export, ImageName};
 use crate::error::Code;
-use crate::share::ShareError;
+use crate::image::{Declared, Layer};
+use crate::share::{Look, ShareError};
 
 /// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
 ///
@@ -133,6 +134,9 @@ pub enum MountState {
     Foreign(Mount),
 }
 
+/// What came of looking at an image.
+pub(crate) type Chain = Result<Vec<Layer>, ShareError>;
+
 /// Finds out what is at a mount point. `known` is the mount that our records say is there.
 ///
 /// # Errors
@@ -144,25 +148,33 @@ pub fn inspect(
     export: &Export,
     known: Option<&Mount>,
 ) -> Result<MountState, MountError> {
-    let Some(mount) =
-        host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })?
-    else {
-        return Ok(MountState::Absent);
+    Ok(inspect_with(host, at, export, known, None)?.0)
+}
+
+/// The same, and in the same breath the layers of `image`: none unless the mount is healthy and an image is named.
+pub(crate) fn inspect_with(
+    host: &dyn Host,
+    at: &MountPath,
+    export: &Export,
+    known: Option<&Mount>,
+    image: Option<Declared<'_>>,
+) -> Result<(MountState, Chain), MountError> {
+    let top = host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })?;
+    let state = match top {
+        None => MountState::Absent,
+        Some(mount) if !mount.is_quobyte() => MountState::Foreign(mount),
+        Some(mount) if !mount.is_of(export) => MountState::WrongVolume(mount),
+        Some(mount) => match host.look(at, image) {
+            Ok(Look { root, chain }) if root.is_connected() && root.device == mount.device => {
+                return Ok((MountState::Healthy(mount), chain));
+            }
+            Ok(_) => MountState::Disconnected(mount),
+            Err(ShareError::Dead { .. }) => MountState::Dead(mount),
+            Err(ShareError::Hung { .. }) => MountState::Hung(mount),
+            Err(source) => return Err(MountError::Unreadable { at: at.clone(), source }),
+        },
     };
-    if !mount.is_quobyte() {
-        return Ok(MountState::Foreign(mount));
-    }
-    if !mount.is_of(export) {
-        return Ok(MountState::WrongVolume(mount));
-    }
-    match host.root(at) {
-        // Quobyte's client shows a root of another size once it has lost its registries; Nova and Cinder rely on it.
-        Ok(root) if root.size == 0 && root.device == mount.device => Ok(MountState::Healthy(mount)),
-        Ok(_) => Ok(MountState::Disconnected(mount)),
-        Err(ShareError::Dead { .. }) => Ok(MountState::Dead(mount)),
-        Err(ShareError::Hung { .. }) => Ok(MountState::Hung(mount)),
-        Err(source) => Err(MountError::Unreadable { at: at.clone(), source }),
-    }
+    Ok((state, Ok(Vec::new())))
 }
 
 /// Why a mount point is not as it should be.

@@ -29,10 +29,9 @@ pub use self::facts::RootFacts;
 use self::helper::{Asked, Helper};
 use self::protocol::{Answer, Request};
 use crate::attachments::StateDir;
-use crate::connection::{ImageFormat, ImageName};
 use crate::deadline::Deadline;
 use crate::error::Code;
-use crate::image::{Layer, Violation};
+use crate::image::{Declared, Layer, Violation};
 use crate::mount::MountPath;
 
 /// The shares of this host, asked through helper processes.
@@ -46,6 +45,15 @@ pub(crate) struct Shares {
     timeout: Duration,
     idle: Mutex<HashMap<MountPath, Helper>>,
     given_up: Mutex<Vec<Child>>,
+}
+
+/// What one look at a share shows.
+#[derive(Debug)]
+pub struct Look {
+    /// Its root.
+    pub root: RootFacts,
+    /// The layers of the image asked for, the image first; none where no image was, or the client is not connected.
+    pub chain: Result<Vec<Layer>, ShareError>,
 }
 
 /// Why the share gave no answer, or no good one.
@@ -116,31 +124,13 @@ impl Shares {
         Self { program, state, timeout, idle: Mutex::default(), given_up: Mutex::default() }
     }
 
-    /// Asks the client behind the mount at `at` for its root, past every cache.
-    pub(crate) fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
-        match self.ask(at, &Request::Root)? {
-            Answer::Root(facts) => Ok(facts),
+    /// Asks the client behind the mount at `at` for its root, past every cache, and in the same breath for `image` and
+    /// everything below it.
+    pub(crate) fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
+        let image = image.map(|(name, format)| (name.clone(), format));
+        match self.ask(at, &Request::Look(image))? {
+            Answer::Look(root, chain) => Ok(Look { root, chain: chain.map_err(|error| error.at(at)) }),
             Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
-            _ => Err(self.confused()),
-        }
-    }
-
-    /// Looks at the image of that name directly on the share at `at`, and at everything below it.
-    pub(crate) fn chain(
-        &self,
-        at: &MountPath,
-        name: &ImageName,
-        format: ImageFormat,
-    ) -> Result<Vec<Layer>, ShareError> {
-        match self.ask(at, &Request::Chain(name.clone(), format))? {
-            Answer::Chain(layers) => Ok(layers),
-            Answer::NoChain(NoChain::Refused(path, violation)) => {
-                Err(ShareError::Refused { path: at.as_path().join(path.as_path()), violation })
-            }
-            Answer::NoChain(NoChain::Failed(path, errno)) => {
-                Err(failed(at, at.as_path().join(path.as_path()), errno))
-            }
-            _ => Err(self.confused()),
         }
     }
 
@@ -184,10 +174,17 @@ impl Shares {
             surplus.end();
         }
     }
+}
 
-    fn confused(&self) -> ShareError {
-        let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
-        ShareError::Helper { program: self.program.clone(), source }
+impl NoChain {
+    /// The same, of the share at `at`.
+    fn at(self, at: &MountPath) -> ShareError {
+        match self {
+            Self::Refused(path, violation) => {
+                ShareError::Refused { path: at.as_path().join(path.as_path()), violation }
+            }
+            Self::Failed(path, errno) => failed(at, at.as_path().join(path.as_path()), errno),
+        }
     }
 }
 

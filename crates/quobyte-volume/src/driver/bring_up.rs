@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
-use crate::mount::{ClientError, How, Mount, MountError, MountPath, MountState, Unmounted, inspect};
+use crate::image::Declared;
+use crate::mount::{
+    Chain, ClientError, How, Mount, MountError, MountPath, MountState, Unmounted, inspect_with,
+};
 
 /// What bringing a share up has done so far, in the order it happened.
 #[derive(Default)]
@@ -16,41 +19,47 @@ pub(super) struct Begun {
 }
 
 impl Driver {
-    /// The healthy mount of the record's export; mounted by this call if need be.
+    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is.
     pub(super) fn bring_up(
         &self,
         share: &LockedShare,
         record: &mut ShareRecord,
+        image: Option<Declared<'_>>,
         begun: &mut Begun,
-    ) -> Result<Mount, Error> {
-        let mut found = self.clear(share, record)?;
+    ) -> Result<(Mount, Chain), Error> {
+        let mut found = self.clear(share, record, image)?;
         // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
         if found.is_none() && share.load()?.is_some_and(|record| record.mount.is_none()) {
             self.end_strays(&record.mount_path)?;
-            found = self.clear(share, record)?;
+            found = self.clear(share, record, image)?;
         }
-        let mount = match found {
-            Some(mount) => {
+        let (mount, seen) = match found {
+            Some((mount, seen)) => {
                 if record.mount.is_some() && self.is_replaced(record, &mount)? {
                     record.generation += 1;
                 }
-                mount
+                (mount, seen)
             }
-            None => self.mount(share, record, begun)?,
+            None => self.mount(share, record, image, begun)?,
         };
         record.mount = Some(mount.clone());
-        Ok(mount)
+        Ok((mount, seen))
     }
 
     /// Takes away dead layers until the mount on top is healthy or there is none.
-    fn clear(&self, share: &LockedShare, record: &ShareRecord) -> Result<Option<Mount>, Error> {
+    fn clear(
+        &self,
+        share: &LockedShare,
+        record: &ShareRecord,
+        image: Option<Declared<'_>>,
+    ) -> Result<Option<(Mount, Chain)>, Error> {
         let at = &record.mount_path;
-        let mut known = record.mount.clone();
+        let mut known = record.mount.as_ref();
         loop {
-            let state = inspect(self.host.as_ref(), at, &record.export, known.take().as_ref())?;
+            let (state, seen) = inspect_with(self.host.as_ref(), at, &record.export, known.take(), image)?;
             match state {
                 MountState::Absent => return Ok(None),
-                MountState::Healthy(mount) => return Ok(Some(mount)),
+                MountState::Healthy(mount) => return Ok(Some((mount, seen))),
                 MountState::Dead(mount) => self.take_away(share, record, &mount, How::Lazily)?,
                 MountState::Disconnected(mount) => self.take_away(share, record, &mount, How::IfUnused)?,
                 state => return Err(unusable(state, record).into()),
@@ -88,8 +97,9 @@ impl Driver {
         &self,
         share: &LockedShare,
         record: &mut ShareRecord,
+        image: Option<Declared<'_>>,
         begun: &mut Begun,
-    ) -> Result<Mount, Error> {
+    ) -> Result<(Mount, Chain), Error> {
         let at = record.mount_path.clone();
         record.mount = None;
         record.generation += 1;
@@ -102,15 +112,16 @@ impl Driver {
         begun.client_started = true;
         tracing::info!(export = %record.export, mount_path = %at, "mounting");
         let said = self.host.mount(&record.export, &at);
-        match (inspect(self.host.as_ref(), &at, &record.export, None)?, said) {
-            (MountState::Healthy(mount), Ok(())) => Ok(mount),
+        let (state, seen) = inspect_with(self.host.as_ref(), &at, &record.export, None, image)?;
+        match (state, said) {
+            (MountState::Healthy(mount), Ok(())) => Ok((mount, seen)),
             // A client that was given up is being ended, and takes along what it has just mounted.
             (MountState::Healthy(_), Err(error @ ClientError::Timeout { .. })) => {
                 Err(MountError::Client(error).into())
             }
             (MountState::Healthy(mount), Err(error)) => {
                 tracing::warn!(mount_path = %at, %error, "mounted, although the client says otherwise");
-                Ok(mount)
+                Ok((mount, seen))
             }
             (MountState::Absent, Err(error)) => Err(MountError::Client(error).into()),
             (state, _) => Err(unusable(state, record).into()),

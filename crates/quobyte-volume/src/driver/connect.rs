@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use super::bring_up::{Begun, unusable};
+use super::judge::judge;
 use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
 use crate::image::{self, Layer};
 use crate::io_policy::{HostFacts, IoPolicy};
-use crate::mount::{Mount, MountPath, MountState, inspect};
+use crate::mount::{Mount, MountPath, MountState, inspect_with};
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,8 @@ impl Driver {
         }
     }
 
-    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected with the same name, they are the files that were looked at then.
+    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected with
+    /// the same name, they are the files that were looked at then.
     ///
     /// # Errors
     /// [`Error::NotMounted`], since only what was looked at may be described; those of a connect that finds the share
@@ -77,10 +79,11 @@ impl Driver {
     pub fn chain(&self, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
-        match inspect(self.host.as_ref(), &at, &info.export, None)? {
-            MountState::Absent => Err(Error::NotMounted { at }),
-            MountState::Healthy(mount) => {
-                let chain = image::check(self.host.as_ref(), &at, &info.name, info.format, &mount)?;
+        let image = (&info.name, info.format);
+        match inspect_with(self.host.as_ref(), &at, &info.export, None, Some(image))? {
+            (MountState::Absent, _) => Err(Error::NotMounted { at }),
+            (MountState::Healthy(mount), seen) => {
+                let chain = judge(image, seen, &mount, &at)?;
                 let record = share.look()?;
                 let attachments = record.iter().flat_map(|record| &record.attachments);
                 for connected in attachments.filter(|other| other.is_of(info.volume_id, &info.name)) {
@@ -88,7 +91,7 @@ impl Driver {
                 }
                 Ok(chain)
             }
-            state => Err(unusable(state, &ShareRecord::new(info.export.clone(), at)?).into()),
+            (state, _) => Err(unusable(state, &ShareRecord::new(info.export.clone(), at)?).into()),
         }
     }
 
@@ -105,8 +108,9 @@ impl Driver {
             Some(record) => record.clone(),
             None => ShareRecord::new(info.export.clone(), self.mount_path(&info.export))?,
         };
-        let mount = self.bring_up(share, &mut record, begun)?;
-        let chain = image::check(self.host.as_ref(), &record.mount_path, &info.name, info.format, &mount)?;
+        let image = (&info.name, info.format);
+        let (mount, seen) = self.bring_up(share, &mut record, Some(image), begun)?;
+        let chain = judge(image, seen, &mount, &record.mount_path)?;
         record.attach(Attachment {
             instance,
             volume: info.volume_id,

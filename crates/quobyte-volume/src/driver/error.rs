@@ -6,7 +6,7 @@ use crate::attachments::StateError;
 use crate::connection::ConnectionError;
 use crate::disk::DiskError;
 use crate::error::Code;
-use crate::image::{CheckError, ImageError};
+use crate::image::ImageError;
 use crate::io_policy::IoPolicyError;
 use crate::mount::{MountError, MountPath};
 
@@ -85,15 +85,6 @@ impl Error {
     /// This error, after what could not be undone.
     pub(super) fn leaving(self, left: Vec<Error>) -> Self {
         if left.is_empty() { self } else { Self::NotUndone { cause: Box::new(self), left } }
-    }
-}
-
-impl From<CheckError> for Error {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::Image(error) => error.into(),
-            CheckError::Mount(error) => error.into(),
-        }
     }
 }
 

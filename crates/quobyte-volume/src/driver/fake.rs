@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{GuestUse, Guests};
 use crate::attachments::LockedShare;
-use crate::connection::{Export, ImageFormat, ImageName};
-use crate::image::{self, Identity, Rule, Violation};
+use crate::connection::Export;
+use crate::image::{self, Declared, Identity, Rule, Violation};
 use crate::mount::{ClientError, Device, Host, How, Mount, MountPath, Unmounted};
-use crate::share::{RootFacts, ShareError};
+use crate::share::{Look, RootFacts, ShareError};
 
 /// What the client does when it is asked to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +137,27 @@ impl World {
         }
     }
 
+    /// What the one image on every volume is.
+    fn chain(
+        &self,
+        at: &MountPath,
+        device: Device,
+        (name, format): Declared<'_>,
+    ) -> Result<Vec<image::Layer>, ShareError> {
+        let path = at.image(name);
+        let refused =
+            |rule| ShareError::Refused { path: path.clone(), violation: Violation::new(rule, name) };
+        let device = match self.image {
+            Image::Regular => device,
+            Image::Missing => return Err(ShareError::Missing { path }),
+            Image::Link => return Err(refused(Rule::LeadsAway)),
+            Image::Directory => return Err(refused(Rule::NotRegularFile)),
+            Image::OnAnotherDevice => Device { major: 8, minor: 1 },
+        };
+        let identity = Identity { device, inode: 2 };
+        Ok(vec![image::Layer { path: name.into(), format, identity, virtual_size: 1 << 20 }])
+    }
+
     fn top(&self, at: &MountPath) -> Option<&Layer> {
         self.mounts.get(at.as_path())?.last()
     }
@@ -167,33 +188,13 @@ impl Host for FakeHost {
         Ok(layers.filter(|path| path.parent() == Some(base)).cloned().collect())
     }
 
-    fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
+    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
         let world = self.world();
         let top = world.ask(at)?;
         let size = if top.life == Life::Serving { 0 } else { 4096 };
-        Ok(RootFacts { size, device: top.mount.device })
-    }
-
-    fn chain(
-        &self,
-        at: &MountPath,
-        name: &ImageName,
-        format: ImageFormat,
-    ) -> Result<Vec<image::Layer>, ShareError> {
-        let world = self.world();
-        let path = at.image(name);
-        let device = world.ask(at)?.mount.device;
-        let refused =
-            |rule| ShareError::Refused { path: path.clone(), violation: Violation::new(rule, name) };
-        let device = match world.image {
-            Image::Regular => device,
-            Image::Missing => return Err(ShareError::Missing { path }),
-            Image::Link => return Err(refused(Rule::LeadsAway)),
-            Image::Directory => return Err(refused(Rule::NotRegularFile)),
-            Image::OnAnotherDevice => Device { major: 8, minor: 1 },
-        };
-        let identity = Identity { device, inode: 2 };
-        Ok(vec![image::Layer { path: name.into(), format, identity, virtual_size: 1 << 20 }])
+        let root = RootFacts { size, device: top.mount.device };
+        let image = image.filter(|_| root.is_connected());
+        Ok(Look { root, chain: image.map_or(Ok(Vec::new()), |image| world.chain(at, root.device, image)) })
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

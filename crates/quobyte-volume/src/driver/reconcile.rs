@@ -162,8 +162,9 @@ impl Driver {
             (Mending::Remount(_), Some(before)) => {
                 let mut record = before.clone();
                 let mut begun = Begun::default();
-                let brought_up =
-                    self.bring_up(share, &mut record, &mut begun).and_then(|_| Ok(share.store(&record)?));
+                let brought_up = self
+                    .bring_up(share, &mut record, None, &mut begun)
+                    .and_then(|_| Ok(share.store(&record)?));
                 let at = &before.mount_path;
                 brought_up.map_err(|cause| cause.leaving(self.undo(share, at, Some(before), &begun)))?;
                 Ok(Ok(Mended::Remounted(record.lost())))

@@ -14,11 +14,11 @@ use super::launcher::{Launch, Launcher, Request};
 use super::table::{self, Lookup, Mount};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
-use crate::connection::{Export, ImageFormat, ImageName};
+use crate::connection::Export;
 use crate::crash;
 use crate::deadline::Deadline;
-use crate::image::Layer;
-use crate::share::{RootFacts, ShareError, Shares};
+use crate::image::Declared;
+use crate::share::{Look, ShareError, Shares};
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
 ///
@@ -36,17 +36,13 @@ pub trait Host {
     /// When the mount table cannot be read.
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// Asks the client behind the mount at `at` for its root, past every cache.
+    /// Asks the client behind the mount at `at` for its root, past every cache, and for `image`, directly on the share,
+    /// with everything below it.
     ///
     /// # Errors
-    /// [`ShareError::Dead`] if and only if the client is gone.
-    fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError>;
-
-    /// Looks at the image of that name directly on the share at `at`, and at everything below it.
-    ///
-    /// # Errors
-    /// [`ShareError::Missing`] and [`ShareError::Refused`] for what may not be given to a guest.
-    fn chain(&self, at: &MountPath, name: &ImageName, format: ImageFormat) -> Result<Vec<Layer>, ShareError>;
+    /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
+    /// [`ShareError::Refused`] for an image that may not be given to a guest.
+    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError>;
 
     /// Makes the directory to mount on, and returns what it had to make, outermost first.
     ///
@@ -140,12 +136,8 @@ impl Host for LinuxHost {
         table::mounts_below(base)
     }
 
-    fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
-        self.shares.root(at)
-    }
-
-    fn chain(&self, at: &MountPath, name: &ImageName, format: ImageFormat) -> Result<Vec<Layer>, ShareError> {
-        self.shares.chain(at, name, format)
+    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
+        self.shares.look(at, image)
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

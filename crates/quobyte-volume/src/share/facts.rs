@@ -9,8 +9,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlag
 use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{ImageFormat, ImageName};
-use crate::image::{self, ChainError, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation};
+use crate::image::{
+    self, ChainError, Declared, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation,
+};
 use crate::mount::Device;
 
 /// What a live client says of a share's root directory.
@@ -20,6 +21,14 @@ pub struct RootFacts {
     pub size: u64,
     /// The device of the share.
     pub device: Device,
+}
+
+impl RootFacts {
+    /// Whether the client has its registries. Nova and Cinder go by the same rule.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.size == 0
+    }
 }
 
 /// Why there is no chain to tell of.
@@ -32,27 +41,31 @@ pub(super) enum NoChain {
     Failed(RelativePath, i32),
 }
 
-/// Asks the client itself for its root, past every cache, so that a dead one shows.
-pub(super) fn root(mount_point: &Path) -> Result<RootFacts> {
-    let root = stat_now(&open_root(mount_point)?)?;
-    Ok(RootFacts { size: root.stx_size, device: device(&root) })
+/// Asks the client itself for its root, past every cache, so that a dead one shows; then for the image, if one is named.
+/// A client that has lost its registries is not asked for what it cannot know.
+pub(super) fn look(
+    mount_point: &Path,
+    image: Option<Declared<'_>>,
+) -> Result<(RootFacts, std::result::Result<Vec<Layer>, NoChain>)> {
+    let directory = open(
+        mount_point,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let root = stat_now(&directory)?;
+    let root = RootFacts { size: root.stx_size, device: device(&root) };
+    let image = image.filter(|_| root.is_connected());
+    Ok((root, image.map_or(Ok(Vec::new()), |image| chain(&directory, image))))
 }
 
-/// Looks at the image of that name directly on the share, and at everything below it.
+/// Looks at an image directly in the share's root, and at everything below it.
 ///
 /// Every layer is opened beneath the share, following no link and crossing no mount. It is opened for reading only once
 /// it is known to be a regular file, and only if it has to be read: a FIFO in its place blocks nobody.
-pub(super) fn chain(
-    mount_point: &Path,
-    name: &ImageName,
-    format: ImageFormat,
-) -> std::result::Result<Vec<Layer>, NoChain> {
-    let failed = |path: &RelativePath, errno: Errno| NoChain::Failed(path.clone(), errno.raw_os_error());
-    let start = RelativePath::from(name);
-    let root = open_root(mount_point).map_err(|errno| failed(&start, errno))?;
+fn chain(root: &OwnedFd, (name, format): Declared<'_>) -> std::result::Result<Vec<Layer>, NoChain> {
     let mut open = |path: &RelativePath| {
         let refused = |rule| Err(NoChain::Refused(path.clone(), Violation::new(rule, path)));
-        match open_layer(&root, path) {
+        match open_layer(root, path) {
             Ok((_, file)) if FileType::from_raw_mode(file.stx_mode.into()) != FileType::RegularFile => {
                 refused(Rule::NotRegularFile)
             }
@@ -62,10 +75,10 @@ pub(super) fn chain(
                 content: Box::new(Unread(content)),
             }),
             Err(Errno::LOOP | Errno::XDEV) => refused(Rule::LeadsAway),
-            Err(errno) => Err(failed(path, errno)),
+            Err(errno) => Err(NoChain::Failed(path.clone(), errno.raw_os_error())),
         }
     };
-    image::walk(start, format, &mut open).map_err(|error| match error {
+    image::walk(RelativePath::from(name), format, &mut open).map_err(|error| match error {
         ChainError::Refused { path, violation } => NoChain::Refused(path, violation),
         ChainError::Unreadable { path, source } => {
             NoChain::Failed(path, source.raw_os_error().unwrap_or(libc::EIO))
@@ -92,10 +105,6 @@ impl ReadAt for Unread {
     }
 }
 
-fn open_root(mount_point: &Path) -> Result<OwnedFd> {
-    open(mount_point, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-}
-
 fn stat_now(file: &OwnedFd) -> Result<Statx> {
     let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO;
     statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
@@ -111,9 +120,15 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::connection::{ImageFormat, ImageName};
+
+    /// The image on a share that is a plain directory, whose root has a size of its own.
+    fn seen(mount_point: &Path, name: &str, format: ImageFormat) -> std::result::Result<Vec<Layer>, NoChain> {
+        chain(&File::open(mount_point).unwrap().into(), (&ImageName::parse(name).unwrap(), format))
+    }
 
     fn raw(mount_point: &Path, name: &str) -> std::result::Result<Vec<Layer>, NoChain> {
-        chain(mount_point, &ImageName::parse(name).unwrap(), ImageFormat::Raw)
+        seen(mount_point, name, ImageFormat::Raw)
     }
 
     fn rule(refused: std::result::Result<Vec<Layer>, NoChain>) -> Rule {
@@ -135,7 +150,7 @@ mod tests {
         let layers = raw(directory.path(), "disk").unwrap();
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].virtual_size, 12345);
-        assert_eq!(layers[0].identity.device, root(directory.path()).unwrap().device);
+        assert_eq!(layers[0].identity.device, look(directory.path(), None).unwrap().0.device);
     }
 
     #[test]
@@ -155,8 +170,7 @@ mod tests {
         fifo(directory.path().join("fifo"));
         for entry in ["socket", "fifo"] {
             for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
-                let seen = chain(directory.path(), &ImageName::parse(entry).unwrap(), format);
-                assert_eq!(rule(seen), Rule::NotRegularFile, "{entry}");
+                assert_eq!(rule(seen(directory.path(), entry, format)), Rule::NotRegularFile, "{entry}");
             }
         }
     }

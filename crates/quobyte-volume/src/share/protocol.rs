@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{self, NoChain, RootFacts};
@@ -14,19 +13,16 @@ use crate::image::Layer;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
-    /// What is the root like?
-    Root,
-    /// What are the layers of the image of that name, declared as that format?
-    Chain(ImageName, ImageFormat),
+    /// What is the root like, and what are the layers of the image of that name, declared as that format?
+    Look(Option<(ImageName, ImageFormat)>),
 }
 
 /// What the share says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    Root(RootFacts),
-    Chain(Vec<Layer>),
-    NoChain(NoChain),
+    /// No layers where no image was asked for, or where the root makes asking for one vain.
+    Look(RootFacts, Result<Vec<Layer>, NoChain>),
     /// The system call about the root failed with this error number.
     Failed(i32),
 }
@@ -35,10 +31,11 @@ pub(super) enum Answer {
 pub(super) fn serve(mount_point: &Path, requests: impl BufRead, mut answers: impl Write) -> io::Result<()> {
     for line in requests.lines() {
         let answer = match serde_json::from_str(&line?)? {
-            Request::Root => facts::root(mount_point)
-                .map_or_else(|errno: Errno| Answer::Failed(errno.raw_os_error()), Answer::Root),
-            Request::Chain(name, format) => {
-                facts::chain(mount_point, &name, format).map_or_else(Answer::NoChain, Answer::Chain)
+            Request::Look(image) => {
+                match facts::look(mount_point, image.as_ref().map(|(name, format)| (name, *format))) {
+                    Ok((root, chain)) => Answer::Look(root, chain),
+                    Err(errno) => Answer::Failed(errno.raw_os_error()),
+                }
             }
         };
         serde_json::to_writer(&mut answers, &answer)?;
@@ -54,16 +51,18 @@ mod tests {
 
     #[test]
     fn each_request_gets_its_answer_in_order() {
-        let requests = "\"root\"\n{\"chain\":[\"none\",\"raw\"]}\n\"root\"\n";
+        let requests = "{\"look\":null}\n{\"look\":[\"none\",\"raw\"]}\n{\"look\":null}\n";
         let mut answers = Vec::new();
-        let directory = tempfile::tempdir().unwrap();
-        serve(directory.path(), requests.as_bytes(), &mut answers).unwrap();
+        // Its root has the size that a connected client shows.
+        serve(Path::new("/proc"), requests.as_bytes(), &mut answers).unwrap();
         let answers: Vec<Answer> =
             answers.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-        assert!(matches!(
-            answers[..],
-            [Answer::Root(_), Answer::NoChain(NoChain::Failed(_, libc::ENOENT)), Answer::Root(_)]
-        ));
+        let [Answer::Look(_, Ok(none)), Answer::Look(_, Err(missing)), Answer::Look(_, Ok(_))] = &answers[..]
+        else {
+            panic!("{answers:?}")
+        };
+        assert!(none.is_empty());
+        assert!(matches!(missing, NoChain::Failed(_, libc::ENOENT)));
     }
 
     #[test]

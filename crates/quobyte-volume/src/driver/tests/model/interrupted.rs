@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
 use crate::attachments::LockedShare;
-use crate::connection::{Export, ImageFormat, ImageName};
+use crate::connection::Export;
 use crate::driver::fake::{FakeHost, Life};
 use crate::driver::{GuestUse, Guests};
-use crate::image::Layer;
+use crate::image::Declared;
 use crate::mount::{ClientError, Host, How, Mount, MountPath, Unmounted};
-use crate::share::{RootFacts, ShareError};
+use crate::share::{Look, ShareError};
 
 /// What a panic carries that stands for the end of a caller.
 pub(super) struct Killed;
@@ -71,12 +71,8 @@ impl Host for Interrupted {
         self.around(|host| host.mounts_below(base))
     }
 
-    fn root(&self, at: &MountPath) -> Result<RootFacts, ShareError> {
-        self.around(|host| host.root(at))
-    }
-
-    fn chain(&self, at: &MountPath, name: &ImageName, format: ImageFormat) -> Result<Vec<Layer>, ShareError> {
-        self.around(|host| host.chain(at, name, format))
+    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
+        self.around(|host| host.look(at, image))
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

@@ -1,0 +1,40 @@
+//! Whether the image that was looked at may be given to a guest.
+
+use super::Error;
+use crate::connection::{ImageFormat, ImageName};
+use crate::image::{Declared, ImageError, Layer, Rule, Violation};
+use crate::mount::{Chain, Mount, MountError, MountPath};
+use crate::share::ShareError;
+
+/// Makes sure that the image, and everything below it, may be given to a guest: regular files on `mount`, the healthy
+/// mount at `at`, that keep every [`Rule`]. Returns its layers, the image first.
+pub(super) fn judge(
+    (name, format): Declared<'_>,
+    seen: Chain,
+    mount: &Mount,
+    at: &MountPath,
+) -> Result<Vec<Layer>, Error> {
+    let rejected = |path, violation| Error::from(ImageError::Rejected { path, violation });
+    if format == ImageFormat::Raw && is_snapshot(name) {
+        return Err(rejected(at.image(name), Violation::new(Rule::SnapshotDeclaredRaw, name)));
+    }
+    let layers = seen.map_err(|error| match error {
+        ShareError::Missing { path } => ImageError::Missing { path }.into(),
+        ShareError::Refused { path, violation } => rejected(path, violation),
+        source => MountError::Unreadable { at: at.clone(), source }.into(),
+    })?;
+    // The mount that was judged and the one that was looked at may be two, if somebody mounts meanwhile.
+    match layers.iter().find(|layer| layer.identity.device != mount.device) {
+        Some(layer) => {
+            let violation = Violation::new(Rule::LeadsAway, &layer.path);
+            Err(rejected(at.as_path().join(layer.path.as_path()), violation))
+        }
+        None => Ok(layers),
+    }
+}
+
+/// Whether Cinder's Quobyte driver gives such a name to what a snapshot of a volume leaves: `volume-<uuid>.<snapshot>`.
+fn is_snapshot(name: &ImageName) -> bool {
+    let volume = name.as_str().strip_prefix("volume-").and_then(|rest| rest.split_once('.'));
+    volume.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok())
+}
