@@ -5,8 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build crash demo test test-full soak fuzz lint bench
 
-scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install venv virt-type) \
-	packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
+scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host start-libvirtd \
+	venv virt-type) packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
 archive := target/lab/tests.tar.zst
 
 # How long each fuzz target runs.

@@ -1,6 +1,7 @@
 //! Guests: libvirt domains that boot the lab's small Linux and run commands for a test.
 
 mod commands;
+mod migration;
 
 use std::{fs, path::PathBuf};
 
@@ -8,12 +9,17 @@ use crate::{Lab, Program, Scratch};
 
 use commands::Commands;
 
-/// A domain of the system libvirtd, with free slots for six more PCI devices and a virtio SCSI controller. It runs as
+/// The lab's own libvirtd.
+const LAB_URI: &str = "qemu:///system";
+
+/// A domain of the lab's libvirtd, with free slots for six more PCI devices and a virtio SCSI controller. It runs as
 /// `libvirt-qemu`, as Debian has it. Destroyed and undefined when dropped.
 #[derive(Debug)]
 pub struct Guest {
     name: String,
     uuid: String,
+    /// Where the libvirtd is reached that has it.
+    uri: String,
     console: PathBuf,
     commands: Commands,
 }
@@ -46,8 +52,8 @@ impl Guest {
             .replace("@CONSOLE@", &console.to_string_lossy())
             .replace("@COMMANDS@", &socket.to_string_lossy());
         let definition = scratch.file(&format!("{name}.xml"), xml);
-        virsh("define").arg(definition).succeed();
-        Self { name, uuid, console, commands }
+        virsh(LAB_URI, "define").arg(definition).succeed();
+        Self { name, uuid, uri: LAB_URI.to_owned(), console, commands }
     }
 
     /// Defines a domain, starts it, and waits until it takes commands.
@@ -59,16 +65,22 @@ impl Guest {
 
     /// Starts the domain and waits until it takes commands.
     pub fn start(&mut self) {
-        virsh("start").arg(&self.uuid).succeed();
+        self.virsh("start", &[]);
         if let Err(error) = self.commands.connect() {
             let console = fs::read_to_string(&self.console).unwrap_or_default();
             panic!("guest {} does not take commands: {error}\n{console}", self.name);
         }
     }
 
+    /// Starts the domain and does not let it run.
+    pub fn start_paused(&mut self) {
+        self.virsh("start", &["--paused"]);
+        self.commands.resume(self.commands.accept().expect("QEMU connects"));
+    }
+
     /// Ends the domain at once, as pulling the plug does.
     pub fn destroy(&mut self) {
-        virsh("destroy").arg(&self.uuid).succeed();
+        self.virsh("destroy", &[]);
     }
 
     /// The domain's name.
@@ -119,19 +131,19 @@ impl Guest {
 
     /// Runs one `virsh` command on the domain. Panics when it fails.
     pub fn virsh(&self, command: &str, arguments: &[&str]) -> String {
-        virsh(command).arg(&self.uuid).args(arguments).succeed()
+        virsh(&self.uri, command).arg(&self.uuid).args(arguments).succeed()
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         // Fails for a domain that is not running, which is as good.
-        virsh("destroy").arg(&self.uuid).run();
-        virsh("undefine").arg(&self.uuid).succeed();
+        virsh(&self.uri, "destroy").arg(&self.uuid).run();
+        self.virsh("undefine", &[]);
     }
 }
 
-/// One `virsh` command to the system libvirtd.
-fn virsh(command: &str) -> Program {
-    Program::as_root("virsh").args(["--quiet", "--connect", "qemu:///system", command])
+/// One `virsh` command to the libvirtd at `uri`.
+fn virsh(uri: &str, command: &str) -> Program {
+    Program::as_root("virsh").args(["--quiet", "--connect", uri, command])
 }

@@ -1,4 +1,4 @@
-//! The stand-in client's daemon, and processes that may hang on it.
+//! Daemons, the stand-in client's above all, and processes that may hang on it.
 
 mod files;
 
@@ -23,7 +23,7 @@ use crate::wait;
 /// Ample for what happens at once.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A daemon of the stand-in, known by the process id it wrote.
+/// A daemon, known by the process id it wrote.
 #[derive(Debug)]
 pub struct Daemon {
     pid: Pid,
@@ -31,13 +31,18 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// The daemon whose `standin.pid_file` is at `path`. Waits for it where the file is a pipe.
+    /// The daemon that writes its process id to the file at `path`. Waits for it where the file is a pipe.
     pub fn of(path: &Path) -> Self {
         let text = fs::read_to_string(path).expect("the daemon writes its process id");
         let pid = text.trim_end().parse().expect("a process id is a number");
         let pid = Pid::from_raw(pid).expect("a process id is not 0");
         let exit = pidfd_open(pid, PidfdFlags::empty()).expect("the daemon runs");
         Self { pid, exit }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     /// Sends it a signal.

@@ -17,11 +17,14 @@ use crate::wait;
 /// Ample for a boot, or for one command, of an emulated guest on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// To one QEMU.
+pub(super) type Connection = BufReader<UnixStream>;
+
 /// QEMU connects to us, and so early that no byte of the guest is lost.
 #[derive(Debug)]
 pub(super) struct Commands {
     listener: UnixListener,
-    connection: Option<BufReader<UnixStream>>,
+    connection: Option<Connection>,
 }
 
 impl Commands {
@@ -34,20 +37,30 @@ impl Commands {
         Self { listener, connection: None }
     }
 
-    /// Takes the connection of a guest just started, and waits until it is ready.
-    pub(super) fn connect(&mut self) -> io::Result<()> {
+    /// Takes the connection of a QEMU just started.
+    pub(super) fn accept(&self) -> io::Result<Connection> {
         if !wait::readable(&self.listener, LIMIT) {
             return Err(ErrorKind::TimedOut.into());
         }
         let (stream, _) = self.listener.accept()?;
         stream.set_read_timeout(Some(LIMIT))?;
-        let mut connection = BufReader::new(stream);
+        Ok(BufReader::new(stream))
+    }
+
+    /// Takes the connection of a guest just started, and waits until it is ready.
+    pub(super) fn connect(&mut self) -> io::Result<()> {
+        let mut connection = self.accept()?;
         let line = read_line(&mut connection)?;
         if line != "ready" {
             return Err(Error::other(format!("it said `{line}`")));
         }
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// Goes on with the QEMU that has taken over the guest.
+    pub(super) fn resume(&mut self, connection: Connection) {
+        self.connection = Some(connection);
     }
 
     /// Runs one line of shell in the guest.
@@ -68,7 +81,7 @@ fn parse_head(head: &str) -> Option<(i32, usize)> {
     Some((status.parse().ok()?, length.parse().ok()?))
 }
 
-fn read_line(connection: &mut BufReader<UnixStream>) -> io::Result<String> {
+fn read_line(connection: &mut Connection) -> io::Result<String> {
     let mut line = String::new();
     if connection.read_line(&mut line)? == 0 {
         return Err(ErrorKind::UnexpectedEof.into());
