@@ -11,7 +11,9 @@ use quobyte_volume::attachments::StateDir;
 use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 use quobyte_volume::driver::{Config, Driver, Force, GuestUse, Guests};
 use quobyte_volume::io_policy::{HostFacts, IoOptions};
-use quobyte_volume::mount::{Launcher, LinuxConfig, LinuxHost, Lookup, MountPath, top_mount};
+use quobyte_volume::mount::{Launcher, LinuxConfig, LinuxHost};
+use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::mount_table::{Lookup, top_mount};
 use uuid::Uuid;
 
 /// So many in a row are one measurement, here and in the other worker.

@@ -5,7 +5,7 @@ use std::path::Path;
 use quobyte_volume::connection::{ConnectionInfo, Export, MAX_EXPORT_LEN};
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::io_policy::{HostFacts, IoOptions, IoPolicy};
-use quobyte_volume::mount::MountPath;
+use quobyte_volume::mount_path::MountPath;
 
 const BASE: &str = "/var/lib/nova/mnt";
 

@@ -5,7 +5,7 @@ use std::path::Component;
 
 use quobyte_volume::connection::ImageFormat;
 use quobyte_volume::image::{ChainError, Header, Identity, MAX_LAYERS, Opened, RelativePath, walk};
-use quobyte_volume::mount::Device;
+use quobyte_volume::mount_table::Device;
 
 use crate::encoding::{File, decode_files};
 

@@ -53,7 +53,7 @@ fn some_inputs_of_every_parser_are_accepted() {
     use quobyte_volume::{
         attachments::ShareRecord,
         connection::{ConnectionInfo, Export},
-        mount::MountInfo,
+        mount_table::MountInfo,
     };
     let any = |target, accepts: fn(&[u8]) -> bool| {
         assert!(inputs(target).values().any(|input| accepts(input)), "no input of {target} is accepted");

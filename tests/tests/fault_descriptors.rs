@@ -8,7 +8,8 @@ use quobyte_volume::{
     connection::ConnectionInfo,
     driver::{Config, Driver, GuestUse, Guests},
     io_policy::{HostFacts, IoOptions},
-    mount::{Launcher, LinuxConfig, LinuxHost, MountPath},
+    mount::{Launcher, LinuxConfig, LinuxHost},
+    mount_path::MountPath,
 };
 
 struct NoGuests;

@@ -12,7 +12,7 @@ use lab::{Program, Scratch};
 use quobyte_volume::{
     connection::ImageFormat,
     image::{ChainError, Identity, Layer, Opened, RelativePath, walk},
-    mount::Device,
+    mount_table::Device,
 };
 use rustix::fs::{major, minor};
 use serde_json::Value;

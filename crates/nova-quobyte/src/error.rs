@@ -8,7 +8,7 @@ use quobyte_volume::disk::DiskError;
 use quobyte_volume::driver;
 use quobyte_volume::error::Code;
 use quobyte_volume::io_policy::IoPolicyError;
-use quobyte_volume::mount::MountPath;
+use quobyte_volume::mount_path::MountPath;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@ pub use self::record::{Attachment, ShareRecord};
 use crate::deadline::Deadline;
 use crate::error::Code;
 use crate::flock;
-use crate::mount::MountPath;
+use crate::mount_path::MountPath;
 
 /// The directory that holds records and locks.
 #[derive(Debug, Clone)]

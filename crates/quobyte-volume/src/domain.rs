@@ -10,7 +10,7 @@ use roxmltree::{Document, Node};
 pub use self::disks::DomainDisk;
 use crate::connection::InstanceId;
 use crate::driver::{GuestDisk, GuestUse};
-use crate::mount::MountPath;
+use crate::mount_path::MountPath;
 
 /// A description that is not XML, so libvirt has not written it.
 #[derive(Debug, thiserror::Error)]

@@ -26,7 +26,8 @@ use crate::attachments::{LockedShare, StateDir};
 use crate::connection::{Export, ImageName};
 use crate::deadline::Deadline;
 use crate::io_policy::IoOptions;
-use crate::mount::{Host, MountPath};
+use crate::mount::Host;
+use crate::mount_path::MountPath;
 
 /// What an operator configures.
 #[derive(Debug, Clone)]

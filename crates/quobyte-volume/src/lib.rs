@@ -16,6 +16,8 @@ mod flock;
 pub mod image;
 pub mod io_policy;
 pub mod mount;
+pub mod mount_path;
+pub mod mount_table;
 mod process;
 pub mod share;
 mod sys;

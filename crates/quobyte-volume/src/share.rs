@@ -32,7 +32,7 @@ use crate::attachments::StateDir;
 use crate::deadline::Deadline;
 use crate::error::Code;
 use crate::image::{Declared, Layer, Violation};
-use crate::mount::MountPath;
+use crate::mount_path::MountPath;
 
 /// The shares of this host, asked through helper processes.
 ///

@@ -3,7 +3,7 @@
 use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::io_policy::{HostFacts, IoPolicy};
-use quobyte_volume::mount::MountPath;
+use quobyte_volume::mount_path::MountPath;
 use serde_json::json;
 
 use crate::error::Error;

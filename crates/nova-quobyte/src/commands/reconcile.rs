@@ -2,7 +2,7 @@
 
 use quobyte_volume::attachments::Attachment;
 use quobyte_volume::driver::{Finding, Kept, LeftAlone, Mended};
-use quobyte_volume::mount::MountPath;
+use quobyte_volume::mount_path::MountPath;
 use serde_json::{Value, json};
 
 use super::disconnect::{attachment, reason};

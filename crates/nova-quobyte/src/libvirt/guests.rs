@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quobyte_volume::domain;
 use quobyte_volume::driver::{GuestUse, Guests};
-use quobyte_volume::mount::MountPath;
+use quobyte_volume::mount_path::MountPath;
 use virt::domain::Domain;
 use virt::sys;
 

@@ -6,7 +6,8 @@
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use quobyte_volume::mount::{Mount, MountInfo, MountPath};
+use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::mount_table::{Mount, MountInfo};
 use rustix::process::Pid;
 
 use super::Hypervisor;

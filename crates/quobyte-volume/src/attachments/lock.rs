@@ -9,7 +9,7 @@ use super::{ShareRecord, StateDir, StateError, record};
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::flock;
-use crate::mount::MountPath;
+use crate::mount_path::MountPath;
 
 /// A share that nobody else changes while this value lives, and the only way to its record's file.
 #[derive(Debug)]

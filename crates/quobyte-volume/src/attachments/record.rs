@@ -10,7 +10,8 @@ use super::StateError;
 use crate::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
 use crate::crash;
 use crate::image::Layer;
-use crate::mount::{Mount, MountPath};
+use crate::mount_path::MountPath;
+use crate::mount_table::Mount;
 
 /// The version this program writes, and the newest it reads.
 const VERSION: u64 = 1;

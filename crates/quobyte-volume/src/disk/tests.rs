@@ -6,7 +6,7 @@ use super::*;
 use crate::connection::{Export, ImageName, IoLimit};
 use crate::image::{Identity, RelativePath};
 use crate::io_policy::{Cache, Choice, HostFacts, IoMode, IoOptions, QemuVersion};
-use crate::mount::Device;
+use crate::mount_table::Device;
 
 const VOLUME: &str = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
 const MOUNT: &str = "/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c";

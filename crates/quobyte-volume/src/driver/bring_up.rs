@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
 use crate::image::Declared;
-use crate::mount::{
-    Chain, ClientError, How, Mount, MountError, MountPath, MountState, Unmounted, inspect_with,
-};
+use crate::mount::{Chain, ClientError, How, MountError, MountState, Unmounted, inspect_with};
+use crate::mount_path::MountPath;
+use crate::mount_table::Mount;
 
 /// What bringing a share up has done so far, in the order it happened.
 #[derive(Default)]

@@ -9,7 +9,9 @@ use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
 use crate::image::{self, Layer};
 use crate::io_policy::{HostFacts, IoPolicy};
-use crate::mount::{Mount, MountPath, MountState, inspect_with};
+use crate::mount::{MountState, inspect_with};
+use crate::mount_path::MountPath;
+use crate::mount_table::Mount;
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]

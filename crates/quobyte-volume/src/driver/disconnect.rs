@@ -4,7 +4,8 @@ use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{Export, ImageName, InstanceId, VolumeId};
 use crate::driver::GuestUse;
-use crate::mount::{How, MountError, MountPath, MountState, Unmounted, inspect};
+use crate::mount::{How, MountError, MountState, Unmounted, inspect};
+use crate::mount_path::MountPath;
 
 /// What a disconnect did.
 #[derive(Debug, Clone, PartialEq, Eq)]

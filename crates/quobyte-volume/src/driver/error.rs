@@ -8,7 +8,8 @@ use crate::disk::DiskError;
 use crate::error::Code;
 use crate::image::ImageError;
 use crate::io_policy::IoPolicyError;
-use crate::mount::{MountError, MountPath};
+use crate::mount::MountError;
+use crate::mount_path::MountPath;
 
 /// Why an operation failed. What it had begun is undone, unless the error is [`Error::NotUndone`].
 #[derive(Debug, thiserror::Error)]

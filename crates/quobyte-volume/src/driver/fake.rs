@@ -13,7 +13,9 @@ use super::{GuestUse, Guests};
 use crate::attachments::LockedShare;
 use crate::connection::Export;
 use crate::image::{self, Declared, Identity, Rule, Violation};
-use crate::mount::{ClientError, Device, Host, How, Mount, MountPath, Unmounted};
+use crate::mount::{ClientError, Host, How, Unmounted};
+use crate::mount_path::MountPath;
+use crate::mount_table::{Device, Mount};
 use crate::share::{Look, RootFacts, ShareError};
 
 /// What the client does when it is asked to mount.

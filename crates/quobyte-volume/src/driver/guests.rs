@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use crate::connection::{ImageFormat, InstanceId, VolumeId};
-use crate::mount::MountPath;
+use crate::mount_path::MountPath;
 
 /// What the driver asks of a hypervisor. Each door has its own: the command asks libvirt, Nova its host object.
 pub trait Guests {

@@ -3,7 +3,9 @@
 use super::Error;
 use crate::connection::{ImageFormat, ImageName};
 use crate::image::{Declared, ImageError, Layer, Rule, Violation};
-use crate::mount::{Chain, Mount, MountError, MountPath};
+use crate::mount::{Chain, MountError};
+use crate::mount_path::MountPath;
+use crate::mount_table::Mount;
 use crate::share::ShareError;
 
 /// Makes sure that the image, and everything below it, may be given to a guest: regular files on `mount`, the healthy

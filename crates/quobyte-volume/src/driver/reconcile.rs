@@ -14,7 +14,8 @@ use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord, StateError};
 use crate::connection::Export;
 use crate::driver::Kept;
-use crate::mount::{MountPath, MountState, inspect};
+use crate::mount::{MountState, inspect};
+use crate::mount_path::MountPath;
 
 /// One thing that reconcile found.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::qcow2::{Backing, Header};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
 use crate::connection::ImageFormat;
-use crate::mount::Device;
+use crate::mount_table::Device;
 
 /// The most files a chain may have, which is also the most that libvirt follows. Cinder adds one per snapshot.
 pub const MAX_LAYERS: usize = 200;

@@ -3,7 +3,7 @@
 use super::ImageError;
 use super::chain::Layer;
 use super::violation::{Rule, Violation};
-use crate::mount::MountPath;
+use crate::mount_path::MountPath;
 
 /// Makes sure that no layer has taken the place of another file since the chain on the mount at `at` was `before`.
 ///
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
     use crate::connection::{Export, ImageFormat};
     use crate::image::{Identity, RelativePath};
-    use crate::mount::Device;
+    use crate::mount_table::Device;
 
     /// Layers by path and inode, on a device of that minor number.
     fn chain(minor: u32, layers: &[(&str, u64)]) -> Vec<Layer> {

@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
-use super::MountPath;
 use super::launcher::{Manager, Request};
 use crate::connection::Export;
 use crate::deadline::Deadline;
+use crate::mount_path::MountPath;
 use crate::process::{self, RunError, printed};
 
 const PROGRAM: &str = "mount.quobyte";

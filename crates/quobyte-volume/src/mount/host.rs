@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
 
-use super::MountPath;
 use super::client::{self, ClientError};
 use super::launcher::{Launch, Launcher, Request};
-use super::table::{self, Lookup, Mount};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
 use crate::connection::Export;
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::image::Declared;
+use crate::mount_path::MountPath;
+use crate::mount_table::{self, Lookup, Mount};
 use crate::share::{Look, ShareError, Shares};
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
@@ -129,11 +129,11 @@ impl LinuxHost {
 impl Host for LinuxHost {
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>> {
         crash::point("the mount table is about to be asked");
-        table::top_mount(at.as_path(), known, Lookup::Statmount)
+        mount_table::top_mount(at.as_path(), known, Lookup::Statmount)
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
-        table::mounts_below(base)
+        mount_table::mounts_below(base)
     }
 
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {

@@ -10,8 +10,8 @@ use std::process::Stdio;
 
 use rustix::mount::UnmountFlags;
 
-use super::Mount;
 use crate::deadline::Deadline;
+use crate::mount_table::Mount;
 use crate::process::{self, RunError, printed};
 
 /// How hard to try.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::{
     self, ChainError, Declared, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation,
 };
-use crate::mount::Device;
+use crate::mount_table::Device;
 
 /// What a live client says of a share's root directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use super::{LeftAlone, Mended};
 use crate::attachments::{Attachment, ShareRecord};
 use crate::connection::{Export, ImageName, VolumeId};
 use crate::driver::GuestUse;
-use crate::mount::{MountPath, MountState};
+use crate::mount::MountState;
+use crate::mount_path::MountPath;
 
 /// What was seen of a share.
 #[derive(Debug)]

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Export;
 use crate::crash;
-use crate::mount::{ClientError, MountPath};
+use crate::mount::ClientError;
+use crate::mount_path::MountPath;
 
 /// What a unit is to mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

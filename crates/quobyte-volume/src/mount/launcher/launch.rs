@@ -12,7 +12,8 @@ use super::manager::{CommandLine, Manager, TEMPLATE_DIRECTORY, Unit, runtime_dir
 use super::surroundings::Here;
 use crate::attachments;
 use crate::deadline::Deadline;
-use crate::mount::{ClientError, MountPath};
+use crate::mount::ClientError;
+use crate::mount_path::MountPath;
 use crate::process::{self, Outcome, RunError};
 
 /// How long systemd may take to note that a client is given up. Nobody waits for the client's end.

@@ -9,8 +9,8 @@ use super::exchange::{Exchange, Outcome};
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::mount::client::{self, MARK};
-use crate::mount::table::{self, Lookup};
 use crate::mount::unmount::{self, How, Unmounted};
+use crate::mount_table::{self, Lookup};
 use crate::process;
 
 /// Names the directory of requests in a unit's environment, beside the mark, which names the request in it.
@@ -40,7 +40,8 @@ pub(in crate::mount) fn stop() -> io::Result<()> {
     let at = request.mount_path.as_path();
     let deadline = Deadline::after(STOP);
     if clients.is_empty()
-        || !table::top_mount(at, None, Lookup::Statmount)?.is_some_and(|mount| mount.is_of(&request.export))
+        || !mount_table::top_mount(at, None, Lookup::Statmount)?
+            .is_some_and(|mount| mount.is_of(&request.export))
     {
         return Ok(());
     }

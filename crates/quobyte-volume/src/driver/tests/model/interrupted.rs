@@ -12,7 +12,9 @@ use crate::connection::Export;
 use crate::driver::fake::{FakeHost, Life};
 use crate::driver::{GuestUse, Guests};
 use crate::image::Declared;
-use crate::mount::{ClientError, Host, How, Mount, MountPath, Unmounted};
+use crate::mount::{ClientError, Host, How, Unmounted};
+use crate::mount_path::MountPath;
+use crate::mount_table::Mount;
 use crate::share::{Look, ShareError};
 
 /// What a panic carries that stands for the end of a caller.

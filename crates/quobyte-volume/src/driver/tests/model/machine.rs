@@ -13,7 +13,8 @@ use crate::connection::ImageFormat;
 use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
 use crate::driver::{Config, Driver, Finding, Force, GuestDisk, GuestUse, Mended};
 use crate::io_policy::{HostFacts, IoOptions};
-use crate::mount::{Mount, MountPath};
+use crate::mount_path::MountPath;
+use crate::mount_table::Mount;
 
 pub(super) struct Machine {
     pub(super) directory: tempfile::TempDir,

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::mountinfo::mounts_below;
+pub(crate) use self::mountinfo::mounts_below;
 pub use self::mountinfo::{MountInfo, MountInfoError};
 use crate::connection::Export;
 

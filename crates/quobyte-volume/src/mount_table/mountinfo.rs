@@ -87,7 +87,7 @@ pub(super) fn top_mount(path: &Path) -> io::Result<Option<Mount>> {
 }
 
 /// The mount points directly below `base`, in the form `base` has, each as often as something is mounted there.
-pub(in crate::mount) fn mounts_below(base: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn mounts_below(base: &Path) -> io::Result<Vec<PathBuf>> {
     let canonical = match base.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         canonical => canonical?,
