@@ -56,7 +56,7 @@ pub fn chain(input: &[u8]) {
         opened += 1;
         let place = files.iter().position(|(name, _)| *name == path.to_string()).ok_or(())?;
         let (_, file) = files[place];
-        let identity = Identity { device: Device { major: 0, minor: 1 }, inode: place as u64 };
+        let identity = Identity { device: Device { major: 0, minor: 1 }, inode: place as u64, born: None };
         Ok::<_, ()>(Opened { identity, size: file.len, content: Box::new(file) })
     });
     assert!(opened <= MAX_LAYERS + 1, "{opened} files opened");

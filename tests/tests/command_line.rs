@@ -125,7 +125,7 @@ fn options_of_the_command_line_go_before_those_of_the_file() {
 #[test]
 fn a_configuration_that_cannot_be_used_is_refused_before_anything_is_done() {
     let site = site(&[]);
-    for fault in ["mount_timeout = soon", "io_mode = fast", "[libvirt"] {
+    for fault in ["mount_timeout = soon", "io_mode = fast", "mount_timeot = 1", "[libvirt"] {
         let reply = connect(&site, &format!("{}{fault}\n", config(&site)), &[]);
         assert_eq!(reply.failure(), (3, "invalid_config"), "{fault}");
     }

@@ -26,6 +26,10 @@ pub struct Identity {
     pub device: Device,
     /// The inode's number.
     pub inode: u64,
+    /// When the file was made, in seconds and nanoseconds since 1970, where the client tells it (statx's `btime`; over
+    /// FUSE since Linux 6.6). A file system may give the number of a deleted file to the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<(i64, u32)>,
 }
 
 /// A file of the chain, opened.

@@ -8,13 +8,16 @@ use crate::mount_path::MountPath;
 /// Makes sure that no layer has taken the place of another file since the chain on the mount at `at` was `before`.
 ///
 /// What lies where nothing was before is no swap: a snapshot puts it there. A device has another number after each
-/// mount, so the inode's number decides.
+/// mount, so the inode's number decides, and when it was made where that is known.
 pub(crate) fn check_same(at: &MountPath, before: &[Layer], now: &[Layer]) -> Result<(), ImageError> {
     for layer in now {
         let then = before.iter().find(|then| then.path == layer.path).unwrap_or(layer);
-        let (was, is) = (then.identity.inode, layer.identity.inode);
-        if was != is {
-            let violation = Violation::new(Rule::Swapped, &format_args!("inode {is}, was {was}"));
+        let (was, is) = (then.identity, layer.identity);
+        let is_made_anew = was.born.zip(is.born).is_some_and(|(was, is)| was != is);
+        if was.inode != is.inode || is_made_anew {
+            let made_anew = if is_made_anew { " made anew" } else { "" };
+            let value = format_args!("inode {}{made_anew}, was {}", is.inode, was.inode);
+            let violation = Violation::new(Rule::Swapped, &value);
             return Err(ImageError::Rejected { path: at.as_path().join(layer.path.as_path()), violation });
         }
     }
@@ -35,7 +38,7 @@ mod tests {
         let layer = |&(path, inode): &(&str, u64)| Layer {
             path: RelativePath::parse(path).unwrap(),
             format: ImageFormat::Qcow2,
-            identity: Identity { device: Device { major: 0, minor }, inode },
+            identity: Identity { device: Device { major: 0, minor }, inode, born: None },
             virtual_size: 1 << 20,
         };
         layers.iter().map(layer).collect()
@@ -61,6 +64,20 @@ mod tests {
         let error = check(&chain(1, &[("top", 10), ("base", 20)]), &chain(1, &[("top", 10), ("base", 21)]));
         let message = error.unwrap_err().to_string();
         assert!(message.contains("/base is refused") && message.contains("inode 21, was 20"), "{message}");
+    }
+
+    #[test]
+    fn a_file_with_the_number_of_a_deleted_one_is_another_where_it_is_known_when_they_were_made() {
+        let layers = |born| {
+            let mut layers = chain(1, &[("top", 10)]);
+            layers[0].identity.born = born;
+            layers
+        };
+        let (before, after) = (Some((7, 1)), Some((7, 2)));
+        assert!(check(&layers(before), &layers(after)).unwrap_err().to_string().contains("made anew"));
+        for (was, is) in [(before, before), (before, None), (None, after)] {
+            check(&layers(was), &layers(is)).unwrap();
+        }
     }
 
     #[test]

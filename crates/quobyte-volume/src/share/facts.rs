@@ -70,7 +70,7 @@ fn chain(root: &OwnedFd, (name, format): Declared<'_>) -> std::result::Result<Ve
                 refused(Rule::NotRegularFile)
             }
             Ok((content, file)) => Ok(Opened {
-                identity: Identity { device: device(&file), inode: file.stx_ino },
+                identity: identity(&file),
                 size: file.stx_size,
                 content: Box::new(Unread(content)),
             }),
@@ -106,12 +106,18 @@ impl ReadAt for Unread {
 }
 
 fn stat_now(file: &OwnedFd) -> Result<Statx> {
-    let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO;
+    let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO | StatxFlags::BTIME;
     statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
 }
 
 fn device(file: &Statx) -> Device {
     Device { major: file.stx_dev_major, minor: file.stx_dev_minor }
+}
+
+fn identity(file: &Statx) -> Identity {
+    let tells_birth = file.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let born = tells_birth.then_some((file.stx_btime.tv_sec, file.stx_btime.tv_nsec));
+    Identity { device: device(file), inode: file.stx_ino, born }
 }
 
 #[cfg(test)]
@@ -151,6 +157,17 @@ mod tests {
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].virtual_size, 12345);
         assert_eq!(layers[0].identity.device, look(directory.path(), None).unwrap().0.device);
+    }
+
+    #[test]
+    fn it_is_told_when_a_file_was_made_where_the_file_system_knows() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("disk")).unwrap();
+        let known = file.metadata().unwrap().created().ok().map(|born| {
+            let since = born.duration_since(std::time::UNIX_EPOCH).unwrap();
+            (since.as_secs().try_into().unwrap(), since.subsec_nanos())
+        });
+        assert_eq!(raw(directory.path(), "disk").unwrap()[0].identity.born, known);
     }
 
     #[test]
