@@ -4,7 +4,7 @@ use std::path::Path;
 
 use quobyte_volume::connection::{ConnectionInfo, Export, MAX_EXPORT_LEN};
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
-use quobyte_volume::io_policy::{HostFacts, IoOptions, IoPolicy};
+use quobyte_volume::io_policy::{Decision, HostFacts, IoOptions};
 use quobyte_volume::mount_path::MountPath;
 
 const BASE: &str = "/var/lib/nova/mnt";
@@ -45,10 +45,10 @@ pub fn connection_info(input: &[u8]) {
     assert!(!info.name.as_str().starts_with('-'), "{:?}", info.name);
 
     let facts = HostFacts::default();
-    let Ok(policy) = IoPolicy::decide(&info, &facts, &IoOptions::default()) else { return };
+    let Ok(decision) = Decision::make(&info, &facts.into(), &IoOptions::default()) else { return };
     let target =
         DiskTarget { dev: TargetDev::parse("vda").expect("it is one"), bus: Bus::Virtio, unit: None };
-    let Ok(disk) = Disk::new(&info, &path, &[], &target, &policy) else { return };
+    let Ok(disk) = Disk::new(&info, &path, &[], &target, &decision.policy) else { return };
     assert_describes(&disk.to_xml(), &path);
 }
 

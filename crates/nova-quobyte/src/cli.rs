@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 use quobyte_volume::connection::InstanceId;
 use quobyte_volume::disk::{Bus, TargetDev};
-use quobyte_volume::io_policy::{CacheModeOption, IoModeOption};
+use quobyte_volume::io_policy::{CacheModeOption, IoModeOption, PhysicalBlockSize};
 use quobyte_volume::mount::Launcher;
 
 /// Attach VM images on a Quobyte volume to libvirt guests.
@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// Fix the cache mode: auto, none, directsync, writeback or writethrough [default: auto]
     #[arg(long, global = true, value_name = "MODE")]
     pub(crate) cache_mode: Option<CacheModeOption>,
+    /// Have guests align to this many bytes where a volume's connection_info does not say [default: not said]
+    #[arg(long, global = true, value_name = "BYTES")]
+    pub(crate) physical_block_size: Option<PhysicalBlockSize>,
     /// Ask this libvirt
     #[arg(
         long,

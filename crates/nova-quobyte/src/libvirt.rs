@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quobyte_volume::connection::InstanceId;
 use quobyte_volume::domain::DomainDisk;
-use quobyte_volume::io_policy::QemuVersion;
+use quobyte_volume::io_policy::Version;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
@@ -57,10 +57,10 @@ impl Hypervisor {
     }
 
     /// The version of the QEMU it runs.
-    pub(crate) fn qemu_version(&self) -> Result<QemuVersion, Error> {
+    pub(crate) fn qemu_version(&self) -> Result<Version, Error> {
         let version = self.connection.hyp_version();
         version
-            .map(QemuVersion::from_libvirt)
+            .map(Version::from_libvirt)
             .map_err(|error| failed("asking for QEMU's version".to_owned(), &error))
     }
 

@@ -51,6 +51,10 @@ impl Settings {
                     Some(mode) => mode,
                     None => file.parsed("io_mode")?.unwrap_or_default(),
                 },
+                physical_block_size: match options.physical_block_size {
+                    Some(size) => Some(size),
+                    None => file.parsed("physical_block_size")?,
+                },
             },
         };
         let state_dir = match &options.state_dir {
@@ -203,6 +207,7 @@ mod tests {
             ("[quobyte]\nlauncher = systemd", "launcher"),
             ("[quobyte]\nio_mode = fast", "io_mode"),
             ("[quobyte]\ncache_mode = unsafe", "cache_mode"),
+            ("[quobyte]\nphysical_block_size = 1000", "physical_block_size"),
             ("[libvirt]\nquobyte_mount_point_base = $base/mnt", "quobyte_mount_point_base"),
             ("[libvirt]\nquobyte_mount_point_base = /a\n  /b", "quobyte_mount_point_base"),
             ("[libvirt]\nquobyte_client_cfg = /a\x1bb", "quobyte_client_cfg"),

@@ -10,7 +10,7 @@ mod xml;
 use std::path::Path;
 
 pub use self::target::{Bus, DiskTarget, TargetDev};
-use crate::connection::{AccessMode, BlockSize, ConnectionInfo, ImageFormat, IoTune, VolumeId};
+use crate::connection::{AccessMode, ConnectionInfo, ImageFormat, IoTune, VolumeId};
 use crate::error::Code;
 use crate::image::Layer;
 use crate::io_policy::IoPolicy;
@@ -28,9 +28,7 @@ pub struct Disk {
     target: DiskTarget,
     serial: String,
     io_tune: IoTune,
-    block_size: BlockSize,
     read_only: bool,
-    shareable: bool,
 }
 
 impl Disk {
@@ -61,9 +59,7 @@ impl Disk {
             target: target.clone(),
             serial: serial(info)?,
             io_tune: info.io_tune.clone(),
-            block_size: info.block_size,
             read_only: info.access_mode == AccessMode::ReadOnly,
-            shareable: info.multiattach,
         })
     }
 

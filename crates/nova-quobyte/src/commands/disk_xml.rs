@@ -2,7 +2,7 @@
 
 use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
-use quobyte_volume::io_policy::{HostFacts, IoPolicy};
+use quobyte_volume::io_policy::{Decision, HostFacts};
 use quobyte_volume::mount_path::MountPath;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub(super) fn run(
     target: &TargetDev,
     bus: Bus,
 ) -> Result<Answer, Error> {
-    let policy = IoPolicy::decide(info, &HostFacts::default(), settings.io())?;
+    let policy = Decision::make(info, &HostFacts::default().into(), settings.io())?.policy;
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
     let target = DiskTarget { dev: target.clone(), bus, unit: None };
     let chain = settings.driver()?.chain(info)?;

@@ -13,8 +13,16 @@ use crate::error::Error;
 const SECTION: &str = "quobyte";
 
 /// All options of that section, sorted.
-pub(super) const OPTIONS: [&str; 7] =
-    ["cache_mode", "io_mode", "launcher", "lock_timeout", "mount_timeout", "probe_timeout", "state_dir"];
+pub(super) const OPTIONS: [&str; 8] = [
+    "cache_mode",
+    "io_mode",
+    "launcher",
+    "lock_timeout",
+    "mount_timeout",
+    "physical_block_size",
+    "probe_timeout",
+    "state_dir",
+];
 
 /// Nova's `$state_path`, below which it has its mounts.
 const STATE_PATH: &str = "/var/lib/nova";

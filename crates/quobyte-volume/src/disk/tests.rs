@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::connection::{Export, ImageName, IoLimit};
+use crate::connection::{BlockSize, Export, ImageName, IoLimit};
 use crate::image::{Identity, RelativePath};
-use crate::io_policy::{Cache, Choice, HostFacts, IoMode, IoOptions, QemuVersion};
+use crate::io_policy::{Cache, Choice, Decision, HostFacts, IoMode, IoOptions, Version};
 use crate::mount_table::Device;
 
 const VOLUME: &str = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
@@ -29,7 +29,7 @@ fn case(format: ImageFormat) -> Case {
         path: PathBuf::from(MOUNT).join(VOLUME),
         chain: vec![layer(VOLUME, format)],
         target: DiskTarget { dev: TargetDev::parse("vdb").unwrap(), bus: Bus::Virtio, unit: None },
-        host: HostFacts::new(Some(QemuVersion::new(7, 2, 22))),
+        host: HostFacts::new(Some(Version::new(7, 2, 22))),
         options: IoOptions::default(),
     }
 }
@@ -45,7 +45,7 @@ fn layer(name: &str, format: ImageFormat) -> Layer {
 
 impl Case {
     fn disk(&self) -> Result<Disk, DiskError> {
-        let policy = IoPolicy::decide(&self.info, &self.host, &self.options).unwrap();
+        let policy = Decision::make(&self.info, &self.host.into(), &self.options).unwrap().policy;
         Disk::new(&self.info, &self.path, &self.chain, &self.target, &policy)
     }
 
@@ -153,7 +153,7 @@ fn a_scsi_disk_without_a_unit_leaves_its_address_to_libvirt() {
 #[test]
 fn qemu_before_2_0_0() {
     let mut case = case(ImageFormat::Raw);
-    case.host = HostFacts::new(Some(QemuVersion::new(1, 7, 2)));
+    case.host = HostFacts::new(Some(Version::new(1, 7, 2)));
     insta::assert_snapshot!("old_qemu", case.xml());
 }
 
@@ -170,6 +170,7 @@ fn every_cache_mode_an_operator_may_choose() {
 fn every_io_mode_an_operator_may_choose() {
     for io in IoMode::ALL {
         let mut case = case(ImageFormat::Raw);
+        case.host.io_uring = Some(true);
         case.options.io = Choice::Fixed(io);
         insta::assert_snapshot!(format!("io_{io}"), case.xml());
     }

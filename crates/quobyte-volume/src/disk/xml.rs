@@ -42,7 +42,7 @@ fn content(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
     if disk.read_only {
         empty(writer, "readonly", [])?;
     }
-    if disk.shareable {
+    if disk.policy.shareable {
         empty(writer, "shareable", [])?;
     }
     address(writer, disk)
@@ -57,8 +57,10 @@ fn driver(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
 }
 
 fn block_size(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
-    let sizes =
-        [("logical_block_size", disk.block_size.logical), ("physical_block_size", disk.block_size.physical)];
+    let sizes = [
+        ("logical_block_size", disk.policy.block_size.logical),
+        ("physical_block_size", disk.policy.block_size.physical),
+    ];
     let sizes: Vec<_> =
         sizes.into_iter().filter_map(|(name, bytes)| Some((name, bytes?.to_string()))).collect();
     if sizes.is_empty() {

@@ -8,7 +8,7 @@ use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
 use crate::image::{self, Layer};
-use crate::io_policy::{HostFacts, IoPolicy};
+use crate::io_policy::{Decision, HostFacts, IoPolicy};
 use crate::mount::{MountState, inspect_with};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
@@ -51,7 +51,7 @@ impl Driver {
         instance: InstanceId,
         facts: &HostFacts,
     ) -> Result<Connected, Error> {
-        let policy = IoPolicy::decide(info, facts, &self.config.io)?;
+        let policy = Decision::make(info, &(*facts).into(), &self.config.io)?.policy;
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         let before = share.load()?;

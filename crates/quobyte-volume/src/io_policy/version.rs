@@ -1,30 +1,31 @@
-//! QEMU's version, as libvirt counts it.
+//! Versions of QEMU and libvirt, as libvirt counts them.
 
 use std::fmt;
 
-/// A QEMU version.
+/// A version of QEMU or of libvirt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QemuVersion {
+pub struct Version {
     major: u32,
     minor: u32,
     release: u32,
 }
 
-impl QemuVersion {
+impl Version {
     /// A version by its three numbers.
     #[must_use]
     pub const fn new(major: u32, minor: u32, release: u32) -> Self {
         Self { major, minor, release }
     }
 
-    /// Takes apart what libvirt's `virConnectGetVersion` answers: 1,000,000 × major + 1,000 × minor + release.
+    /// Takes apart what libvirt's `virConnectGetVersion` (QEMU's version) and `virConnectGetLibVersion` (its own)
+    /// answer: 1,000,000 × major + 1,000 × minor + release.
     #[must_use]
     pub const fn from_libvirt(number: u32) -> Self {
         Self::new(number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
     }
 }
 
-impl fmt::Display for QemuVersion {
+impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.release)
     }
@@ -36,9 +37,9 @@ mod tests {
 
     #[test]
     fn libvirts_number_is_taken_apart_and_ordered() {
-        assert_eq!(QemuVersion::from_libvirt(7_002_022).to_string(), "7.2.22");
-        assert_eq!(QemuVersion::from_libvirt(2_000_000), QemuVersion::new(2, 0, 0));
-        assert!(QemuVersion::from_libvirt(1_007_002) < QemuVersion::new(2, 0, 0));
-        assert!(QemuVersion::from_libvirt(10_000_000) > QemuVersion::new(9, 2, 999));
+        assert_eq!(Version::from_libvirt(7_002_022).to_string(), "7.2.22");
+        assert_eq!(Version::from_libvirt(2_000_000), Version::new(2, 0, 0));
+        assert!(Version::from_libvirt(1_007_002) < Version::new(2, 0, 0));
+        assert!(Version::from_libvirt(10_000_000) > Version::new(9, 2, 999));
     }
 }

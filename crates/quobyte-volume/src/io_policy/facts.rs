@@ -1,0 +1,101 @@
+//! What is known of the host, of the hypervisor on it and of the mount.
+
+use serde::{Deserialize, Serialize};
+
+use super::Version;
+
+/// What is known of the hypervisor that runs the guest. What is not known counts as modern, but for io_uring, which has
+/// to be proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct HostFacts {
+    /// The QEMU that will open the image.
+    pub qemu_version: Option<Version>,
+    /// The libvirt that will start it.
+    pub libvirt_version: Option<Version>,
+    /// Whether that QEMU itself has said that it has io_uring; `None` while it has not been asked.
+    pub io_uring: Option<bool>,
+}
+
+impl HostFacts {
+    /// A host of which only QEMU's version is known, or not even that.
+    #[must_use]
+    pub const fn new(qemu_version: Option<Version>) -> Self {
+        Self { qemu_version, libvirt_version: None, io_uring: None }
+    }
+}
+
+/// Everything that a decision depends on beside the volume and the operator's options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The hypervisor.
+    pub host: HostFacts,
+    /// What a probe of the share's mount has seen; `None` while there was none, or none was possible.
+    pub probe: Option<Probe>,
+    /// The host's slots for Linux AIO; `None` where the kernel does not tell.
+    pub aio: Option<AioSlots>,
+}
+
+impl From<HostFacts> for Facts {
+    fn from(host: HostFacts) -> Self {
+        Self { host, probe: None, aio: None }
+    }
+}
+
+/// What direct reads of a file on a mount have shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What follows from it.
+    pub direct_io: DirectIo,
+    /// Reads that were submitted.
+    pub reads: u8,
+    /// Those that were under way when their submission returned, and those that were done without the submitter having
+    /// slept.
+    pub not_waited: u8,
+    /// Error number with which `O_DIRECT` or its first read was refused, if it was.
+    pub errno: Option<i32>,
+}
+
+/// How a mount does direct I/O.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectIo {
+    /// `O_DIRECT`, or an aligned read of 4 KiB with it, is refused.
+    Refused,
+    /// It works, and who submits it waits until it is done: the client has not negotiated `FUSE_ASYNC_DIO`.
+    Synchronous,
+    /// It works, and who submits it goes on meanwhile.
+    Asynchronous,
+}
+
+impl DirectIo {
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Synchronous => "synchronous",
+            Self::Asynchronous => "asynchronous",
+        }
+    }
+}
+
+/// Linux AIO's slots on a host, of `/proc/sys/fs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AioSlots {
+    /// In use: `aio-nr`.
+    pub used: u64,
+    /// All there may be: `aio-max-nr`.
+    pub limit: u64,
+}
+
+impl AioSlots {
+    /// What QEMU takes for each event loop of a guest. Where it gets none, it does with its threads.
+    const OF_AN_EVENT_LOOP: u64 = 1024;
+
+    /// Whether one more guest gets its slots.
+    #[must_use]
+    pub const fn suffice(self) -> bool {
+        self.used.saturating_add(Self::OF_AN_EVENT_LOOP) <= self.limit
+    }
+}
