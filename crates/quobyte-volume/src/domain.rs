@@ -17,7 +17,7 @@ use crate::mount_path::MountPath;
 #[error("a domain's description cannot be read")]
 pub struct DomainError(#[from] roxmltree::Error);
 
-/// Every use of a path at or below `at` that the descriptions of one guest mention: as it runs, as it will start, as it
+/// Every use of a path at or below one of `places` that the descriptions of one guest mention: as it runs, as it will start, as it
 /// was saved.
 ///
 /// # Errors
@@ -26,11 +26,11 @@ pub fn uses(
     instance: InstanceId,
     name: &str,
     descriptions: &[String],
-    at: &MountPath,
+    places: &[MountPath],
 ) -> Result<Vec<GuestUse>, DomainError> {
     let mut uses = Vec::new();
     for xml in descriptions {
-        for (path, disk) in paths_on(xml, at)? {
+        for (path, disk) in paths_on(xml, places)? {
             let found = GuestUse { instance, name: name.to_owned(), path, disk };
             if !uses.contains(&found) {
                 uses.push(found);
@@ -40,26 +40,34 @@ pub fn uses(
     Ok(uses)
 }
 
-/// Every path at or below `at` that the description mentions, wherever it stands: a disk, one of its backing files, a
-/// file system, a kernel. A path that is spelt otherwise is told as `at` spells it.
-fn paths_on(xml: &str, at: &MountPath) -> Result<Vec<(PathBuf, Option<GuestDisk>)>, DomainError> {
+/// Every path at or below one of `places` that the description mentions, wherever it stands: a disk, one of its backing
+/// files, a file system, a kernel. A path that is spelt otherwise is told as its place is spelt.
+fn paths_on(xml: &str, places: &[MountPath]) -> Result<Vec<(PathBuf, Option<GuestDisk>)>, DomainError> {
     let document = Document::parse(xml)?;
     let disks = DomainDisk::all_of(xml)?;
     let mut paths = Vec::new();
     for node in document.descendants().filter(Node::is_element) {
         let values = node.attributes().map(|attribute| attribute.value()).chain(node.text());
-        for path in values.filter_map(|value| on_mount(Path::new(value), at)) {
+        for path in values.filter_map(|value| on_any_mount(Path::new(value), places)) {
             let is_disk =
                 node.has_tag_name("source") && node.parent().is_some_and(|disk| disk.has_tag_name("disk"));
             let of = |disk: &&DomainDisk| {
-                disk.source.as_deref().and_then(|source| on_mount(source, at)).as_ref() == Some(&path)
+                disk.source.as_deref().and_then(|source| on_any_mount(source, places)).as_ref() == Some(&path)
             };
             let disk = disks.iter().find(of).filter(|_| is_disk);
-            let disk = disk.map(|disk| GuestDisk { volume: disk.volume(), format: disk.format });
+            let disk = disk.map(|disk| GuestDisk {
+                target: disk.target.clone(),
+                volume: disk.volume(),
+                format: disk.format,
+            });
             paths.push((path, disk));
         }
     }
     Ok(paths)
+}
+
+fn on_any_mount(path: &Path, places: &[MountPath]) -> Option<PathBuf> {
+    places.iter().find_map(|at| on_mount(path, at))
 }
 
 /// The path as it is below `at`, if it is. Nothing below the mount point is looked at: it may hang.
@@ -95,11 +103,11 @@ mod tests {
              <filesystem type='mount'><source dir='{q}'/></filesystem></devices></domain>"
         );
         let volume = "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39".parse().ok();
-        let disk = GuestDisk { volume, format: ImageFormat::Qcow2 };
+        let disk = GuestDisk { target: "vda".to_owned(), volume, format: ImageFormat::Qcow2 };
         let expected = [("vmlinuz", None), ("a.snap", Some(disk)), ("a", None), ("", None)];
         let below = |name: &str| at.as_path().components().chain(Path::new(name).components()).collect();
         let expected: Vec<(PathBuf, _)> = expected.map(|(name, disk)| (below(name), disk)).into();
-        assert_eq!(paths_on(&xml, &at).unwrap(), expected);
+        assert_eq!(paths_on(&xml, &[at]).unwrap(), expected);
     }
 
     #[test]

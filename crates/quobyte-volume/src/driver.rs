@@ -4,6 +4,7 @@
 //! they were when it fails. What an operation needs to know it finds out itself: the kernel's mount table says what is
 //! mounted, the records say for whom.
 
+mod at_once;
 mod bring_up;
 mod connect;
 mod disconnect;
@@ -46,7 +47,11 @@ pub struct Driver {
     state: StateDir,
     host: Box<dyn Host + Send + Sync>,
     guests: Box<dyn Guests + Send + Sync>,
+    shares_at_once: usize,
 }
+
+/// Ample for a host, and few enough for as many threads and helper processes.
+const SHARES_AT_ONCE: usize = 32;
 
 impl Driver {
     /// A driver for the given host and hypervisor, with records in `state`.
@@ -65,9 +70,16 @@ impl Driver {
         } else if base.to_string_lossy().contains(char::is_control) {
             "quobyte_mount_point_base contains a control character"
         } else {
-            return Ok(Self { config, state, host, guests });
+            return Ok(Self { config, state, host, guests, shares_at_once: SHARES_AT_ONCE });
         };
         Err(Error::Config { path: config.mount_point_base, reason })
+    }
+
+    /// The same, looking at no more than `count` shares at once in [`Driver::status`] and [`Driver::reconcile`], 32 unless
+    /// set. With 1 all is done by the caller's own thread.
+    #[must_use]
+    pub fn with_shares_at_once(self, count: usize) -> Self {
+        Self { shares_at_once: count, ..self }
     }
 
     /// Where an export is mounted on this host.

@@ -249,7 +249,7 @@ impl Driver {
 
     /// Why the share has to stay for guests, if it has.
     fn ask_guests(&self, record: &ShareRecord, leaving: Option<&Leaving>) -> Option<Kept> {
-        match self.guests.using(&record.mount_path) {
+        match self.guests.using(std::slice::from_ref(&record.mount_path)) {
             Err(error) => Some(Kept::Unknown(error.to_string())),
             Ok(mut uses) => {
                 uses.retain(|guest| leaving.is_none_or(|leaving| !leaving.is(guest, &record.export)));
@@ -270,7 +270,8 @@ pub(super) struct Leaving {
 
 impl Leaving {
     fn is(&self, guest: &GuestUse, export: &Export) -> bool {
-        if guest.instance == self.instance && guest.disk.is_some_and(|disk| disk.volume == Some(self.volume))
+        if guest.instance == self.instance
+            && guest.disk.as_ref().is_some_and(|disk| disk.volume == Some(self.volume))
         {
             return true;
         }

@@ -303,9 +303,13 @@ impl Host for FakeHost {
 }
 
 impl Guests for FakeHost {
-    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
         let world = self.world();
         let guests = world.guests.as_ref().ok_or("the hypervisor does not answer")?;
-        Ok(guests.iter().filter(|guest| guest.path.starts_with(at.as_path())).cloned().collect())
+        Ok(guests
+            .iter()
+            .filter(|guest| places.iter().any(|at| guest.path.starts_with(at.as_path())))
+            .cloned()
+            .collect())
     }
 }

@@ -3,17 +3,26 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use crate::attachments::Attachment;
 use crate::connection::{ImageFormat, InstanceId, VolumeId};
 use crate::mount_path::MountPath;
 
 /// What the driver asks of a hypervisor. Each door has its own: the command asks libvirt, Nova its host object.
 pub trait Guests {
-    /// Every use of a path at or below `at` by a guest that is running, shut off or saved. It is asked only when
-    /// records alone would let a share go.
+    /// Every use of a path at or below one of `places` by a guest that is running, shut off or saved. It is asked when
+    /// records alone would let a share go, and once by a whole reconcile or status, for all shares.
     ///
     /// # Errors
-    /// When the hypervisor cannot be asked. The share then stays: not knowing is no permission.
-    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>>;
+    /// When the hypervisor cannot be asked. A share then stays: not knowing is no permission.
+    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>>;
+}
+
+impl GuestUse {
+    /// Whether this is the disk of that attachment, whose share is mounted at `at`.
+    #[must_use]
+    pub fn is_of(&self, attachment: &Attachment, at: &MountPath) -> bool {
+        self.instance == attachment.instance && self.path == at.image(&attachment.name)
+    }
 }
 
 /// One path that a guest uses.
@@ -30,8 +39,10 @@ pub struct GuestUse {
 }
 
 /// A disk as a guest has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestDisk {
+    /// Its name in the guest's description, such as `vdb`.
+    pub target: String,
     /// The volume, where the disk's description carries its id.
     pub volume: Option<VolumeId>,
     /// The format that the hypervisor takes the file for; raw where it says none, as Nova has it.

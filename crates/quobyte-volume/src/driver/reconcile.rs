@@ -6,11 +6,12 @@
 mod plan;
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
-use self::plan::{Mending, View};
+use self::plan::{Mending, Uses, View};
 use super::bring_up::Begun;
 use super::disconnect::Force;
-use super::{Driver, Error};
+use super::{Driver, Error, at_once};
 use crate::attachments::{Attachment, LockedShare, ShareRecord, StateError};
 use crate::connection::Export;
 use crate::driver::Kept;
@@ -89,10 +90,23 @@ impl Driver {
         let below =
             self.host.mounts_below(base).map_err(|source| Error::Base { path: base.clone(), source })?;
         places.extend(below.iter().filter_map(|path| MountPath::recognise(base, path)));
-        for at in places {
-            let found = self.reconcile_share(&at, dry_run, &mut findings);
-            found.unwrap_or_else(|error| findings.push(Finding::LeftAlone(at, LeftAlone::Failed(error))));
-        }
+        let places: Vec<_> = places.into_iter().collect();
+        let guests = OnceLock::new();
+        let asked = || guests.get_or_init(|| self.guests.using(&places).map_err(|error| error.to_string()));
+        let found = at_once::each(self.shares_at_once, places.iter().collect(), |at| {
+            let uses = || match asked() {
+                Ok(uses) => {
+                    Ok(uses.iter().filter(|guest| guest.path.starts_with(at.as_path())).cloned().collect())
+                }
+                Err(reason) => Err(reason.clone()),
+            };
+            let mut findings = Vec::new();
+            if let Err(error) = self.reconcile_share(at, dry_run, &uses, &mut findings) {
+                findings.push(Finding::LeftAlone(at.clone(), LeftAlone::Failed(error)));
+            }
+            findings
+        });
+        findings.extend(found.into_iter().flatten());
         Ok(findings)
     }
 
@@ -100,13 +114,14 @@ impl Driver {
         &self,
         at: &MountPath,
         dry_run: bool,
+        uses: &Uses<'_>,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Error> {
         let share = self.lock(at)?;
         // A share that is adopted may then turn out to need a mount; nothing takes a third look.
         for _ in 0..2 {
             let record = if dry_run { share.look()? } else { share.load()? };
-            let Some(view) = self.view(at, record.as_ref())? else { return Ok(()) };
+            let Some(view) = self.view(at, record.as_ref(), uses)? else { return Ok(()) };
             let plan = plan::plan(&view);
             let Some(mending) = plan.mending else {
                 findings.extend(plan.left.into_iter().map(|left| Finding::LeftAlone(at.clone(), left)));
@@ -126,7 +141,12 @@ impl Driver {
     }
 
     /// What there is to see of the share at `at`; `None` when it is neither recorded nor a mount of Quobyte's.
-    fn view<'a>(&self, at: &MountPath, record: Option<&'a ShareRecord>) -> Result<Option<View<'a>>, Error> {
+    fn view<'a>(
+        &self,
+        at: &MountPath,
+        record: Option<&'a ShareRecord>,
+        uses: &'a Uses<'a>,
+    ) -> Result<Option<View<'a>>, Error> {
         let mount = self.top_mount(at, record.and_then(|record| record.mount.as_ref()))?;
         let shown = || {
             let export = mount.as_ref()?.source.strip_prefix("quobyte@")?.replace('|', ",");
@@ -140,7 +160,6 @@ impl Driver {
             _ => false,
         };
         let may_unmount = mount.as_ref().is_none_or(|mount| self.host.may_unmount(mount));
-        let uses = self.guests.using(at).map_err(|error| error.to_string());
         Ok(Some(View { at: at.clone(), export, record, state, is_replaced, may_unmount, uses }))
     }
 

@@ -1,6 +1,6 @@
 //! status: what is recorded, held against what is mounted.
 
-use super::{Driver, Error};
+use super::{Driver, Error, GuestUse, at_once};
 use crate::attachments::{Attachment, ShareRecord, StateError};
 use crate::mount::{MountError, MountState, inspect};
 
@@ -55,16 +55,29 @@ impl Driver {
     /// # Errors
     /// When the state directory cannot be listed.
     pub fn status(&self) -> Result<(Vec<ShareStatus>, Vec<StateError>), Error> {
-        let mut shares = Vec::new();
+        let mut records = Vec::new();
         let mut unusable = Vec::new();
         for record in self.state.records()? {
             match record {
-                Ok(record) => shares.push(self.share_status(record)),
+                Ok(record) => records.push(record),
                 Err(error) => unusable.push(error),
             }
         }
+        let mut shares = at_once::each(self.shares_at_once, records, |record| self.share_status(record));
         shares.sort_by(|a, b| a.record.export.as_str().cmp(b.record.export.as_str()));
         Ok((shares, unusable))
+    }
+
+    /// Every use of those shares by a guest, so that an attachment can be told with its domain and its target.
+    ///
+    /// # Errors
+    /// When the hypervisor cannot be asked.
+    pub fn guests(
+        &self,
+        shares: &[ShareStatus],
+    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+        let places: Vec<_> = shares.iter().map(|share| share.record.mount_path.clone()).collect();
+        if places.is_empty() { Ok(Vec::new()) } else { self.guests.using(&places) }
     }
 
     fn share_status(&self, record: ShareRecord) -> ShareStatus {

@@ -81,6 +81,10 @@ fn instance(number: u128) -> InstanceId {
     InstanceId::from(Uuid::from_u128(number))
 }
 
+fn disk(volume: Option<VolumeId>, format: ImageFormat) -> GuestDisk {
+    GuestDisk { target: "vda".to_owned(), volume, format }
+}
+
 #[test]
 fn the_first_connect_mounts_the_second_does_not_and_the_last_disconnect_unmounts() {
     let f = fixture();

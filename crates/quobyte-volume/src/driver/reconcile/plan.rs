@@ -7,8 +7,10 @@ use crate::driver::GuestUse;
 use crate::mount::MountState;
 use crate::mount_path::MountPath;
 
+/// Tells which guests use a share, or why that is not known.
+pub(super) type Uses<'a> = dyn Fn() -> Result<Vec<GuestUse>, String> + 'a;
+
 /// What was seen of a share.
-#[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) at: MountPath,
     pub(super) export: Export,
@@ -17,8 +19,8 @@ pub(super) struct View<'a> {
     /// Whether it is healthy, but not the mount on record, which is gone.
     pub(super) is_replaced: bool,
     pub(super) may_unmount: bool,
-    /// Which guests use it, or why that is not known.
-    pub(super) uses: Result<Vec<GuestUse>, String>,
+    /// Asked only where it makes a difference.
+    pub(super) uses: &'a Uses<'a>,
 }
 
 /// The one thing to do next, or else what is worth telling.
@@ -72,8 +74,8 @@ fn unrecorded(view: &View<'_>) -> Plan {
     let (MountState::Healthy(_) | MountState::Dead(_)) = &view.state else {
         return Plan { mending: None, left: about_mount(view).into_iter().collect() };
     };
-    match &view.uses {
-        Err(reason) => Plan::leaving(LeftAlone::Unknown(reason.clone())),
+    match (view.uses)() {
+        Err(reason) => Plan::leaving(LeftAlone::Unknown(reason)),
         Ok(uses) => {
             let attachments: Vec<_> = uses.iter().filter_map(|guest| attachment(view, guest)).collect();
             match ShareRecord::adopting(view, attachments) {
@@ -97,17 +99,14 @@ fn recorded(view: &View<'_>, record: &ShareRecord) -> Plan {
     }
     let mut left: Vec<_> = about_mount(view).into_iter().collect();
     left.extend(record.lost().into_iter().map(LeftAlone::Lost));
-    if let Err(reason) = &view.uses {
-        left.push(LeftAlone::Unknown(reason.clone()));
-    }
-    if let Ok(uses) = &view.uses {
-        let has_guest = |attachment: &&Attachment| {
-            uses.iter().any(|guest| {
-                guest.instance == attachment.instance && guest.path == view.at.image(&attachment.name)
-            })
-        };
-        let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
-        left.extend(without.cloned().map(LeftAlone::NoGuest));
+    match (view.uses)() {
+        Err(reason) => left.push(LeftAlone::Unknown(reason)),
+        Ok(uses) => {
+            let has_guest =
+                |attachment: &&Attachment| uses.iter().any(|guest| guest.is_of(attachment, &view.at));
+            let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
+            left.extend(without.cloned().map(LeftAlone::NoGuest));
+        }
     }
     Plan { mending: None, left }
 }
@@ -127,7 +126,7 @@ fn about_mount(view: &View<'_>) -> Option<LeftAlone> {
 
 /// The attachment that a guest's disk amounts to.
 fn attachment(view: &View<'_>, guest: &GuestUse) -> Option<Attachment> {
-    let disk = guest.disk?;
+    let disk = guest.disk.as_ref()?;
     let name = ImageName::parse(guest.path.file_name()?.to_str()?).ok()?;
     (guest.path == view.at.image(&name)).then(|| Attachment {
         instance: guest.instance,

@@ -1,5 +1,8 @@
 //! What reconcile mends, and what it leaves.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
@@ -20,7 +23,7 @@ fn uses(f: &Fixture, guest: u128, name: &str) {
         instance: instance(guest),
         name: "vm".to_owned(),
         path,
-        disk: Some(GuestDisk { volume: None, format: ImageFormat::Raw }),
+        disk: Some(disk(None, ImageFormat::Raw)),
     };
     f.host.world().guests.as_mut().unwrap().push(using);
 }
@@ -149,8 +152,40 @@ fn only_a_disk_is_adopted_and_under_the_volumes_own_id() {
         disk,
     };
     let volume = VolumeId::from(Uuid::from_u128(99));
-    let disk = GuestDisk { volume: Some(volume), format: ImageFormat::Qcow2 };
+    let disk = disk(Some(volume), ImageFormat::Qcow2);
     f.host.world().guests = Some(vec![using("a", Some(disk)), using("a.base", None), using("kernel", None)]);
     assert_eq!(found(&f, false), ["Adopted"]);
     assert_eq!(f.recorded(), [volume]);
+}
+
+/// A hypervisor that counts how often it is asked.
+struct Counting(FakeHost, Arc<AtomicUsize>);
+
+impl Guests for Counting {
+    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.using(places)
+    }
+}
+
+#[test]
+fn the_hypervisor_is_asked_once_for_all_shares_and_only_if_it_matters() {
+    let f = fixture();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let guests = Box::new(Counting(f.host.clone(), asked.clone()));
+    let (config, state) = (f.driver.config.clone(), f.driver.state.clone());
+    let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
+    let mut infos = Vec::new();
+    for export in ["reg/one", "reg/two", "reg/three"] {
+        let info = ConnectionInfo { export: Export::parse(export).unwrap(), ..volume("a") };
+        driver.connect(&info, instance(1), &HostFacts::default()).unwrap();
+        infos.push(info);
+    }
+    let left = driver.reconcile(false).unwrap();
+    assert!(left.iter().all(|one| matches!(one, Finding::LeftAlone(_, LeftAlone::NoGuest(_)))), "{left:?}");
+    assert_eq!((left.len(), asked.swap(0, Ordering::Relaxed)), (3, 1));
+
+    f.host.world().mounts.clear();
+    assert_eq!(driver.reconcile(false).unwrap().len(), 3);
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "to mount again nobody needs to be asked");
 }

@@ -116,7 +116,7 @@ fn guest_use(f: &Fixture, guest: u128, name: &str) -> GuestUse {
         instance: instance(guest),
         name: format!("vm-{guest}"),
         path,
-        disk: Some(GuestDisk { volume: None, format: ImageFormat::Raw }),
+        disk: Some(disk(None, ImageFormat::Raw)),
     }
 }
 
@@ -200,7 +200,8 @@ fn a_client_that_answers_with_errors_keeps_its_mount_but_no_attachment() {
 struct Remounter(FakeHost, ConnectionInfo);
 
 impl Guests for Remounter {
-    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+        let at = &places[0];
         self.0.world().mounts.remove(at.as_path());
         self.0.world().put(at, "fuse.quobyte", self.1.export.mount_source(), Life::Serving);
         self.0.change(at, |layer| layer.busy = true);

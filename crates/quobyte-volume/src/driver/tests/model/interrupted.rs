@@ -107,7 +107,7 @@ impl Host for Interrupted {
 }
 
 impl Guests for Interrupted {
-    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        self.around(|host| host.using(at))
+    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+        self.around(|host| host.using(places))
     }
 }

@@ -11,7 +11,8 @@ use super::verdict::Before;
 use crate::attachments::{ShareRecord, StateDir};
 use crate::connection::ImageFormat;
 use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
-use crate::driver::{Config, Driver, Finding, Force, GuestDisk, GuestUse, Mended};
+use crate::driver::tests::disk;
+use crate::driver::{Config, Driver, Finding, Force, GuestUse, Mended};
 use crate::io_policy::{HostFacts, IoOptions};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
@@ -44,7 +45,9 @@ impl Machine {
             io: IoOptions::default(),
         };
         let host = Interrupted { host: self.host.clone(), fuse: self.fuse.clone() };
-        Driver::new(config, self.state(), Box::new(host.clone()), Box::new(host)).unwrap()
+        let driver = Driver::new(config, self.state(), Box::new(host.clone()), Box::new(host)).unwrap();
+        // What comes between two steps is to come between the same two each time.
+        driver.with_shares_at_once(1)
     }
 
     fn state(&self) -> StateDir {
@@ -176,7 +179,7 @@ impl Machine {
             instance: user.instance(),
             name: "vm".to_owned(),
             path,
-            disk: Some(GuestDisk { volume: None, format: ImageFormat::Raw }),
+            disk: Some(disk(None, ImageFormat::Raw)),
         }
     }
 

@@ -1,0 +1,49 @@
+//! Looking at many shares at once, so that those whose clients do not answer are waited for together.
+
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Does `work` on every item, on at most `most` of them at a time, and returns what came of each, in order.
+pub(super) fn each<T: Send, R: Send>(most: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let workers = most.min(items.len());
+    if workers <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = || std::iter::from_fn(next).map(|(place, item)| (place, work(item))).collect::<Vec<_>>();
+    let mut done: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(take)).collect();
+        let done =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        done.flatten().collect()
+    });
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn as_many_as_allowed_are_worked_on_at_once_and_answered_in_order() {
+        // Nobody gets past it alone.
+        let both = Barrier::new(2);
+        let work = |number: u32| {
+            both.wait();
+            number * 10
+        };
+        assert_eq!(each(2, vec![1, 2, 3, 4], work), [10, 20, 30, 40]);
+    }
+
+    #[test]
+    fn one_at_a_time_is_the_callers_own_thread() {
+        let here = thread::current().id();
+        assert!(each(1, vec![(); 3], |()| thread::current().id() == here).into_iter().all(|same| same));
+        assert!(each(8, Vec::<()>::new(), |()| ()).is_empty());
+    }
+}
