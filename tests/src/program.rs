@@ -119,6 +119,11 @@ impl Program {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it at once. As good if it has ended.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill a child of ours");

@@ -147,12 +147,17 @@ impl Site {
         attachments
     }
 
-    /// Ends its clients at once, as a crash does, and waits until they have ended.
-    pub fn crash_clients(&self) {
+    /// Sends a signal to each of its clients.
+    pub fn signal_clients(&self, signal: Signal) {
         for client in clients::of(&self.base) {
             // One that is gone already is as good.
-            let _ = kill_process(client, Signal::KILL);
+            let _ = kill_process(client, signal);
         }
+    }
+
+    /// Ends its clients at once, as a crash does, and waits until they have ended.
+    pub fn crash_clients(&self) {
+        self.signal_clients(Signal::KILL);
         clients::wait_for_end(&self.base);
     }
 

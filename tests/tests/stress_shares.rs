@@ -3,12 +3,16 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
+    time::{Duration, Instant},
 };
 
-use lab::{Dice, Site, Volume, mount_at, number};
-use rustix::fs::{FlockOperation, flock};
+use lab::{Dice, Finished, Held, Running, Site, Volume, faults::wait_for_request, mount_at, number};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::Signal,
+};
 use serde_json::{Value, json};
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
@@ -85,28 +89,64 @@ fn work(site: &Site, exports: &[Volume], number: u64, seed: u64, operations: u64
     attached
 }
 
+/// Waits until a running command has opened the lock of its share, which it does before it waits for it, and of which
+/// there is no event.
+fn wait_for_lock_opened(command: &Running) {
+    let is_lock = |file: PathBuf| file.extension().is_some_and(|ending| ending == "lock");
+    let descriptors = format!("/proc/{}/fd", command.id());
+    let opened = || {
+        fs::read_dir(&descriptors)
+            .is_ok_and(|open| open.flatten().any(|one| fs::read_link(one.path()).is_ok_and(is_lock)))
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !opened() {
+        assert!(Instant::now() < deadline, "nobody waits for the share");
+        thread::yield_now();
+    }
+}
+
+/// Makes sure that bob's connect, which has met alice's disconnect, has left him what he can open.
+fn assert_bob_can_open(connected: Finished) {
+    assert!(connected.status.success(), "{connected:?}");
+    let answer: Value = serde_json::from_str(&connected.stdout).expect("the answer is JSON");
+    let path = |name: &str| Path::new(answer[name].as_str().expect("a path"));
+    assert!(mount_at(path("mount_path")).is_some(), "connected, and yet not mounted");
+    File::open(path("device_path")).expect("open the image");
+}
+
 #[test]
 fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_opened() {
     let site = Site::new(&[]);
     for name in ["one", "two"] {
         site.volume().image(name, "raw", &[0; 4096]);
     }
-    for _ in 0..25 {
-        site.connect(ALICE, &site.info("one")).answer();
-        let start = |verb, instance, image| {
-            let command = site.command(&[verb, "--instance", instance, "--connection-info", "-"]);
-            command.input(site.info(image).to_string()).start()
-        };
-        let (disconnect, connect) = (start("disconnect", ALICE, "one"), start("connect", BOB, "two"));
-        assert!(disconnect.finish().status.success());
-        let connected = connect.finish();
-        assert!(connected.status.success(), "{connected:?}");
-        let answer: Value = serde_json::from_str(&connected.stdout).expect("the answer is JSON");
-        let path = |name: &str| Path::new(answer[name].as_str().expect("a path"));
-        assert!(mount_at(path("mount_path")).is_some(), "connected, and yet not mounted");
-        File::open(path("device_path")).expect("open the image");
-        site.disconnect(BOB, &site.info("two")).answer();
-    }
+    let call = |verb, instance, image| {
+        let command = site.command(&[verb, "--instance", instance, "--connection-info", "-"]);
+        command.input(site.info(image).to_string())
+    };
+    // bob comes while alice's share is about to be unmounted,
+    site.connect(ALICE, &site.info("one")).answer();
+    let unmount = Held::new(site.scratch(), "fusermount3");
+    let disconnect = call("disconnect", ALICE, "one").env("PATH", unmount.path()).start();
+    unmount.wait();
+    let connect = call("connect", BOB, "two").start();
+    wait_for_lock_opened(&connect);
+    unmount.let_go();
+    assert!(disconnect.finish().status.success());
+    assert_bob_can_open(connect.finish());
+
+    // and alice leaves while bob, who finds the share mounted, is not yet on record.
+    site.connect(ALICE, &site.info("one")).answer();
+    site.disconnect(BOB, &site.info("two")).answer();
+    site.signal_clients(Signal::STOP);
+    let connect = call("connect", BOB, "two").args(["--probe-timeout", "3600"]).start();
+    wait_for_request(&site.base().join(&site.mount_directories()[0]));
+    let disconnect = call("disconnect", ALICE, "one").start();
+    wait_for_lock_opened(&disconnect);
+    site.signal_clients(Signal::CONT);
+    assert_bob_can_open(connect.finish());
+    assert!(disconnect.finish().status.success());
+    site.disconnect(BOB, &site.info("two")).answer();
     site.assert_nothing_is_left();
 }
 

@@ -1,0 +1,55 @@
+//! Programs that wait for a test before they begin, so that what comes meanwhile is no matter of chance.
+
+use std::{
+    env,
+    fs::{self, File, Permissions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
+
+use crate::{Scratch, make_pipe};
+
+/// A program found in PATH before the one of that name, which it becomes once it is let go.
+#[derive(Debug)]
+pub struct Held {
+    directory: PathBuf,
+    path: String,
+}
+
+impl Held {
+    /// Holds `program` for whoever has [`Held::path`] as PATH.
+    #[must_use]
+    pub fn new(scratch: &Scratch, program: &str) -> Self {
+        let path = env::var("PATH").expect("the lab has a PATH");
+        let directory = scratch.directory("held");
+        let (begun, go) = (directory.join("begun"), directory.join("go"));
+        make_pipe(&begun);
+        make_pipe(&go);
+        let script = format!(
+            "#!/bin/sh\necho >{} && read _ <{} && PATH={path} exec {program} \"$@\"\n",
+            begun.display(),
+            go.display()
+        );
+        let script = scratch.file(&format!("held/{program}"), script);
+        fs::set_permissions(script, Permissions::from_mode(0o755)).expect("make a script executable");
+        Self { path: format!("{}:{path}", directory.display()), directory }
+    }
+
+    /// The PATH that has it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Waits until somebody has started it.
+    pub fn wait(&self) {
+        fs::read(self.directory.join("begun")).expect("wait for a program to begin");
+    }
+
+    /// Lets go of the one that was waited for.
+    pub fn let_go(&self) {
+        let go = File::options().write(true).open(self.directory.join("go"));
+        go.expect("open a pipe that is read").write_all(b"\n").expect("let a program go on");
+    }
+}
