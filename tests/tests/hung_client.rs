@@ -93,6 +93,32 @@ fn other_shares_are_served_while_a_call_waits_for_a_stopped_client() {
 }
 
 #[test]
+fn clients_that_do_not_answer_are_waited_for_together() {
+    let site = Site::new(&[]);
+    let mut mounts = Vec::new();
+    for name in ["first", "second", "third"] {
+        let share = site.volume().beside(site.scratch(), name);
+        share.image("one", "raw", &[0; 4096]);
+        let mut info = site.info("one");
+        info["data"]["export"] = json!(share.export());
+        let answer = site.connect(ALICE, &info).answer();
+        mounts.push(answer["mount_path"].as_str().expect("a path").to_owned());
+    }
+    for verb in ["status", "reconcile"] {
+        site.signal_clients(Signal::STOP);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| site.run(&[&[verb], &NEVER[..]].concat()).answer());
+            // None of them has been answered, and yet all are asked.
+            mounts.iter().for_each(|at| wait_for_request(at.as_ref()));
+            assert!(!waiting.is_finished());
+            site.signal_clients(Signal::CONT);
+            waiting.join().expect("it answers");
+        });
+    }
+    assert_eq!(states(&site), ["healthy"; 3]);
+}
+
+#[test]
 fn at_most_one_helper_is_stuck_however_often_and_from_wherever_it_is_asked() {
     let share = Share::connected();
     share.fail("no-answer");
