@@ -56,6 +56,27 @@ fn a_mount_for_its_owner_alone_is_taken_down_again() {
 }
 
 #[test]
+fn a_mount_that_libvirts_daemon_does_not_see_is_taken_down_again() {
+    let site = site();
+    let guest = Guest::define(site.scratch());
+    let before = guest.xml(&[]);
+    // Nothing that is mounted there reaches anybody else.
+    let program = Program::as_root("unshare")
+        .args(["--mount", "--propagation", "private", "setpriv"])
+        .args(["--reuid=nova", "--regid=nova", "--init-groups", "nova-quobyte"]);
+    let program = site
+        .complete(program)
+        .args(["attach", guest.name(), "--connection-info", "-"])
+        .input(site.info("disk").to_string());
+
+    let reply = Reply::of(program);
+    assert_eq!(reply.failure(), (4, "mount_not_visible"));
+    assert!(reply.message().contains("namespace of libvirt's daemon"), "{}", reply.message());
+    site.assert_nothing_is_left();
+    assert_eq!(guest.xml(&[]), before);
+}
+
+#[test]
 fn a_mount_that_does_not_reach_a_running_guest_is_taken_down_again() {
     let site = site();
     let base = Bound::new(site.base());

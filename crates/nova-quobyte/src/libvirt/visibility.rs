@@ -3,12 +3,12 @@
 //! QEMU runs as another user, so the mount must allow other users. And each guest of a system libvirtd has a mount
 //! namespace of its own, which receives a later mount only if the mount below it is shared.
 
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use quobyte_volume::mount_path::MountPath;
 use quobyte_volume::mount_table::{Mount, MountInfo};
-use rustix::process::Pid;
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::Hypervisor;
 use crate::error::Error;
@@ -66,17 +66,51 @@ impl Hypervisor {
         }))
     }
 
-    /// The process that listens on libvirt's socket.
+    /// libvirt's daemon: the one that does QEMU alone, else the one that does everything.
     fn daemon(&self) -> Option<Pid> {
         let runtime = if self.is_system() {
             PathBuf::from("/run")
         } else {
-            std::env::var_os("XDG_RUNTIME_DIR")?.into()
+            PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?).join("libvirt")
         };
-        // libvirt's clients look for the daemon of QEMU alone first, then for the one that does everything.
-        ["virtqemud-sock", "libvirt-sock"].into_iter().find_map(|socket| {
-            let stream = UnixStream::connect(runtime.join("libvirt").join(socket)).ok()?;
-            Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid)
-        })
+        ["virtqemud.pid", "libvirtd.pid"].into_iter().find_map(|name| holder(&runtime.join(name)))
+    }
+}
+
+/// The process that holds the lock on a pid file, as each daemon of libvirt's does while it runs. The peer of its socket
+/// may be who made the socket for it: systemd.
+fn holder(pid_file: &Path) -> Option<Pid> {
+    let file = File::open(pid_file).ok()?;
+    fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "another process has to hold the lock")]
+    fn the_daemon_is_who_holds_the_pid_file_and_not_who_is_written_in_it() {
+        let mut pid_file = tempfile::NamedTempFile::new().unwrap();
+        pid_file.write_all(b"1\n").unwrap();
+        assert_eq!(holder(pid_file.path()), None, "left by a daemon that has ended");
+
+        let script = "import fcntl, sys; file = open(sys.argv[1], 'r+'); fcntl.lockf(file, fcntl.LOCK_EX); \
+                      print(end='.', flush=True); sys.stdin.read()";
+        let mut daemon = Command::new("python3")
+            .args(["-c", script])
+            .arg(pid_file.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        daemon.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        assert_eq!(holder(pid_file.path()), Some(Pid::from_child(&daemon)));
+        drop(daemon.stdin.take());
+        daemon.wait().unwrap();
+        assert_eq!(holder(pid_file.path()), None);
     }
 }
