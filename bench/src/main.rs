@@ -106,7 +106,7 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
 struct NoGuests;
 
 impl Guests for NoGuests {
-    fn using(&self, _: &MountPath) -> Result<Vec<GuestUse>> {
+    fn using(&self, _: &[MountPath]) -> Result<Vec<GuestUse>> {
         Ok(Vec::new())
     }
 }

@@ -15,7 +15,7 @@ use quobyte_volume::{
 struct NoGuests;
 
 impl Guests for NoGuests {
-    fn using(&self, _: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+    fn using(&self, _: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
         Ok(Vec::new())
     }
 }

@@ -56,7 +56,7 @@ fn a_domain_that_runs_is_shut_off_or_was_saved_keeps_the_mount() {
 fn disconnect_by(share: &Share, socket: &Path) -> Value {
     let site = share.site();
     let uri = format!("qemu+unix:///system?socket={}", socket.display());
-    let disconnect = ["disconnect", "--instance", ALICE, "--connect-uri", &uri];
+    let disconnect = ["disconnect", "--instance", ALICE, "--connect-uri", &uri, "--libvirt-timeout", "1"];
     site.run_with(&site.info("one"), &disconnect).answer()
 }
 

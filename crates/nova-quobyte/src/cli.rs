@@ -56,6 +56,10 @@ pub(crate) struct Options {
     /// Wait this many seconds for another operation on the same volume [default: 120]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) lock_timeout: Option<Duration>,
+    /// Give each call of libvirt's this many seconds. libvirt itself waits up to 30 for another operation on a domain
+    /// [default: 40]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) libvirt_timeout: Option<Duration>,
     /// Fix the I/O mode: auto, native, threads or io_uring [default: auto]
     #[arg(long, global = true, value_name = "MODE")]
     pub(crate) io_mode: Option<IoModeOption>,

@@ -32,7 +32,6 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         .with_writer(std::io::stderr)
         .init();
     let settings = Settings::gather(&cli.options)?;
-    let uri = &cli.options.connect_uri;
     match &cli.command {
         Command::Connect { instance, connection } => {
             connect::run(settings, &read(&connection.connection_info)?, *instance)
@@ -44,10 +43,10 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
             disk_xml::run(settings, &read(&connection.connection_info)?, target, bus.bus)
         }
         Command::Attach { domain, volume, target, bus } => {
-            attach::run(settings, uri, domain, &attach::volume(volume)?, target.as_ref(), bus.bus)
+            attach::run(settings, domain, &attach::volume(volume)?, target.as_ref(), bus.bus)
         }
         Command::Detach { domain, target, timeout } => {
-            detach::run(settings, uri, domain, target.as_str(), *timeout)
+            detach::run(settings, domain, target.as_str(), *timeout)
         }
         Command::Status => status::run(settings),
         Command::Reconcile { dry_run } => reconcile::run(settings, *dry_run),

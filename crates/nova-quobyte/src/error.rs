@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use quobyte_volume::connection::ConnectionError;
 use quobyte_volume::disk::DiskError;
@@ -21,6 +22,15 @@ pub(crate) enum Error {
     Config { path: PathBuf, reason: String },
     #[error("{doing}: libvirt says: {message}")]
     Libvirt { doing: String, message: String },
+    #[error(
+        "{doing}: libvirt did not answer within {limit:?}; look whether its daemon is stopped or overloaded"
+    )]
+    Silent { doing: String, limit: Duration },
+    #[error(
+        "whether domain {domain} gets the disk is not known, so the volume stays connected; once libvirt answers, attach \
+         it again, or disconnect it"
+    )]
+    Undecided { domain: String, source: Box<Error> },
     #[error("libvirt at {uri} does not run on this host, and neither would what this command mounts")]
     Remote { uri: String },
     #[error("libvirt knows no domain {domain:?}")]
@@ -56,7 +66,11 @@ impl Error {
         match self {
             Self::Driver(error) => error.code(),
             Self::Input { .. } | Self::Config { .. } => Code::InvalidConfig,
-            Self::Libvirt { .. } | Self::Remote { .. } | Self::NoTarget { .. } => Code::LibvirtError,
+            Self::Silent { .. }
+            | Self::Undecided { .. }
+            | Self::Libvirt { .. }
+            | Self::Remote { .. }
+            | Self::NoTarget { .. } => Code::LibvirtError,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
             Self::DiskNotFound { .. } | Self::NotOurs { .. } => Code::DiskNotFound,
             Self::NotVisible { .. } => Code::MountNotVisible,

@@ -13,7 +13,7 @@ use quobyte_volume::mount::{LinuxConfig, LinuxHost};
 use self::file::File;
 use crate::cli::Options;
 use crate::error::Error;
-use crate::libvirt::LibvirtGuests;
+use crate::libvirt::{Hypervisor, LibvirtGuests};
 
 /// What an operator has configured.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     state_dir: PathBuf,
     linux: LinuxConfig,
     connect_uri: String,
+    libvirt_timeout: Duration,
 }
 
 impl Settings {
@@ -80,7 +81,11 @@ impl Settings {
                 None => file.seconds("probe_timeout")?.unwrap_or(Duration::from_secs(5)),
             },
         };
-        Ok(Self { config, state_dir, linux, connect_uri: options.connect_uri.clone() })
+        let libvirt_timeout = match options.libvirt_timeout {
+            Some(timeout) => timeout,
+            None => file.seconds("libvirt_timeout")?.unwrap_or(Duration::from_secs(40)),
+        };
+        Ok(Self { config, state_dir, linux, connect_uri: options.connect_uri.clone(), libvirt_timeout })
     }
 
     /// The operator's I/O options.
@@ -93,6 +98,14 @@ impl Settings {
         &self.config.mount_point_base
     }
 
+    /// The libvirt to ask.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) fn hypervisor(&self) -> Result<Hypervisor, Error> {
+        Hypervisor::open(&self.connect_uri, self.libvirt_timeout)
+    }
+
     /// The driver with these settings, on this machine.
     ///
     /// # Errors
@@ -100,7 +113,7 @@ impl Settings {
     pub(crate) fn driver(self) -> Result<Driver, Error> {
         let state = StateDir::open(&self.state_dir).map_err(quobyte_volume::driver::Error::from)?;
         let host = LinuxHost::new(self.linux, state.clone());
-        let guests = LibvirtGuests::new(self.connect_uri);
+        let guests = LibvirtGuests::new(self.connect_uri, self.libvirt_timeout);
         Ok(Driver::new(self.config, state, Box::new(host), Box::new(guests))?)
     }
 }

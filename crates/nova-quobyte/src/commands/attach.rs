@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::connect::{describe, plain, warn_of_lost};
 use crate::cli::Volume;
 use crate::error::Error;
-use crate::libvirt::{Guest, Hypervisor};
+use crate::libvirt::Guest;
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
@@ -29,14 +29,13 @@ pub(super) fn volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
 
 pub(super) fn run(
     settings: Settings,
-    uri: &str,
     domain: &str,
     info: &ConnectionInfo,
     target: Option<&TargetDev>,
     bus: Bus,
 ) -> Result<Answer, Error> {
+    let hypervisor = settings.hypervisor()?;
     let driver = settings.driver()?;
-    let hypervisor = Hypervisor::open(uri)?;
     let guest = hypervisor.guest(domain)?;
     let device_path = driver.device_path(&info.export, &info.name);
     let is_present = |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path);
@@ -60,7 +59,11 @@ pub(super) fn run(
             progress::during(adding, || guest.attach(&disk, to_live, to_persistent))
                 .map_err(|error| hypervisor.explain(error, &connected.mount_path))
         });
-        attached.map_err(|cause| undo(&driver, &guest, info, &connected, cause))?;
+        attached.map_err(|cause| match cause {
+            // It may yet open the image.
+            Error::Undecided { .. } => cause,
+            cause => undo(&driver, &guest, info, &connected, cause),
+        })?;
     }
     warn_of_lost(&connected);
     Ok(answer(&guest, &dev, info, &connected, is_missing))

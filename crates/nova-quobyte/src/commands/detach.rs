@@ -12,15 +12,9 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-pub(super) fn run(
-    settings: Settings,
-    uri: &str,
-    domain: &str,
-    target: &str,
-    limit: Duration,
-) -> Result<Answer, Error> {
+pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duration) -> Result<Answer, Error> {
+    let hypervisor = settings.hypervisor()?;
     let driver = settings.driver()?;
-    let hypervisor = Hypervisor::open(uri)?;
     let guest = hypervisor.guest(domain)?;
     let live = find(guest.live_disks()?, target);
     let persistent = find(guest.persistent_disks()?, target);

@@ -1,49 +1,50 @@
 //! Which domains use a share: the driver's question before it lets one go.
 
-use std::error::Error;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use quobyte_volume::domain;
 use quobyte_volume::driver::{GuestUse, Guests};
 use quobyte_volume::mount_path::MountPath;
+use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
+use super::deadline::within;
 use super::{Hypervisor, raw};
+use crate::error::Error;
 
 /// The domains of one libvirt, which is asked only when the driver asks.
 pub(crate) struct LibvirtGuests {
     uri: String,
+    limit: Duration,
 }
 
 impl LibvirtGuests {
-    pub(crate) fn new(uri: String) -> Self {
-        Self { uri }
+    /// `limit` is how long libvirt may take to tell. It may be asked while a share is held.
+    pub(crate) fn new(uri: String, limit: Duration) -> Self {
+        Self { uri, limit }
     }
 }
-
-/// How long libvirt may take to tell. It is asked while a share is held.
-const ANSWER: Duration = Duration::from_secs(10);
 
 impl Guests for LibvirtGuests {
-    fn using(&self, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        let (uri, at) = (self.uri.clone(), at.clone());
-        let (tell, told) = mpsc::channel();
-        // A libvirt that never answers keeps its thread, but not its caller.
-        std::thread::spawn(move || tell.send(ask(&uri, &at)));
-        told.recv_timeout(ANSWER).map_err(|_| format!("libvirt did not answer in {} s", ANSWER.as_secs()))?
+    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+        let hypervisor = Hypervisor::open(&self.uri, self.limit)?;
+        let (connection, places) = (hypervisor.connection.clone(), places.to_owned());
+        let doing = "asking which domains use a volume";
+        Ok(within(self.limit, doing, move || {
+            ask(&connection, &places)
+                .map_err(|error| Error::Libvirt { doing: doing.to_owned(), message: error.to_string() })
+        })?)
     }
 }
 
-fn ask(uri: &str, at: &MountPath) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-    let hypervisor = Hypervisor::open(uri)?;
+fn ask(connection: &Connect, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error>> {
     let mut uses = Vec::new();
-    for domain in hypervisor.connection.list_all_domains(0)? {
+    for domain in connection.list_all_domains(0)? {
         let (Some(name), Some(instance)) = (present(domain.name())?, present(domain.uuid())?) else {
             continue;
         };
-        uses.extend(domain::uses(instance.into(), &name, &descriptions(&domain)?, at)?);
+        uses.extend(domain::uses(instance.into(), &name, &descriptions(&domain)?, places)?);
     }
     Ok(uses)
 }

@@ -12,19 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use virt::connect::Connect;
 use virt::domain::Domain;
-use virt::event::EventTimeoutWatch;
 use virt::sys;
 
+use super::deadline::within;
 use super::{Guest, Hypervisor, failed};
 use crate::error::Error;
 
 /// Wakes its owner when something happens to a device of one domain, when the domain starts or stops, and at a
-/// deadline.
-pub(crate) struct DeviceEvents<'a> {
-    hypervisor: &'a Hypervisor,
-    registered: Vec<c_int>,
-    timer: EventTimeoutWatch,
+/// deadline. Until the process ends, which is soon: to stop listening is one more call that libvirt may not answer.
+pub(crate) struct DeviceEvents {
     deadline: Instant,
     seen: Arc<Seen>,
 }
@@ -34,55 +32,25 @@ struct Seen {
     refused: AtomicBool,
 }
 
-impl<'a> DeviceEvents<'a> {
+impl DeviceEvents {
     /// Starts to listen. `alias` names the device whose guest may refuse to let it go.
     pub(crate) fn of(
         guest: &Guest,
-        hypervisor: &'a Hypervisor,
+        hypervisor: &Hypervisor,
         alias: Option<String>,
         limit: Duration,
     ) -> Result<Self, Error> {
-        let doing = || format!("listening to domain {}", guest.name);
+        let doing = format!("listening to domain {}", guest.name);
         let milliseconds = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
-        let timer = virt::event::event_add_timeout(milliseconds, |_, _| {}, null_mut())
-            .map_err(|error| failed(doing(), &error))?;
+        virt::event::event_add_timeout(milliseconds, |_, _| {}, null_mut())
+            .map_err(|error| failed(doing.clone(), &error))?;
+        let deadline = Instant::now() + limit;
         let seen = Arc::new(Seen { alias, refused: AtomicBool::new(false) });
-        let mut events =
-            Self { hypervisor, registered: Vec::new(), timer, deadline: Instant::now() + limit, seen };
-        // SAFETY: libvirt calls each callback with the arguments of its event's own type, which the function has; this
-        // cast is how its C interface is meant to be used.
-        let callbacks: [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 3] = unsafe {
-            [
-                (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, Some(transmute::<Lifecycle, Generic>(on_lifecycle))),
-                (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, Some(transmute::<Device, Generic>(on_removed))),
-                (
-                    sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
-                    Some(transmute::<Device, Generic>(on_refused)),
-                ),
-            ]
-        };
-        for (event, callback) in callbacks {
-            let opaque = Arc::into_raw(Arc::clone(&events.seen)).cast_mut().cast::<c_void>();
-            // SAFETY: connection and domain outlive the call; `opaque` is an `Arc` of its own, which libvirt hands to
-            // `release` once it will not call back again.
-            let id = unsafe {
-                sys::virConnectDomainEventRegisterAny(
-                    hypervisor.connection.as_ptr(),
-                    guest.domain.as_ptr(),
-                    event as c_int,
-                    callback,
-                    opaque,
-                    Some(release),
-                )
-            };
-            if id < 0 {
-                // SAFETY: libvirt has not taken the pointer.
-                unsafe { release(opaque) };
-                return Err(failed(doing(), &virt::error::Error::last_error()));
-            }
-            events.registered.push(id);
-        }
-        Ok(events)
+        let (connection, domain, told) = (hypervisor.connection.clone(), guest.domain.clone(), seen.clone());
+        within(hypervisor.limit, &doing.clone(), move || {
+            register(&connection, &domain, &told).map_err(|error| failed(doing, &error))
+        })?;
+        Ok(Self { deadline, seen })
     }
 
     /// Waits until something has happened, or the deadline has passed.
@@ -102,16 +70,38 @@ impl<'a> DeviceEvents<'a> {
     }
 }
 
-impl Drop for DeviceEvents<'_> {
-    fn drop(&mut self) {
-        for &id in &self.registered {
-            // SAFETY: the connection is open as long as the hypervisor lives, and each id is given back once.
-            unsafe { sys::virConnectDomainEventDeregisterAny(self.hypervisor.connection.as_ptr(), id) };
-        }
-        if let Err(error) = self.timer.event_remove_timeout() {
-            tracing::debug!(%error, "a libvirt timer stays");
+/// Has libvirt call back at each of the events.
+fn register(connection: &Connect, domain: &Domain, seen: &Arc<Seen>) -> Result<(), virt::error::Error> {
+    // SAFETY: libvirt calls each callback with the arguments of its event's own type, which the function has; this cast
+    // is how its C interface is meant to be used.
+    let callbacks: [(sys::virDomainEventID, sys::virConnectDomainEventGenericCallback); 3] = unsafe {
+        [
+            (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, Some(transmute::<Lifecycle, Generic>(on_lifecycle))),
+            (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, Some(transmute::<Device, Generic>(on_removed))),
+            (sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, Some(transmute::<Device, Generic>(on_refused))),
+        ]
+    };
+    for (event, callback) in callbacks {
+        let opaque = Arc::into_raw(Arc::clone(seen)).cast_mut().cast::<c_void>();
+        // SAFETY: connection and domain outlive the call; `opaque` is an `Arc` of its own, which libvirt hands to
+        // `release` once it will not call back again.
+        let id = unsafe {
+            sys::virConnectDomainEventRegisterAny(
+                connection.as_ptr(),
+                domain.as_ptr(),
+                event as c_int,
+                callback,
+                opaque,
+                Some(release),
+            )
+        };
+        if id < 0 {
+            // SAFETY: libvirt has not taken the pointer.
+            unsafe { release(opaque) };
+            return Err(virt::error::Error::last_error());
         }
     }
+    Ok(())
 }
 
 type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
