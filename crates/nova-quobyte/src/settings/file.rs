@@ -17,6 +17,7 @@ pub(super) const OPTIONS: [&str; 8] = [
     "cache_mode",
     "io_mode",
     "launcher",
+    "libvirt_timeout",
     "lock_timeout",
     "mount_timeout",
     "physical_block_size",
