@@ -13,7 +13,7 @@ use crate::error::Error;
 const SECTION: &str = "quobyte";
 
 /// All options of that section, sorted.
-pub(super) const OPTIONS: [&str; 8] = [
+pub(super) const OPTIONS: [&str; 9] = [
     "cache_mode",
     "io_mode",
     "launcher",
