@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use quobyte_volume::error::Class;
+use quobyte_volume::error::{Class, with_causes};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -24,8 +24,8 @@ pub(crate) fn finish(outcome: Result<(bool, Result<Answer, Error>), (bool, clap:
     let (written, status) = match outcome {
         Ok((true, Ok(answer))) => (line(answer.json), 0),
         Ok((false, Ok(answer))) => (line(answer.text), 0),
-        Ok((true, Err(error))) => (line(failure(&error.code(), &chain(&error))), exit_status(&error)),
-        Ok((false, Err(error))) => (error_line(&chain(&error), &error.code()), exit_status(&error)),
+        Ok((true, Err(error))) => (line(failure(&error.code(), &with_causes(&error))), exit_status(&error)),
+        Ok((false, Err(error))) => (error_line(&with_causes(&error), &error.code()), exit_status(&error)),
         // Help and version are no failures, and are asked for by people.
         Err((true, error)) if error.use_stderr() => (line(failure(&"usage", &usage(&error))), USAGE),
         Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE)),
@@ -64,18 +64,6 @@ fn line(text: impl Display) -> io::Result<()> {
 
 fn error_line(message: &str, code: &dyn Display) -> io::Result<()> {
     writeln!(io::stderr().lock(), "error: {message} [{code}]")
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// clap's message without its decoration.

@@ -3,6 +3,7 @@
 //! Every error of this library names its object (an export, a path, a volume) in its message, keeps its cause as its
 //! `source`, and has one [`Code`]. Messages may change between versions; codes and their [`Class`] may not.
 
+use std::error::Error;
 use std::fmt;
 
 /// What went wrong, as one word that never changes its meaning. New codes may be added.
@@ -122,6 +123,40 @@ impl Code {
         }
     }
 
+    /// What the code means, for people. It names nothing of the host, so that a cloud's tenant may be shown it.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Internal => "an internal error",
+            Self::InvalidConnection => "the volume's connection information cannot be used",
+            Self::InvalidExport => "the volume's export cannot be used",
+            Self::InvalidName => "the name of the volume's image cannot be used",
+            Self::UnsupportedFormat => "the volume's image is declared neither raw nor qcow2",
+            Self::InvalidConfig => "the host's configuration cannot be used",
+            Self::ClientNotFound => "the host has no Quobyte client",
+            Self::MountFailed => "the volume could not be mounted",
+            Self::NotMounted => "the volume is not mounted",
+            Self::NotQuobyte => "something else is mounted in the volume's place",
+            Self::WrongVolume => "another volume is mounted in the volume's place",
+            Self::UnmountFailed => "the volume could not be unmounted",
+            Self::MountStale => "the volume's mount is dead",
+            Self::MountNotVisible => "the hypervisor cannot read the volume's mount",
+            Self::MountTimeout => "the volume was not mounted in time",
+            Self::MountHung => "the volume's mount does not answer",
+            Self::UnmountTimeout => "the volume was not unmounted in time",
+            Self::LockTimeout => "another operation on the volume's share takes too long",
+            Self::ImageMissing => "the volume's image does not exist",
+            Self::ImageRejected => "the volume's image may not be given to a guest",
+            Self::FormatMismatch => "the volume's image is not of the declared format",
+            Self::VolumeInUse => "the volume is in use",
+            Self::LibvirtError => "the hypervisor failed",
+            Self::DomainNotFound => "the hypervisor knows no such guest",
+            Self::DiskNotFound => "the guest has no such disk",
+            Self::StateUnavailable => "the host's records cannot be used",
+            Self::RecordUnsupported => "a record of the host's cannot be understood",
+        }
+    }
+
     /// The class the code belongs to.
     #[must_use]
     pub const fn class(self) -> Class {
@@ -153,4 +188,17 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// An error and its causes on one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

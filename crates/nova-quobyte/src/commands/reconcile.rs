@@ -2,12 +2,13 @@
 
 use quobyte_volume::attachments::Attachment;
 use quobyte_volume::driver::{Finding, Kept, LeftAlone, Mended};
+use quobyte_volume::error::with_causes;
 use quobyte_volume::mount_path::MountPath;
 use serde_json::{Value, json};
 
 use super::disconnect::{attachment, reason};
 use crate::error::Error;
-use crate::output::{Answer, chain};
+use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
@@ -89,7 +90,7 @@ fn describe_left(at: &MountPath, left: &LeftAlone) -> Told {
             ("lost", Some(one), format!("{} was open on a mount that died; restart the guest", of(one)))
         }
         LeftAlone::Kept(kept) => (kept.as_str(), None, reason(kept)),
-        LeftAlone::Failed(error) => ("failed", None, chain(error)),
+        LeftAlone::Failed(error) => ("failed", None, with_causes(error)),
     };
     let code = match left {
         LeftAlone::Failed(error) => Some(error.code().as_str()),
