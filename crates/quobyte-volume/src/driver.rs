@@ -9,6 +9,7 @@ mod bring_up;
 mod connect;
 mod disconnect;
 mod error;
+mod extend;
 mod guests;
 mod judge;
 mod reconcile;

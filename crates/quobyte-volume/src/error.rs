@@ -20,6 +20,8 @@ pub enum Code {
     InvalidName,
     /// The image is declared as something other than raw or qcow2.
     UnsupportedFormat,
+    /// The volume is to become smaller than it is.
+    WouldShrink,
     /// An option's value, or the options together, cannot be used.
     InvalidConfig,
     /// `mount.quobyte` is not there or cannot be run.
@@ -98,6 +100,7 @@ impl Code {
             Self::InvalidExport => "invalid_export",
             Self::InvalidName => "invalid_name",
             Self::UnsupportedFormat => "unsupported_format",
+            Self::WouldShrink => "would_shrink",
             Self::InvalidConfig => "invalid_config",
             Self::ClientNotFound => "client_not_found",
             Self::MountFailed => "mount_failed",
@@ -132,6 +135,7 @@ impl Code {
             Self::InvalidExport => "the volume's export cannot be used",
             Self::InvalidName => "the name of the volume's image cannot be used",
             Self::UnsupportedFormat => "the volume's image is declared neither raw nor qcow2",
+            Self::WouldShrink => "the volume cannot be made smaller than it is",
             Self::InvalidConfig => "the host's configuration cannot be used",
             Self::ClientNotFound => "the host has no Quobyte client",
             Self::MountFailed => "the volume could not be mounted",
@@ -166,6 +170,7 @@ impl Code {
             | Self::InvalidExport
             | Self::InvalidName
             | Self::UnsupportedFormat
+            | Self::WouldShrink
             | Self::InvalidConfig => Class::Invalid,
             Self::ClientNotFound
             | Self::MountFailed

@@ -39,6 +39,16 @@ pub enum Error {
     /// libvirt could not be told of the disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The image holds more than it is to hold.
+    #[error("{path} holds {held} bytes and is not cut to {requested}")]
+    WouldShrink {
+        /// The image.
+        path: PathBuf,
+        /// What it holds, in bytes.
+        held: u64,
+        /// What it is to hold, in bytes.
+        requested: u64,
+    },
     /// The mount is not as it should be.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -75,6 +85,7 @@ impl Error {
             Self::Connection(error) => error.code(),
             Self::IoPolicy(error) => error.code(),
             Self::Disk(error) => error.code(),
+            Self::WouldShrink { .. } => Code::WouldShrink,
             Self::Mount(error) => error.code(),
             Self::NotMounted { .. } => Code::NotMounted,
             Self::Image(error) => error.code(),

@@ -1,3 +1,4 @@
+mod extend;
 mod model;
 mod reconcile;
 mod repair;

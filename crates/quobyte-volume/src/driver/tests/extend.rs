@@ -1,0 +1,28 @@
+//! extend, whose fake image holds 1 MiB.
+
+use super::*;
+use crate::error::Code;
+
+const HELD: u64 = 1 << 20;
+
+#[test]
+fn a_volume_grows_to_whole_sectors_and_never_shrinks() {
+    let f = fixture();
+    let a = volume("a");
+    f.connect(&a, 1).unwrap();
+    for (requested, size) in [(HELD, HELD), (HELD + 1, HELD + 512), (HELD - 1, HELD), (3 * HELD, 3 * HELD)] {
+        assert_eq!(f.driver.extend(&a, requested).unwrap(), size);
+    }
+    let error = f.driver.extend(&a, HELD - 512).unwrap_err();
+    assert_eq!(error.code(), Code::WouldShrink, "{error}");
+}
+
+#[test]
+fn what_is_not_mounted_or_may_not_be_given_to_a_guest_is_not_extended() {
+    let f = fixture();
+    let a = volume("a");
+    assert_eq!(f.driver.extend(&a, 2 * HELD).unwrap_err().code(), Code::NotMounted);
+    f.connect(&a, 1).unwrap();
+    f.host.world().image = Image::Link;
+    assert_eq!(f.driver.extend(&a, 2 * HELD).unwrap_err().code(), Code::ImageRejected);
+}
