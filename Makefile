@@ -3,11 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo test test-full soak fuzz lint bench
+.PHONY: help build crash demo wheel nova test test-full soak fuzz lint bench
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host start-libvirtd \
-	venv virt-type) packaging/install $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
+	venv virt-type) packaging/install tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
 archive := target/lab/tests.tar.zst
+python := crates/nova-quobyte-python
 
 # How long each fuzz target runs.
 SECONDS := 60
@@ -30,10 +31,22 @@ build: ## build the command, the stand-in client and the test guest
 demo: build ## attach volumes to a running guest and take them away again, step by step
 	tests/lab/enter demo/run
 
-# The lab's tests are built and packed before entering: nothing in target/ shall become root's.
-test: build crash ## run every test: the crates', their documentation's, and those that need the lab
+wheel: build ## build the Python package for OpenStack Nova, in dist/
+	tests/lab/venv wheel
+	rm -rf dist
+	install -D -t $(python)/python/nova_quobyte/bin $(addprefix target/release/,nova-quobyte quobyte-client-unit quobyte-share-helper)
+	target/lab/venv-wheel/bin/maturin build --quiet --release --locked --manifest-path $(python)/Cargo.toml --out dist
+
+nova: wheel ## run the tests of the Python package, in real Nova
 	tests/lab/install test
-	tests/lab/venv
+	tests/lab/venv nova
+	target/lab/venv-nova/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	tests/lab/enter tests/nova/run
+
+# The lab's tests are built and packed before entering: nothing in target/ shall become root's.
+test: build crash nova ## run every test: the crates', their documentation's, and those that need the lab
+	tests/lab/install test
+	tests/lab/venv oslo
 	cargo $(nextest_run) --locked
 	cargo test --doc --locked -- --include-ignored
 	cargo nextest archive --locked --package lab --archive-file $(archive)
@@ -75,6 +88,9 @@ lint: ## check the format, clippy, licences and sources of dependencies, and the
 	cargo deny --locked check bans licenses sources
 	shellcheck --external-sources $(scripts)
 	shellcheck --shell=dash tests/lab/guest-init
+	tests/lab/venv lint
+	target/lab/venv-lint/bin/ruff check $(python) tests/nova
+	target/lab/venv-lint/bin/ruff format --check $(python) tests/nova
 
 bench: build ## measure what a connect costs beside the in-tree way and the bare client
 	tests/lab/install bench

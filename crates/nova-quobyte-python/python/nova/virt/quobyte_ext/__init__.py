@@ -1,0 +1,12 @@
+"""Nova's libvirt driver with Quobyte volumes served by nova-quobyte.
+
+In nova.conf: ``[DEFAULT] compute_driver = quobyte_ext.LibvirtDriver``. Nova looks for its drivers
+below its own package, hence the place.
+"""
+
+from nova.virt.libvirt.driver import LibvirtDriver
+from nova_quobyte.registration import register
+
+__all__ = ["LibvirtDriver"]
+
+register()

@@ -1,0 +1,112 @@
+"""The library nova-quobyte, as a native module. Every call lets go of the interpreter."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypedDict, final
+
+class Options(TypedDict):
+    """What an operator has configured. Timeouts are in seconds."""
+
+    mount_point_base: str
+    client_cfg: str | None
+    state_dir: str
+    #: The program ``quobyte-share-helper``, with ``quobyte-client-unit`` beside it.
+    helper: str
+    launcher: str
+    mount_timeout: float
+    probe_timeout: float
+    lock_timeout: float
+    cache_mode: str
+    io_mode: str
+    #: In bytes.
+    physical_block_size: int | None
+    #: As libvirt's getVersion() and getLibVersion() have them.
+    qemu_version: int
+    libvirt_version: int
+
+class QuobyteError(Exception):
+    """A call failed, and what it had begun is undone. Its text is for operators."""
+
+    #: A word that never changes its meaning.
+    code: str
+    kind: Literal["invalid", "mount", "time", "image", "in_use", "libvirt", "state", "internal"]
+    #: What the code means. It names nothing of the host.
+    summary: str
+
+@final
+class Connected:
+    """A connected volume."""
+
+    mount_path: Path
+    device_path: Path
+    #: Whether this call mounted the share.
+    mounted: bool
+    #: Instances and volumes whose files were open on a mount that has died since.
+    lost: list[tuple[str, str]]
+
+@final
+class Disk:
+    """What libvirt is to be told of a volume, beyond what Nova itself knows."""
+
+    path: Path
+    format: str
+    cache: str
+    io: str | None
+    discard: str | None
+    #: In bytes, shown to the guest.
+    physical_block_size: int | None
+    #: Path and format of each file below the image.
+    backing: list[tuple[Path, str]]
+
+@final
+class Disconnected:
+    """What a disconnect did."""
+
+    mount_path: Path
+    #: Whether the volume was connected until now.
+    changed: bool
+    #: Why the share is still mounted; None when it is not.
+    kept: str | None
+
+@final
+class Found:
+    """One thing that reconcile found."""
+
+    what: str
+    mended: bool
+    mount_path: Path | None
+    #: The instances and volumes it is about.
+    attachments: list[tuple[str, str]]
+
+#: What is to be logged: a level of module logging, and a text.
+Said = list[tuple[int, str]]
+
+#: For each domain of the hypervisor its UUID, its name and its descriptions.
+Domains = Callable[[], list[tuple[str, str, list[str]]]]
+
+@final
+class Driver:
+    """Connects and disconnects volumes on this host, from any number of threads.
+
+    Each method appends to ``said`` what is to be logged, whether it succeeds or raises
+    QuobyteError. ``connection_info`` is Cinder's, as JSON.
+    """
+
+    def __new__(cls, options: Options, domains: Domains) -> Driver: ...
+    def connect(self, said: Said, connection_info: str, instance: str) -> Connected:
+        """Mount the volume's share, check its image, and keep it mounted for the instance."""
+
+    def disk(self, said: Said, connection_info: str) -> Disk:
+        """Describe a volume whose share is mounted."""
+
+    def disconnect(self, said: Said, connection_info: str, instance: str, force: bool) -> Disconnected:
+        """Let go of the volume; with nobody left its share is unmounted.
+
+        ``force`` takes it away even if it hangs, as long as nobody else is recorded.
+        """
+
+    def extend(self, said: Said, connection_info: str, size: int) -> int:
+        """Return the size in bytes to which QEMU is to resize the volume."""
+
+    def reconcile(self, said: Said) -> list[Found]:
+        """Hold records, mounts and domains against each other, and mend what is certainly ours."""

@@ -1,0 +1,65 @@
+"""Calls of the native module, with Nova's manners: threads, logs and exceptions."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from nova import exception, objects
+from oslo_log import log as logging
+
+from nova_quobyte import _native
+
+LOG = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+# Nova's exceptions by code, then by kind. For the others it is that of the operation.
+_BY_CODE = {
+    "image_missing": exception.VolumeNotFound,
+    "mount_stale": exception.StaleVolumeMount,
+    "mount_hung": exception.StaleVolumeMount,
+}
+_BY_KIND = {"invalid": exception.InvalidVolume, "image": exception.InvalidVolume}
+
+
+def call(
+    method: Callable[..., Answer],
+    *arguments: object,
+    otherwise: type[exception.NovaException],
+    volume_id: str | None = None,
+    instance: objects.Instance | None = None,
+) -> Answer:
+    """Call a native method, and log what it had to say.
+
+    It raises what Nova has for the failure, else ``otherwise``.
+    """
+    said: list[tuple[int, str]] = []
+    try:
+        return _run(method, said, *arguments)
+    except _native.QuobyteError as error:
+        said.append((logging.ERROR, f"{error} [{error.code}]"))
+        # Not caused by the error as far as others see: its text may name hosts.
+        raise _translate(error, otherwise, volume_id) from None
+    finally:
+        for level, text in said:
+            LOG.log(level, "Quobyte volume %s: %s", volume_id, text, instance=instance)
+
+
+def _run(method: Callable[..., Answer], *arguments: object) -> Answer:
+    """Call where it stalls nobody: in eventlet's mode there is but one thread for everything."""
+    patcher: Any = sys.modules.get("eventlet.patcher")
+    if patcher and patcher.is_monkey_patched("thread"):
+        from eventlet import tpool
+
+        return tpool.execute(method, *arguments)
+    return method(*arguments)
+
+
+def _translate(
+    error: _native.QuobyteError,
+    otherwise: type[exception.NovaException],
+    volume_id: str | None,
+) -> exception.NovaException:
+    """Make Nova's exception. A tenant may be shown its text, so it has no more than a summary."""
+    kind = _BY_CODE.get(error.code) or _BY_KIND.get(error.kind, otherwise)
+    return kind(f"Quobyte volume {volume_id}: {error.summary} [{error.code}]")

@@ -1,0 +1,48 @@
+"""A volume as libvirt is told of it."""
+
+from pathlib import Path
+
+from lxml import etree
+from nova.virt.libvirt import config
+
+from nova_quobyte import _native
+
+
+class QuobyteDisk(config.LibvirtConfigGuestDisk):
+    """Nova's description of a disk, with what is below its image.
+
+    What libvirt is not told of that it reads in the image, which a guest may have written.
+    """
+
+    @classmethod
+    def of(cls, described: config.LibvirtConfigGuestDisk, disk: _native.Disk) -> "QuobyteDisk":
+        """Complete what Nova has described."""
+        conf = cls()
+        vars(conf).update(vars(described))
+        conf.source_type = "file"
+        conf.source_path = str(disk.path)
+        conf.driver_format = disk.format
+        conf.driver_cache = disk.cache
+        conf.driver_io = disk.io
+        conf.driver_discard = disk.discard
+        conf.physical_block_size = disk.physical_block_size
+        conf.backing = disk.backing
+        return conf
+
+    def format_dom(self) -> etree._Element:
+        """Return the ``<disk>`` element."""
+        dom = super().format_dom()
+        dom.find("source").addnext(_backing_store(self.backing))
+        return dom
+
+
+def _backing_store(layers: list[tuple[Path, str]]) -> etree._Element:
+    """Put each layer inside the one above it; an empty element says that nothing is below."""
+    store = etree.Element("backingStore")
+    if layers:
+        (path, image_format), *below = layers
+        store.set("type", "file")
+        etree.SubElement(store, "format", type=image_format)
+        etree.SubElement(store, "source", file=str(path))
+        store.append(_backing_store(below))
+    return store

@@ -1,0 +1,116 @@
+"""Nova's libvirt volume driver for Quobyte: Nova's words for what the native module does."""
+
+from functools import partial
+from typing import Any
+
+from nova import exception, objects
+from nova.virt import block_device
+from nova.virt.libvirt import host as libvirt_host
+from nova.virt.libvirt.volume import fs, volume
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+
+from nova_quobyte import _native, options
+from nova_quobyte.calls import call
+from nova_quobyte.disk import QuobyteDisk
+from nova_quobyte.guests import Domains
+
+LOG = logging.getLogger(__name__)
+
+ConnectionInfo = dict[str, Any]
+
+
+class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
+    """Serves volumes that are files on a Quobyte volume."""
+
+    def __init__(self, host: libvirt_host.Host) -> None:
+        """Take up what an earlier run, or Nova's own driver, has left."""
+        super().__init__(host, is_block_dev=False)
+        self._domains = Domains(host)
+        settings = options.native(*self._domains.versions())
+        make = partial(_native.Driver, settings, self._domains)
+        self._native = call(lambda _said: make(), otherwise=exception.InternalError)
+        self._reconcile()
+
+    def connect_volume(self, connection_info: ConnectionInfo, instance: objects.Instance) -> None:
+        """Mount the volume's share, if it is not, and keep it mounted for the instance."""
+        connected = call(
+            self._native.connect,
+            jsonutils.dumps(connection_info),
+            instance.uuid,
+            otherwise=exception.VolumeAttachFailed,
+            volume_id=block_device.get_volume_id(connection_info),
+            instance=instance,
+        )
+        _warn_of_lost(connected.lost)
+
+    def get_config(self, connection_info: ConnectionInfo, disk_info: dict[str, Any]) -> QuobyteDisk:
+        """Describe the volume to libvirt."""
+        disk = call(
+            self._native.disk,
+            jsonutils.dumps(connection_info),
+            otherwise=exception.VolumeAttachFailed,
+            volume_id=block_device.get_volume_id(connection_info),
+        )
+        return QuobyteDisk.of(super().get_config(connection_info, disk_info), disk)
+
+    def disconnect_volume(
+        self, connection_info: ConnectionInfo, instance: objects.Instance, force: bool = False
+    ) -> None:
+        """Let go of the volume, and unmount its share once nobody is left."""
+        self._domains.renew()
+        volume_id = block_device.get_volume_id(connection_info)
+        disconnected = call(
+            self._native.disconnect,
+            jsonutils.dumps(connection_info),
+            instance.uuid,
+            force,
+            otherwise=exception.VolumeDetachFailed,
+            volume_id=volume_id,
+            instance=instance,
+        )
+        if disconnected.kept:
+            LOG.debug(
+                "Quobyte volume %s is disconnected; %s stays mounted: %s",
+                volume_id,
+                disconnected.mount_path,
+                disconnected.kept,
+                instance=instance,
+            )
+
+    def extend_volume(self, connection_info: ConnectionInfo, instance: objects.Instance, requested_size: int) -> int:
+        """Return the size in bytes to which QEMU is to resize the volume, which it does itself."""
+        return call(
+            self._native.extend,
+            jsonutils.dumps(connection_info),
+            requested_size,
+            otherwise=exception.VolumeExtendFailed,
+            volume_id=block_device.get_volume_id(connection_info),
+            instance=instance,
+        )
+
+    def _reconcile(self) -> None:
+        try:
+            findings = call(self._native.reconcile, otherwise=exception.InternalError)
+        except exception.NovaException:
+            # It has been logged, and what is to be done for a volume does not depend on it.
+            return
+        for found in findings:
+            level = logging.INFO if found.mended else logging.WARNING
+            LOG.log(level, "Quobyte share %s: %s", found.mount_path, found.what)
+            if found.what in ("lost", "remounted"):
+                _warn_of_lost(found.attachments)
+
+
+def _warn_of_lost(attachments: list[tuple[str, str]]) -> None:
+    for instance, volume_id in attachments:
+        LOG.warning(
+            "Quobyte volume %s was open on a mount that died: restart instance %s, or detach and attach the volume",
+            volume_id,
+            instance,
+        )
+
+
+# This driver counts who needs a mount. For others Nova does, by calling only for the last of several
+# instances on a host that have a volume; by this class it knows those for which it must not.
+fs.LibvirtMountedFileSystemVolumeDriver.register(LibvirtQuobyteVolumeDriver)

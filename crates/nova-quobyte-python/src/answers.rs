@@ -1,0 +1,130 @@
+//! The driver's answers as Python's objects.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use quobyte_volume::attachments::Attachment;
+use quobyte_volume::connection::ConnectionInfo;
+use quobyte_volume::driver::{self, Finding, Kept, LeftAlone, Mended};
+use quobyte_volume::image::Layer;
+use quobyte_volume::io_policy::{Discard, IoMode, IoPolicy};
+use quobyte_volume::mount_path::MountPath;
+
+/// An instance's UUID and a volume's.
+type Ids = (String, String);
+
+/// A connected volume.
+#[pyclass(frozen, get_all)]
+pub(crate) struct Connected {
+    mount_path: PathBuf,
+    device_path: PathBuf,
+    mounted: bool,
+    lost: Vec<Ids>,
+}
+
+impl From<driver::Connected> for Connected {
+    fn from(connected: driver::Connected) -> Self {
+        Self {
+            mount_path: connected.mount_path.as_path().to_owned(),
+            device_path: connected.device_path,
+            mounted: connected.mounted,
+            lost: connected.lost.iter().map(ids).collect(),
+        }
+    }
+}
+
+/// What libvirt is to be told of a volume, beyond what Nova itself knows.
+#[pyclass(frozen, get_all)]
+pub(crate) struct Disk {
+    path: PathBuf,
+    format: &'static str,
+    cache: &'static str,
+    io: Option<&'static str>,
+    discard: Option<&'static str>,
+    physical_block_size: Option<u32>,
+    backing: Vec<(PathBuf, &'static str)>,
+}
+
+impl Disk {
+    pub(crate) fn new(info: &ConnectionInfo, at: &MountPath, chain: &[Layer], policy: &IoPolicy) -> Self {
+        let below = |layer: &Layer| (at.as_path().join(layer.path.as_path()), layer.format.as_str());
+        Self {
+            path: at.image(&info.name),
+            format: info.format.as_str(),
+            cache: policy.cache.as_str(),
+            io: policy.io.map(IoMode::as_str),
+            discard: policy.discard.map(Discard::as_str),
+            physical_block_size: policy.block_size.physical,
+            backing: chain.iter().skip(1).map(below).collect(),
+        }
+    }
+}
+
+/// What a disconnect did.
+#[pyclass(frozen, get_all)]
+pub(crate) struct Disconnected {
+    mount_path: PathBuf,
+    changed: bool,
+    kept: Option<&'static str>,
+}
+
+impl From<driver::Disconnected> for Disconnected {
+    fn from(disconnected: driver::Disconnected) -> Self {
+        Self {
+            mount_path: disconnected.mount_path.as_path().to_owned(),
+            changed: disconnected.changed,
+            kept: disconnected.kept.as_ref().map(Kept::as_str),
+        }
+    }
+}
+
+/// One thing that reconcile found.
+#[pyclass(frozen, get_all)]
+pub(crate) struct Found {
+    what: &'static str,
+    mended: bool,
+    mount_path: Option<PathBuf>,
+    attachments: Vec<Ids>,
+}
+
+impl From<&Finding> for Found {
+    fn from(finding: &Finding) -> Self {
+        let found = |what, mended, at: Option<&MountPath>, attachments: &[Attachment]| Self {
+            what,
+            mended,
+            mount_path: at.map(|at| at.as_path().to_owned()),
+            attachments: attachments.iter().map(ids).collect(),
+        };
+        match finding {
+            Finding::Swept(_) => found("swept", true, None, &[]),
+            Finding::Unusable(error) => found(error.code().as_str(), false, None, &[]),
+            Finding::Mended(at, mended) => {
+                let (what, attachments) = match mended {
+                    Mended::Remounted(lost) => ("remounted", lost.as_slice()),
+                    Mended::TakenDown => ("taken_down", [].as_slice()),
+                    Mended::Adopted(adopted) => ("adopted", adopted.as_slice()),
+                };
+                found(what, true, Some(at), attachments)
+            }
+            Finding::LeftAlone(at, left) => {
+                let (what, attachment) = match left {
+                    LeftAlone::Hung => ("hung", None),
+                    LeftAlone::Disconnected => ("disconnected", None),
+                    LeftAlone::Foreign(..) => ("foreign", None),
+                    LeftAlone::NotOwner => ("not_owner", None),
+                    LeftAlone::NotRecorded => ("not_recorded", None),
+                    LeftAlone::Unknown(_) => ("unknown", None),
+                    LeftAlone::NoGuest(one) => ("no_guest", Some(one)),
+                    LeftAlone::Lost(one) => ("lost", Some(one)),
+                    LeftAlone::Kept(kept) => (kept.as_str(), None),
+                    LeftAlone::Failed(error) => (error.code().as_str(), None),
+                };
+                found(what, false, Some(at), attachment.map(std::slice::from_ref).unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn ids(attachment: &Attachment) -> Ids {
+    (attachment.instance.to_string(), attachment.volume.to_string())
+}

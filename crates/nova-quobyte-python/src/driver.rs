@@ -1,0 +1,104 @@
+//! The driver as Nova's class sees it.
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use quobyte_volume::attachments::StateDir;
+use quobyte_volume::connection::ConnectionInfo;
+use quobyte_volume::driver::{self, Error, Force};
+use quobyte_volume::io_policy::{Decision, HostFacts, IoOptions};
+use quobyte_volume::mount::LinuxHost;
+
+use crate::answers::{Connected, Disconnected, Disk, Found};
+use crate::error::{raise, raise_invalid};
+use crate::guests::NovaGuests;
+use crate::log::listen;
+use crate::options::{Options, Settings};
+
+/// Connects and disconnects volumes on this host. Each method appends to `said` what is to be logged: a level of Python's
+/// logging and a text, in order, whether it succeeds or not.
+#[pyclass(frozen)]
+pub(crate) struct Driver {
+    driver: driver::Driver,
+    io: IoOptions,
+    facts: HostFacts,
+}
+
+#[pymethods]
+impl Driver {
+    /// `domains` is called, from any thread, to learn who uses a share.
+    #[new]
+    fn new(py: Python<'_>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
+        let Settings { config, linux, state_dir, facts } = options.try_into()?;
+        let io = config.io;
+        let made = py.detach(|| {
+            let state = StateDir::open(&state_dir)?;
+            let host = LinuxHost::new(linux, state.clone());
+            driver::Driver::new(config, state, Box::new(host), Box::new(NovaGuests(domains)))
+        });
+        let driver = made.map_err(|error| raise(py, &error))?;
+        Ok(Self { driver, io, facts })
+    }
+
+    fn connect(
+        &self,
+        said: &Bound<'_, PyList>,
+        connection_info: &str,
+        instance: &str,
+    ) -> PyResult<Connected> {
+        let instance = instance.parse().map_err(raise_invalid)?;
+        self.call(said, connection_info, |info| {
+            self.driver.connect(info, instance, &self.facts).map(Connected::from)
+        })
+    }
+
+    fn disk(&self, said: &Bound<'_, PyList>, connection_info: &str) -> PyResult<Disk> {
+        self.call(said, connection_info, |info| {
+            let policy = Decision::make(info, &self.facts.into(), &self.io)?.policy;
+            let chain = self.driver.chain(info)?;
+            Ok(Disk::new(info, &self.driver.mount_path(&info.export), &chain, &policy))
+        })
+    }
+
+    fn disconnect(
+        &self,
+        said: &Bound<'_, PyList>,
+        connection_info: &str,
+        instance: &str,
+        force: bool,
+    ) -> PyResult<Disconnected> {
+        let instance = instance.parse().map_err(raise_invalid)?;
+        let force = if force { Force::Alone } else { Force::No };
+        self.call(said, connection_info, |info| {
+            let at = self.driver.mount_path(&info.export);
+            self.driver.disconnect(&at, info.volume_id, instance, force).map(Disconnected::from)
+        })
+    }
+
+    fn extend(&self, said: &Bound<'_, PyList>, connection_info: &str, size: u64) -> PyResult<u64> {
+        self.call(said, connection_info, |info| self.driver.extend(info, size))
+    }
+
+    fn reconcile(&self, said: &Bound<'_, PyList>) -> PyResult<Vec<Found>> {
+        let findings = run(said, || self.driver.reconcile(false))?;
+        Ok(findings.iter().map(Found::from).collect())
+    }
+}
+
+impl Driver {
+    fn call<T: Send>(
+        &self,
+        said: &Bound<'_, PyList>,
+        connection_info: &str,
+        work: impl FnOnce(&ConnectionInfo) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        run(said, || work(&ConnectionInfo::parse(connection_info.as_bytes())?))
+    }
+}
+
+/// Does `work` without holding on to the interpreter.
+fn run<T: Send>(said: &Bound<'_, PyList>, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
+    let py = said.py();
+    let (result, heard) = py.detach(|| listen(work));
+    heard.into_iter().try_for_each(|one| said.append(one))?;
+    result.map_err(|error| raise(py, &error))
+}

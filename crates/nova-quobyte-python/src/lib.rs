@@ -1,0 +1,25 @@
+//! The library as a Python module, `nova_quobyte._native`, for Nova's volume driver.
+//!
+//! Nothing is decided here: arguments become the library's types, answers and errors Python's. Every call lets go of the
+//! interpreter while it works, so that the rest of nova-compute goes on; what the library has to say meanwhile is handed
+//! to Python's logging once it is done.
+
+mod answers;
+mod driver;
+mod error;
+mod guests;
+mod log;
+mod options;
+
+use pyo3::prelude::*;
+
+/// What `nova_quobyte` builds on; its contents are described in `_native.pyi`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::answers::{Connected, Disconnected, Disk, Found};
+    #[pymodule_export]
+    use crate::driver::Driver;
+    #[pymodule_export]
+    use crate::error::QuobyteError;
+}

@@ -1,0 +1,73 @@
+//! Nova's options as the library's settings. oslo.config has checked their types and choices.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use quobyte_volume::driver::Config;
+use quobyte_volume::io_policy::{HostFacts, IoOptions, Version};
+use quobyte_volume::mount::LinuxConfig;
+
+use crate::error::raise_invalid;
+
+/// A dictionary with these keys; `_native.pyi` describes it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Options {
+    mount_point_base: PathBuf,
+    client_cfg: Option<PathBuf>,
+    state_dir: PathBuf,
+    helper: PathBuf,
+    launcher: String,
+    mount_timeout: f64,
+    probe_timeout: f64,
+    lock_timeout: f64,
+    cache_mode: String,
+    io_mode: String,
+    physical_block_size: Option<u32>,
+    qemu_version: u32,
+    libvirt_version: u32,
+}
+
+/// The same in the library's types.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) linux: LinuxConfig,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) facts: HostFacts,
+}
+
+impl TryFrom<Options> for Settings {
+    type Error = PyErr;
+
+    fn try_from(options: Options) -> PyResult<Self> {
+        let io = IoOptions {
+            cache: options.cache_mode.parse().map_err(raise_invalid)?,
+            io: options.io_mode.parse().map_err(raise_invalid)?,
+            physical_block_size: options
+                .physical_block_size
+                .map(|bytes| bytes.to_string().parse())
+                .transpose()
+                .map_err(raise_invalid)?,
+        };
+        let config = Config {
+            mount_point_base: options.mount_point_base,
+            lock_timeout: seconds(options.lock_timeout)?,
+            io,
+        };
+        let linux = LinuxConfig {
+            client_cfg: options.client_cfg,
+            launcher: options.launcher.parse().map_err(raise_invalid)?,
+            helper: options.helper,
+            mount_timeout: seconds(options.mount_timeout)?,
+            probe_timeout: seconds(options.probe_timeout)?,
+        };
+        let mut facts = HostFacts::new(Some(Version::from_libvirt(options.qemu_version)));
+        facts.libvirt_version = Some(Version::from_libvirt(options.libvirt_version));
+        Ok(Self { config, linux, state_dir: options.state_dir, facts })
+    }
+}
+
+fn seconds(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(raise_invalid)
+}

@@ -1,0 +1,109 @@
+"""What the tests share: Nova, storage, guests."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nova_host
+import pytest
+from guest import Guest
+from storage import Storage
+from waiting import Gate
+
+
+@pytest.fixture(scope="session")
+def nova(tmp_path_factory):
+    """Nova's libvirt driver, started as nova-compute starts it."""
+    return nova_host.start(tmp_path_factory.mktemp("nova"))
+
+
+@pytest.fixture
+def scratch():
+    """A directory that QEMU's user can reach."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def storage(scratch):
+    """Volumes, all unmounted in the end."""
+    storage = Storage(scratch)
+    yield storage
+    storage.clean_up()
+
+
+@pytest.fixture
+def gate(scratch):
+    """A place where clients can be held."""
+    gate = Gate(scratch / "gate")
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def compute(nova, storage, scratch, request):
+    """Nova's libvirt driver with a Quobyte volume driver of its own for this test, which may mark its options."""
+    conf = nova_host.CONF
+    marked = request.node.get_closest_marker("options")
+    options = {"state_dir": str(scratch / "state"), **(marked.kwargs if marked else {})}
+    conf.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
+    conf.set_override("quobyte_client_cfg", str(storage.config), "libvirt")
+    for name, value in options.items():
+        conf.set_override(name, value, "quobyte")
+    nova.volume_drivers.clear()
+    yield nova
+    nova.volume_drivers.clear()
+    for name in options:
+        conf.clear_override(name, "quobyte")
+
+
+@pytest.fixture
+def quobyte(compute):
+    """Nova's driver for Quobyte volumes."""
+    return compute._get_volume_driver({"driver_volume_type": "quobyte"})
+
+
+@pytest.fixture
+def define(nova, scratch):
+    """Makes domains, all gone in the end."""
+    guests = []
+
+    def make():
+        guests.append(Guest(nova._host.get_connection(), scratch))
+        return guests[-1]
+
+    yield make
+    for guest in guests:
+        guest.remove()
+
+
+@pytest.fixture
+def boot(define):
+    """Makes running guests."""
+
+    def make():
+        guest = define()
+        guest.start()
+        return guest
+
+    return make
+
+
+def pytest_configure(config):
+    """Make the marker known."""
+    config.addinivalue_line("markers", "options(**options): options of [quobyte] that the test needs")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Remember how the tests went."""
+    session.config.exit_status = int(exitstatus)
+
+
+def pytest_unconfigure(config):
+    """End the process: Nova leaves threads behind that would keep it for ever."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(getattr(config, "exit_status", 1))
