@@ -141,26 +141,13 @@ impl Host for LinuxHost {
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
-        let missing = at.as_path().ancestors().take_while(|path| file_type(path).is_err());
-        let mut missing: Vec<PathBuf> = missing.map(PathBuf::from).collect();
-        missing.reverse();
         let mut made = Vec::new();
-        for directory in missing {
-            match std::fs::create_dir(&directory) {
-                Ok(()) => {
-                    crash::point("a directory has been made");
-                    made.push(directory);
-                }
-                // Another share's connect makes the same base directory.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    // What cannot be removed again is an empty directory; the cause is what has to be told.
-                    for directory in made.iter().rev() {
-                        let _ = self.remove_directory(directory);
-                    }
-                    return Err(error);
-                }
+        if let Err(error) = make_missing(at.as_path(), &mut made) {
+            // What cannot be removed again is an empty directory; the cause is what has to be told.
+            for directory in made.iter().rev() {
+                let _ = self.remove_directory(directory);
             }
+            return Err(error);
         }
         // A link here would have the client mount wherever it points.
         if file_type(at.as_path())? != FileType::Directory {
@@ -223,6 +210,39 @@ impl Host for LinuxHost {
     fn abort(&self, mount: &Mount) -> io::Result<()> {
         unmount::abort(mount)
     }
+}
+
+/// How often the way to a mount point may vanish while it is made.
+const MOST_RETURNS: usize = 100;
+
+/// Makes the directory at `path` and what is missing on the way there, and adds each to `made`.
+///
+/// A connect to another share that fails takes back what it has made of the way. Whoever finds it gone begins anew.
+fn make_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut returns = 0;
+    loop {
+        match make_once(path, made) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && returns < MOST_RETURNS => returns += 1,
+            result => return result,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "mount directories are made here alone")]
+fn make_once(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| file_type(path).is_err()).collect();
+    for &directory in missing.iter().rev() {
+        match std::fs::create_dir(directory) {
+            // Another share's connect makes the same base.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => {
+                result?;
+                crash::point("a directory has been made");
+                made.push(directory.to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is at `path`, without asking a file system that may be mounted there meanwhile.
@@ -288,6 +308,16 @@ mod tests {
         assert_eq!(made, [directory.path().join("a"), base, at.as_path().to_owned()]);
         assert!(at.as_path().is_dir());
         assert!(host(&directory.path().join("state")).make_mount_point(&at).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_base_below_a_link_to_nowhere_cannot_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("nothing", &link).unwrap();
+        let error =
+            host(&directory.path().join("state")).make_mount_point(&at(&link.join("mnt"))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
