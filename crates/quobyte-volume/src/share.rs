@@ -44,6 +44,7 @@ pub(crate) struct Shares {
     state: StateDir,
     timeout: Duration,
     idle: Mutex<HashMap<MountPath, Helper>>,
+    /// Reaped with the next question about any share, once they have ended.
     given_up: Mutex<Vec<Child>>,
 }
 
@@ -136,6 +137,7 @@ impl Shares {
 
     fn ask(&self, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
         let deadline = Deadline::after(self.timeout);
+        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         let kept = hold(&self.idle).remove(at);
         let was_kept = kept.is_some();
         let helper = kept.map_or_else(|| self.start(at), Ok)?;
@@ -162,7 +164,6 @@ impl Shares {
     }
 
     fn start(&self, at: &MountPath) -> Result<Helper, ShareError> {
-        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))
             .map_err(|source| ShareError::Helper { program: self.program.clone(), source })
     }

@@ -96,6 +96,10 @@ pub struct LinuxHost {
     mount_timeout: Duration,
 }
 
+/// How long the processes that a client has left may take to end once they are killed. One that is stuck in the kernel
+/// takes longer, and is not waited for.
+const TO_END: Duration = Duration::from_secs(5);
+
 /// What the machine's owner has configured.
 #[derive(Debug, Clone)]
 pub struct LinuxConfig {
@@ -188,7 +192,7 @@ impl Host for LinuxHost {
         crash::point("what a client has left is about to be ended");
         // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
         self.launch.take_back(at)?;
-        let ended = client::end_strays(at)?;
+        let ended = client::end_strays(at, Deadline::after(TO_END))?;
         self.launch.take_back(at)?;
         Ok(ended)
     }
