@@ -42,7 +42,7 @@ impl Driver {
             }
             None => self.mount(share, record, image, begun)?,
         };
-        record.mount = Some(mount.clone());
+        record.mounted(mount.clone());
         Ok((mount, seen))
     }
 

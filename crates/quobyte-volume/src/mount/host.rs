@@ -12,10 +12,11 @@ use super::client::{self, ClientError};
 use super::launcher::{Launch, Launcher, Request};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
-use crate::connection::Export;
+use crate::connection::{Export, ImageName};
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::image::Declared;
+use crate::io_policy::{AioSlots, Probe};
 use crate::mount_path::MountPath;
 use crate::mount_table::{self, Lookup, Mount};
 use crate::share::{Look, ShareError, Shares};
@@ -43,6 +44,16 @@ pub trait Host {
     /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError>;
+
+    /// Finds out how the mount at `at` does direct I/O, by reading the image of that name, a regular file, or a file of
+    /// its own where that is too short.
+    ///
+    /// # Errors
+    /// [`ShareError::Failed`] where nothing can be read so.
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError>;
+
+    /// The slots for Linux AIO; `None` where the kernel does not tell.
+    fn aio_slots(&self) -> Option<AioSlots>;
 
     /// Makes the directory to mount on, and returns what it had to make, outermost first.
     ///
@@ -142,6 +153,16 @@ impl Host for LinuxHost {
 
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
         self.shares.look(at, image)
+    }
+
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+        self.shares.probe(at, image)
+    }
+
+    fn aio_slots(&self) -> Option<AioSlots> {
+        let number =
+            |name| std::fs::read_to_string(Path::new("/proc/sys/fs").join(name)).ok()?.trim().parse().ok();
+        Some(AioSlots { used: number("aio-nr")?, limit: number("aio-max-nr")? })
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
