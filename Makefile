@@ -3,10 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo wheel nova test test-full soak fuzz lint bench
+.PHONY: help build crash demo wheel nova test test-full soak fuzz lint bench openstack-up tempest openstack-down
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host start-libvirtd \
-	venv virt-type) packaging/install tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash)
+	venv virt-type) packaging/install tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash) \
+	$(addprefix tests/openstack/,boot cloud.bash configure down guest left-behind service tempest up)
 archive := target/lab/tests.tar.zst
 python := crates/nova-quobyte-python
 
@@ -18,7 +19,7 @@ fuzz_targets := $(patsubst fuzz/libfuzzer/targets/%.rs,%,$(wildcard fuzz/libfuzz
 nextest_run := nextest run --run-ignored all --ignore-default-filter
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the command, the stand-in client and the test guest
 	tests/lab/install build
@@ -87,12 +88,21 @@ lint: ## check the format, clippy, licences and sources of dependencies, and the
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 	shellcheck --external-sources $(scripts)
-	shellcheck --shell=dash tests/lab/guest-init
+	shellcheck --shell=dash tests/lab/guest-init tests/openstack/guest-init tests/openstack/guest-lsblk
 	tests/lab/venv lint
-	target/lab/venv-lint/bin/ruff check $(python) tests/nova
-	target/lab/venv-lint/bin/ruff format --check $(python) tests/nova
+	target/lab/venv-lint/bin/ruff check $(python) tests/nova tests/openstack
+	target/lab/venv-lint/bin/ruff format --check $(python) tests/nova tests/openstack
 
 bench: build ## measure what a connect costs beside the in-tree way and the bare client
 	tests/lab/install bench
 	cargo build --release --locked --package bench
 	tests/lab/enter bench/run
+
+openstack-up: wheel ## bring a whole OpenStack cloud up on this machine, in namespaces of its own
+	tests/openstack/up
+
+tempest: openstack-up ## run Tempest's volume tests in it; TESTS=regex TYPE=qcow2|raw DRIVER=ours|in-tree
+	tests/openstack/tempest
+
+openstack-down: ## end the cloud and remove everything of it
+	tests/openstack/down

@@ -1,8 +1,6 @@
-//! System calls that no library wraps: statmount(2), Linux 6.8, and in [`aio`] those of Linux AIO.
+//! The one system call that no library wraps yet: statmount(2), Linux 6.8.
 
 #![expect(unsafe_code, reason = "a raw system call")]
-
-pub(crate) mod aio;
 
 use std::io;
 

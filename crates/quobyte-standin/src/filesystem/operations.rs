@@ -123,10 +123,7 @@ impl Filesystem for Client {
         let (flags, features) = (self.features.store_flags(flags.0), self.features.open_flags());
         self.serve(
             reply,
-            |volume| {
-                self.features.check(flags)?;
-                volume.open_file(inode, flags)
-            },
+            |volume| volume.open_file(inode, flags),
             move |reply, file| reply.opened(file, features),
         );
     }
@@ -144,10 +141,7 @@ impl Filesystem for Client {
         let (flags, features) = (self.features.store_flags(flags), self.features.open_flags());
         self.serve(
             reply,
-            |volume| {
-                self.features.check(flags)?;
-                volume.create(parent, name, mode, flags, maker(request))
-            },
+            |volume| volume.create(parent, name, mode, flags, maker(request)),
             move |reply, (attributes, file)| replies::created(reply, &attributes, file, features),
         );
     }
@@ -197,7 +191,7 @@ impl Filesystem for Client {
         reply: ReplyEmpty,
     ) {
         self.volume.release(inode, file);
-        self.serve_unasked(reply, |_| Ok(()), done);
+        self.serve(reply, |_| Ok(()), done);
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, file: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -222,7 +216,7 @@ impl Filesystem for Client {
 
     fn releasedir(&self, _: &Request, _: INodeNo, directory: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         self.volume.release_directory(directory);
-        self.serve_unasked(reply, |_| Ok(()), done);
+        self.serve(reply, |_| Ok(()), done);
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, directory: FileHandle, _: bool, reply: ReplyEmpty) {

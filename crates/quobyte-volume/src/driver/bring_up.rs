@@ -42,7 +42,7 @@ impl Driver {
             }
             None => self.mount(share, record, image, begun)?,
         };
-        record.mounted(mount.clone());
+        record.mount = Some(mount.clone());
         Ok((mount, seen))
     }
 
@@ -153,15 +153,8 @@ impl Driver {
         }
         let mut left = Vec::new();
         for directory in begun.directories.iter().rev() {
-            match self.host.remove_directory(directory) {
-                // Another share has come to lie in the base.
-                Err(error)
-                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && directory != at.as_path() =>
-                {
-                    break;
-                }
-                Err(source) => left.push(MountError::MountPoint { at: at.clone(), source }.into()),
-                Ok(()) => {}
+            if let Err(source) = self.host.remove_directory(directory) {
+                left.push(MountError::MountPoint { at: at.clone(), source }.into());
             }
         }
         if begun.record_written {

@@ -1,6 +1,5 @@
 mod extend;
 mod model;
-mod policy;
 mod reconcile;
 mod repair;
 
