@@ -1,7 +1,8 @@
 """The work that Nova's in-tree Quobyte driver does for a volume, for bench/run to time beside ours.
 
 Written anew from what that driver does, not from its code: validate by listing every mount of the host through psutil
-and looking at the mount's root, once before and once after mounting; one lock for all shares of the host.
+and looking at the mount's root, once before and once after mounting; unmount whenever somebody leaves, and take the
+kernel's refusal for the sign that others are still there; one lock for all shares of the host.
 
 Told on standard input what to do, a line at a time; answers each with the nanoseconds it took.
 """
@@ -17,8 +18,8 @@ import psutil
 
 BASE, CLIENT_CFG = sys.argv[1:3]
 ONE_LOCK = threading.Lock()
-# So many in a row are one measurement, here and in the other worker.
-LOOK_UPS = 10
+# Files that guests have open.
+OPEN = []
 
 
 def mount_path(export):
@@ -59,13 +60,18 @@ def connect_all(prefix, count):
         thread.join()
 
 
-def look_up(export):
-    for _ in range(LOOK_UPS):
-        if not is_valid(mount_path(export)):
-            raise RuntimeError(f"{export} is not mounted")
+def validate(export):
+    """As often as one connect does it."""
+    path = mount_path(export)
+    if not (is_valid(path) and is_valid(path)):
+        raise RuntimeError(f"{export} is not mounted")
 
 
-WORK = {"look-up": look_up, "connect": lambda export, _: connect(export),
+def hold(export):
+    OPEN.append(open(os.path.join(mount_path(export), "disk"), "rb"))
+
+
+WORK = {"validate": validate, "hold": hold, "connect": lambda export, _: connect(export),
         "disconnect": lambda export, _: disconnect(export), "connect-all": connect_all}
 
 for line in sys.stdin:

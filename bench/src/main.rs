@@ -4,20 +4,19 @@
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quobyte_volume::attachments::StateDir;
 use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 use quobyte_volume::driver::{Config, Driver, Force, GuestUse, Guests};
 use quobyte_volume::io_policy::{HostFacts, IoOptions};
-use quobyte_volume::mount::{Launcher, LinuxConfig, LinuxHost};
+use quobyte_volume::mount::{Launcher, LinuxConfig, LinuxHost, MountState, inspect};
 use quobyte_volume::mount_path::MountPath;
-use quobyte_volume::mount_table::{Lookup, top_mount};
+use quobyte_volume::mount_table::{Lookup, Mount, top_mount};
 use uuid::Uuid;
 
-/// So many in a row are one measurement, here and in the other worker.
-const LOOK_UPS: u32 = 10;
+/// What takes microseconds is done so often in a row; the answer is for one.
+const ROUNDS: u32 = 10;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -35,30 +34,34 @@ fn main() -> Result<()> {
     };
     let config =
         Config { mount_point_base: base, lock_timeout: Duration::from_secs(60), io: IoOptions::default() };
-    let host = LinuxHost::new(linux, state.clone());
-    let driver = Arc::new(Driver::new(config, state, Box::new(host), Box::new(NoGuests))?);
+    // Two hosts, since a driver keeps its own to itself.
+    let host = LinuxHost::new(linux.clone(), state.clone());
+    let validating = LinuxHost::new(linux, state.clone());
+    let driver = Driver::new(config, state, Box::new(host), Box::new(NoGuests))?;
     for line in std::io::stdin().lock().lines() {
-        let took = run(&driver, &line?)?;
+        let took = run(&driver, &validating, &line?)?;
         writeln!(std::io::stdout(), "{}", took.as_nanos())?;
     }
     Ok(())
 }
 
 /// Does what one line says and returns how long it took.
-fn run(driver: &Arc<Driver>, line: &str) -> Result<Duration> {
+fn run(driver: &Driver, host: &LinuxHost, line: &str) -> Result<Duration> {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
         ["look-up", export] => {
-            let at = driver.mount_path(&Export::parse(export)?);
             let export = Export::parse(export)?;
-            timed(|| {
-                for _ in 0..LOOK_UPS {
-                    match top_mount(at.as_path(), None, Lookup::Statmount)? {
-                        Some(mount) if mount.is_of(&export) => {}
-                        found => return Err(format!("not the export: {found:?}").into()),
-                    }
-                }
-                Ok(())
+            let at = driver.mount_path(&export);
+            let known = mounted(&at, &export, None)?;
+            repeatedly(|| mounted(&at, &export, Some(&known)).map(drop))
+        }
+        ["validate", export] => {
+            let export = Export::parse(export)?;
+            let at = driver.mount_path(&export);
+            let known = mounted(&at, &export, None)?;
+            repeatedly(|| match inspect(host, &at, &export, Some(&known))? {
+                MountState::Healthy(_) => Ok(()),
+                state => Err(format!("not healthy: {state:?}").into()),
             })
         }
         ["connect", export, instance] => {
@@ -73,19 +76,19 @@ fn run(driver: &Arc<Driver>, line: &str) -> Result<Duration> {
         ["connect-all", prefix, count] => {
             let exports: Vec<_> =
                 (0..count.parse::<u32>()?).map(|number| format!("{prefix}{number}")).collect();
-            timed(|| connect_all(driver, &exports))
+            timed(|| connect_all(driver, host, &exports))
         }
         _ => Err(format!("not understood: {line}").into()),
     }
 }
 
 /// Connects one image of each export, all at once.
-fn connect_all(driver: &Arc<Driver>, exports: &[String]) -> Result<()> {
+fn connect_all(driver: &Driver, host: &LinuxHost, exports: &[String]) -> Result<()> {
     std::thread::scope(|scope| {
         let connects: Vec<_> = exports
             .iter()
             .map(|export| {
-                scope.spawn(move || run(driver, &format!("connect {export} {}", Uuid::nil())).map(drop))
+                scope.spawn(move || run(driver, host, &format!("connect {export} {}", Uuid::nil())).map(drop))
             })
             .collect();
         connects.into_iter().try_for_each(|connect| connect.join().map_err(|_| "a connect panicked")?)
@@ -94,6 +97,18 @@ fn connect_all(driver: &Arc<Driver>, exports: &[String]) -> Result<()> {
 
 fn image(export: &str) -> Result<ConnectionInfo> {
     Ok(ConnectionInfo::new(Export::parse(export)?, ImageName::parse("disk")?, ImageFormat::Raw))
+}
+
+/// What the mount table shows at `at`, which has to be a mount of `export`.
+fn mounted(at: &MountPath, export: &Export, known: Option<&Mount>) -> Result<Mount> {
+    let found = top_mount(at.as_path(), known, Lookup::Statmount)?;
+    found.filter(|mount| mount.is_of(export)).ok_or_else(|| format!("{export} is not mounted").into())
+}
+
+/// How long `work` takes at a time.
+fn repeatedly(mut work: impl FnMut() -> Result<()>) -> Result<Duration> {
+    let together = timed(|| (0..ROUNDS).try_for_each(|_| work()))?;
+    Ok(together / ROUNDS)
 }
 
 fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {

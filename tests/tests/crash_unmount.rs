@@ -1,11 +1,34 @@
-//! A caller that is killed while a program it started goes on.
+//! An unmount that takes long: its caller is killed meanwhile, or gives it up.
 
 use std::path::Path;
 
-use lab::{Held, Program, Site, mount_at};
+use lab::{Held, Program, Reply, Site, mount_at};
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
+
+/// A disconnect of Alice's that unmounts by a program that is held.
+fn disconnect_by(site: &Site, unmount: &Held, options: &[&str]) -> Program {
+    site.command(&[&["disconnect", "--instance", ALICE, "--connection-info", "-"], options].concat())
+        .env("PATH", unmount.path())
+        .input(site.info("one").to_string())
+}
+
+#[test]
+fn an_unmount_that_does_not_end_is_given_up_at_the_deadline_and_made_up_for_later() {
+    let site = Site::new(&[]);
+    site.volume().image("one", "raw", &[0; 4096]);
+    let answer = site.connect(ALICE, &site.info("one")).answer();
+    let mount_path = Path::new(answer["mount_path"].as_str().expect("a path"));
+
+    let unmount = Held::new(site.scratch(), "fusermount3");
+    let reply = Reply::of(disconnect_by(&site, &unmount, &["--mount-timeout", "0.5"]));
+    assert_eq!(reply.failure(), (5, "unmount_timeout"));
+    assert!(mount_at(mount_path).is_some());
+
+    assert_eq!(site.disconnect(ALICE, &site.info("one")).answer()["mounted"], false);
+    site.assert_nothing_is_left();
+}
 
 #[test]
 fn an_unmount_that_outlives_its_caller_never_takes_the_mount_from_who_connects_next() {
@@ -15,11 +38,7 @@ fn an_unmount_that_outlives_its_caller_never_takes_the_mount_from_who_connects_n
     site.connect(ALICE, &info).answer();
 
     let unmount = Held::new(site.scratch(), "fusermount3");
-    let mut disconnect = site
-        .command(&["disconnect", "--instance", ALICE, "--connection-info", "-"])
-        .env("PATH", unmount.path())
-        .input(info.to_string())
-        .start();
+    let mut disconnect = disconnect_by(&site, &unmount, &[]).start();
     unmount.wait();
     disconnect.kill();
     disconnect.finish();

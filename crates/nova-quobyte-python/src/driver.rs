@@ -5,7 +5,7 @@ use pyo3::types::PyList;
 use quobyte_volume::attachments::StateDir;
 use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::driver::{self, Error, Force};
-use quobyte_volume::io_policy::{Decision, HostFacts, IoOptions};
+use quobyte_volume::io_policy::HostFacts;
 use quobyte_volume::mount::LinuxHost;
 
 use crate::answers::{Connected, Disconnected, Disk, Found};
@@ -19,7 +19,6 @@ use crate::options::{Options, Settings};
 #[pyclass(frozen)]
 pub(crate) struct Driver {
     driver: driver::Driver,
-    io: IoOptions,
     facts: HostFacts,
 }
 
@@ -29,14 +28,13 @@ impl Driver {
     #[new]
     fn new(py: Python<'_>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
         let Settings { config, linux, state_dir, facts } = options.try_into()?;
-        let io = config.io;
         let made = py.detach(|| {
             let state = StateDir::open(&state_dir)?;
             let host = LinuxHost::new(linux, state.clone());
             driver::Driver::new(config, state, Box::new(host), Box::new(NovaGuests(domains)))
         });
         let driver = made.map_err(|error| raise(py, &error))?;
-        Ok(Self { driver, io, facts })
+        Ok(Self { driver, facts })
     }
 
     fn connect(
@@ -53,9 +51,9 @@ impl Driver {
 
     fn disk(&self, said: &Bound<'_, PyList>, connection_info: &str) -> PyResult<Disk> {
         self.call(said, connection_info, |info| {
-            let policy = Decision::make(info, &self.facts.into(), &self.io)?.policy;
-            let chain = self.driver.chain(info)?;
-            Ok(Disk::new(info, &self.driver.mount_path(&info.export), &chain, &policy))
+            let image = self.driver.examine(info, &self.facts)?;
+            let at = self.driver.mount_path(&info.export);
+            Ok(Disk::new(info, &at, &image.chain, &image.decision.policy))
         })
     }
 

@@ -118,6 +118,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         bus: BusOption,
     },
+    /// Tell which cache and I/O mode a volume's disk gets, and why; nothing is mounted, and nothing put on record
+    Explain {
+        #[command(flatten)]
+        connection: ConnectionFile,
+    },
     /// Connect a volume and add it to a domain, running or not
     Attach {
         /// The domain's name or UUID

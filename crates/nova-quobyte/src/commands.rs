@@ -5,6 +5,7 @@ mod connect;
 mod detach;
 mod disconnect;
 mod disk_xml;
+mod explain;
 mod reconcile;
 mod status;
 
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         Command::DiskXml { connection, target, bus } => {
             disk_xml::run(settings, &read(&connection.connection_info)?, target, bus.bus)
         }
+        Command::Explain { connection } => explain::run(settings, &read(&connection.connection_info)?),
         Command::Attach { domain, volume, target, bus } => {
             attach::run(settings, domain, &attach::volume(volume)?, target.as_ref(), bus.bus)
         }

@@ -1,6 +1,7 @@
 //! The hypervisor: domains, their disks, and what it can see of this host.
 
 mod deadline;
+mod facts;
 mod guests;
 mod raw;
 mod visibility;
@@ -10,13 +11,13 @@ use std::time::Duration;
 
 use quobyte_volume::connection::InstanceId;
 use quobyte_volume::domain::DomainDisk;
-use quobyte_volume::io_policy::Version;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
 use self::deadline::within;
+pub(crate) use self::facts::host_facts;
 pub(crate) use self::guests::LibvirtGuests;
 pub(crate) use self::raw::DeviceEvents;
 use crate::error::Error;
@@ -64,16 +65,6 @@ impl Hypervisor {
             return Err(Error::Remote { uri });
         }
         Ok(Self { connection, uri, limit })
-    }
-
-    /// The version of the QEMU it runs.
-    pub(crate) fn qemu_version(&self) -> Result<Version, Error> {
-        let connection = self.connection.clone();
-        let doing = "asking for QEMU's version";
-        within(self.limit, doing, move || {
-            let version = connection.hyp_version();
-            version.map(Version::from_libvirt).map_err(|error| failed(doing.to_owned(), &error))
-        })
     }
 
     /// The domain with the given UUID or name.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use quobyte_volume::attachments::StateDir;
 use quobyte_volume::driver::{Config, Driver};
-use quobyte_volume::io_policy::IoOptions;
+use quobyte_volume::io_policy::{HostFacts, IoModeOption, IoOptions};
 use quobyte_volume::mount::{LinuxConfig, LinuxHost};
 
 use self::file::File;
 use crate::cli::Options;
 use crate::error::Error;
-use crate::libvirt::{Hypervisor, LibvirtGuests};
+use crate::libvirt::{self, Hypervisor, LibvirtGuests};
 
 /// What an operator has configured.
 #[derive(Debug)]
@@ -88,9 +88,14 @@ impl Settings {
         Ok(Self { config, state_dir, linux, connect_uri: options.connect_uri.clone(), libvirt_timeout })
     }
 
-    /// The operator's I/O options.
-    pub(crate) fn io(&self) -> &IoOptions {
-        &self.config.io
+    /// What libvirt tells of the hypervisor on this host.
+    pub(crate) fn host_facts(&self) -> HostFacts {
+        libvirt::host_facts(&self.connect_uri, self.libvirt_timeout, self.config.io.io)
+    }
+
+    /// The I/O mode that the operator has fixed.
+    pub(crate) fn io_mode(&self) -> IoModeOption {
+        self.config.io.io
     }
 
     /// The directory below which volumes are mounted.

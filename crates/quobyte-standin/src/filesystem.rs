@@ -10,9 +10,10 @@ mod operations;
 mod replies;
 mod xattrs;
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 
-use fuser::{FileAttr, INodeNo};
+use fuser::{FileAttr, INodeNo, ReplyData};
 use rustix::io::Errno;
 
 use crate::say;
@@ -26,6 +27,7 @@ pub(crate) struct Client {
     faults: Faults,
     features: Features,
     delay: Delay,
+    requests: Option<File>,
     xattrs: bool,
 }
 
@@ -33,11 +35,24 @@ impl Client {
     /// Serves `volume`, with Quobyte's extended attributes where `xattrs` is set.
     pub(crate) fn new(volume: Volume, settings: Settings, xattrs: bool) -> io::Result<Self> {
         let delay = Delay::new(settings.latency)?;
-        Ok(Self { volume, faults: settings.faults, features: settings.features, delay, xattrs })
+        let appending = |path| OpenOptions::new().create(true).append(true).open(path);
+        let requests = settings.requests.map(appending).transpose()?;
+        Ok(Self { volume, faults: settings.faults, features: settings.features, delay, requests, xattrs })
     }
 
     /// Does the work of a request and answers it, unless a fault is in force.
     fn serve<R: Answer, T: Send + 'static>(
+        &self,
+        reply: R,
+        work: impl FnOnce(&Volume) -> Result<T>,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        self.note::<R>();
+        self.serve_unasked(reply, work, answer);
+    }
+
+    /// The same for a request whose answer nobody waits for.
+    fn serve_unasked<R: Answer, T: Send + 'static>(
         &self,
         reply: R,
         work: impl FnOnce(&Volume) -> Result<T>,
@@ -48,10 +63,18 @@ impl Client {
         self.delay.answer(reply, outcome, answer);
     }
 
+    /// Tells of a request by the kind of its answer, on a line of its own.
+    fn note<R: Answer>(&self) {
+        if let Some(mut requests) = self.requests.as_ref() {
+            // In one write, so that threads do not mix their lines; a tester misses what a full disk refuses.
+            let _ = requests.write_all(format!("{}\n", R::KIND).as_bytes());
+        }
+    }
+
     /// Gives the reply back where the request is to be served.
     fn admit<R: Answer>(&self, reply: R) -> Option<R> {
         match self.faults.current() {
-            Fault::NoAnswer => {
+            fault if fault == Fault::NoAnswer || (fault == Fault::NoData && R::KIND == ReplyData::KIND) => {
                 // A reply that is dropped answers EIO.
                 std::mem::forget(reply);
                 say("request left unanswered\n");

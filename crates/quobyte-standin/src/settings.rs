@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) subtype: String,
     /// Where the daemon writes its process id.
     pub(crate) pid_file: Option<PathBuf>,
+    /// Where it tells of each request that somebody waits for.
+    pub(crate) requests: Option<PathBuf>,
     /// What is negotiated with the kernel.
     pub(crate) features: Features,
     /// Time every answer is held back.
@@ -55,6 +57,8 @@ pub(crate) struct Features {
     pub(crate) async_dio: bool,
     /// `FOPEN_PARALLEL_DIRECT_WRITES`, which the kernel heeds together with `direct_io`.
     pub(crate) parallel_direct_writes: bool,
+    /// Whether open(2) takes `O_DIRECT`.
+    pub(crate) o_direct: bool,
     /// `FOPEN_DIRECT_IO`: no page cache, whatever the flags of open(2).
     pub(crate) direct_io: bool,
     /// `FUSE_WRITEBACK_CACHE`
@@ -89,9 +93,11 @@ impl Settings {
             late_mount: switches.optional("late_mount_ms")?.map(Duration::from_millis),
             subtype: switches.take("subtype", "quobyte".to_owned())?,
             pid_file: switches.path("pid_file")?,
+            requests: switches.path("requests")?,
             features: Features {
                 async_dio: switches.flag("async_dio", true)?,
                 parallel_direct_writes: switches.flag("parallel_direct_writes", false)?,
+                o_direct: switches.flag("o_direct", true)?,
                 direct_io: switches.flag("direct_io", false)?,
                 writeback_cache: switches.flag("writeback_cache", false)?,
                 max_background: switches.positive("max_background", 12)?,

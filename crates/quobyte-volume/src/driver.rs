@@ -12,6 +12,7 @@ mod error;
 mod extend;
 mod guests;
 mod judge;
+mod policy;
 mod reconcile;
 mod status;
 
@@ -22,6 +23,7 @@ pub use self::connect::Connected;
 pub use self::disconnect::{Disconnected, Force, Kept};
 pub use self::error::Error;
 pub use self::guests::{GuestDisk, GuestUse, Guests};
+pub use self::policy::Examined;
 pub use self::reconcile::{Finding, LeftAlone, Mended};
 pub use self::status::{ShareState, ShareStatus};
 use crate::attachments::{LockedShare, StateDir};

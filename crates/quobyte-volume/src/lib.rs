@@ -19,5 +19,6 @@ pub mod mount;
 pub mod mount_path;
 pub mod mount_table;
 mod process;
+pub mod qemu;
 pub mod share;
 mod sys;

@@ -112,31 +112,40 @@ fn ends(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
     }
 }
 
-/// Ends a process that need not be our child, and waits until it has ended. One that is gone already is ended.
-///
-/// Killing frees a process from everything but a system call that cannot be interrupted; that one is not waited for.
-pub(crate) fn end(pid: u32) -> io::Result<()> {
-    let Some(pidfd) = open(pid)? else { return Ok(()) };
-    match pidfd_send_signal(&pidfd, Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(error) => return Err(error.into()),
+/// A process that need not be our child, and no later one that has come to its number.
+#[derive(Debug)]
+pub(crate) struct Process(OwnedFd);
+
+impl Process {
+    /// The process of that number; `None` where there is none.
+    pub(crate) fn open(pid: u32) -> io::Result<Option<Self>> {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            pidfd => Ok(Some(Self(pidfd?))),
+        }
     }
-    if ends(&pidfd, Deadline::after(TO_DIE))? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+
+    /// Kills it, which frees it from everything but a system call that cannot be interrupted. One that has ended is as
+    /// good as killed.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        match pidfd_send_signal(&self.0, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until it has ended; an error of kind `TimedOut` at the deadline.
+    pub(crate) fn wait_for_end(&self, deadline: Deadline) -> io::Result<()> {
+        if ends(&self.0, deadline)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
 }
 
-/// Waits until a process that need not be our child has ended by itself. One that is gone already has.
-pub(crate) fn wait_for_end(pid: u32, deadline: Deadline) -> io::Result<()> {
-    let Some(pidfd) = open(pid)? else { return Ok(()) };
-    if ends(&pidfd, deadline)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
-}
-
-/// A hold on a process, if it is still there.
-fn open(pid: u32) -> io::Result<Option<OwnedFd>> {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => Ok(None),
-        pidfd => Ok(Some(pidfd?)),
-    }
+/// Kills a child that has not been waited for, and waits a moment for its end.
+pub(crate) fn end(child: &Child) -> io::Result<()> {
+    let Some(process) = Process::open(child.id())? else { return Ok(()) };
+    process.kill()?;
+    process.wait_for_end(Deadline::after(TO_DIE))
 }
 
 fn sealed_memory_file() -> io::Result<File> {

@@ -15,6 +15,7 @@
 
 mod facts;
 mod helper;
+mod probe;
 mod protocol;
 
 use std::collections::HashMap;
@@ -29,9 +30,11 @@ pub use self::facts::RootFacts;
 use self::helper::{Asked, Helper};
 use self::protocol::{Answer, Request};
 use crate::attachments::StateDir;
+use crate::connection::ImageName;
 use crate::deadline::Deadline;
 use crate::error::Code;
 use crate::image::{Declared, Layer, Violation};
+use crate::io_policy::Probe;
 use crate::mount_path::MountPath;
 
 /// The shares of this host, asked through helper processes.
@@ -44,6 +47,7 @@ pub(crate) struct Shares {
     state: StateDir,
     timeout: Duration,
     idle: Mutex<HashMap<MountPath, Helper>>,
+    /// Reaped with the next question about any share, once they have ended.
     given_up: Mutex<Vec<Child>>,
 }
 
@@ -131,11 +135,28 @@ impl Shares {
         match self.ask(at, &Request::Look(image))? {
             Answer::Look(root, chain) => Ok(Look { root, chain: chain.map_err(|error| error.at(at)) }),
             Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
+            Answer::Probe(_) => Err(self.confused()),
         }
+    }
+
+    /// Finds out how the mount at `at` does direct I/O, by reading the image of that name, or a file of its own where
+    /// that is too short.
+    pub(crate) fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+        match self.ask(at, &Request::Probe(image.clone()))? {
+            Answer::Probe(probe) => Ok(probe),
+            Answer::Failed(errno) => Err(failed(at, at.image(image), errno)),
+            Answer::Look(..) => Err(self.confused()),
+        }
+    }
+
+    fn confused(&self) -> ShareError {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
+        ShareError::Helper { program: self.program.clone(), source }
     }
 
     fn ask(&self, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
         let deadline = Deadline::after(self.timeout);
+        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         let kept = hold(&self.idle).remove(at);
         let was_kept = kept.is_some();
         let helper = kept.map_or_else(|| self.start(at), Ok)?;
@@ -162,7 +183,6 @@ impl Shares {
     }
 
     fn start(&self, at: &MountPath) -> Result<Helper, ShareError> {
-        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))
             .map_err(|source| ShareError::Helper { program: self.program.clone(), source })
     }

@@ -1,6 +1,8 @@
-//! The one system call that no library wraps yet: statmount(2), Linux 6.8.
+//! System calls that no library wraps: statmount(2), Linux 6.8, and in [`aio`] those of Linux AIO.
 
 #![expect(unsafe_code, reason = "a raw system call")]
+
+pub(crate) mod aio;
 
 use std::io;
 

@@ -68,12 +68,21 @@ impl Helper {
 
 /// Waits until somebody waits for the client of the mount at `mount_point`, of which the kernel sends no event.
 pub fn wait_for_request(mount_point: &Path) {
+    wait_for_requests(mount_point, true);
+}
+
+/// Waits until nobody waits for the client of the mount at `mount_point`, and nothing else is under way.
+pub(super) fn wait_for_quiet(mount_point: &Path) {
+    wait_for_requests(mount_point, false);
+}
+
+fn wait_for_requests(mount_point: &Path, some: bool) {
     let device = mount_at(mount_point).expect("the share is mounted").device;
     let (_, minor) = device.split_once(':').expect("a device has two numbers");
     let waiting = format!("/sys/fs/fuse/connections/{minor}/waiting");
     let deadline = Instant::now() + LIMIT;
-    while fs::read_to_string(&waiting).expect("ask the kernel") == "0\n" {
-        assert!(Instant::now() < deadline, "nobody asks the client");
+    while (fs::read_to_string(&waiting).expect("ask the kernel") != "0\n") != some {
+        assert!(Instant::now() < deadline, "requests under way: {}", !some);
         std::thread::yield_now();
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::helper::wait_for_quiet;
 use crate::{Daemon, Site};
 
 /// alice's guest, connected with the image `one` before anything goes wrong.
@@ -41,7 +42,10 @@ impl Share {
         configure(&site, &format!("standin.control={}", control.display()));
         let mut answer = site.connect(ALICE, &site.info("one")).answer();
         let Value::String(at) = answer["mount_path"].take() else { panic!("no mount path in {answer}") };
-        Self { at: at.into(), client: Daemon::of(&pid), site }
+        let at = PathBuf::from(at);
+        // What was opened is closed behind its opener's back, which is not to be taken for a later question.
+        wait_for_quiet(&at);
+        Self { at, client: Daemon::of(&pid), site }
     }
 
     /// Where it is mounted.

@@ -4,7 +4,6 @@ use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName}
 use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::domain::DomainDisk;
 use quobyte_volume::driver::{Connected, Driver, Force};
-use quobyte_volume::io_policy::HostFacts;
 use serde_json::{Map, Value, json};
 
 use super::connect::{describe, plain, warn_of_lost};
@@ -35,6 +34,7 @@ pub(super) fn run(
     bus: Bus,
 ) -> Result<Answer, Error> {
     let hypervisor = settings.hypervisor()?;
+    let io_mode = settings.io_mode();
     let driver = settings.driver()?;
     let guest = hypervisor.guest(domain)?;
     let device_path = driver.device_path(&info.export, &info.name);
@@ -47,7 +47,7 @@ pub(super) fn run(
     let dev = choose_target(&guest, &disks, disks.iter().find(is_present), target, bus)?;
     let is_missing = to_live || to_persistent;
 
-    let facts = HostFacts::new(Some(hypervisor.qemu_version()?));
+    let facts = hypervisor.facts(io_mode)?;
     let connected = progress::during(format!("connecting {}", info.export), || {
         driver.connect(info, guest.instance, &facts)
     })?;

@@ -3,7 +3,7 @@
 use quobyte_volume::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::driver::Connected;
 use quobyte_volume::image::Layer;
-use quobyte_volume::io_policy::{Discard, HostFacts, IoMode};
+use quobyte_volume::io_policy::{Discard, IoMode};
 use serde_json::{Map, Value, json};
 
 use super::disconnect::attachment;
@@ -14,10 +14,10 @@ use crate::progress;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceId) -> Result<Answer, Error> {
+    let facts = settings.host_facts();
     let driver = settings.driver()?;
-    let connected = progress::during(format!("connecting {}", info.export), || {
-        driver.connect(info, instance, &HostFacts::default())
-    })?;
+    let connected =
+        progress::during(format!("connecting {}", info.export), || driver.connect(info, instance, &facts))?;
     let rows = describe(info, &connected);
     let mut json: Map<String, Value> =
         rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();

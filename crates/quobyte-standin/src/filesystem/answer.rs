@@ -14,12 +14,17 @@ use crate::volume::Result;
 
 /// A reply that can also carry an error, as all of `fuser`'s can.
 pub(super) trait Answer: Send + 'static {
+    /// What kind of answer it is.
+    const KIND: &'static str;
+
     fn refuse(self, error: Errno);
 }
 
 macro_rules! answers {
     ($($reply:ty),+) => {
         $(impl Answer for $reply {
+            const KIND: &'static str = stringify!($reply);
+
             fn refuse(self, error: Errno) {
                 self.error(fuser::Errno::from_i32(error.raw_os_error()));
             }

@@ -4,7 +4,11 @@ use std::io::{self, ErrorKind};
 
 use fuser::{FopenFlags, InitFlags, KernelConfig};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
 use crate::settings::Features;
+use crate::volume::Result;
 
 impl Features {
     /// Asks the kernel for the connection's features; it grants those it knows.
@@ -32,6 +36,13 @@ impl Features {
             (true, _) => flags & !libc::O_APPEND,
             (false, _) => flags,
         }
+    }
+
+    /// Refuses flags of open(2) that the client does not take, as file systems do.
+    pub(super) fn check(&self, flags: i32) -> Result<()> {
+        let refused =
+            !self.o_direct && OFlags::from_bits_retain(flags.cast_unsigned()).contains(OFlags::DIRECT);
+        if refused { Err(Errno::INVAL) } else { Ok(()) }
     }
 
     /// What the kernel is told of each open file.

@@ -123,7 +123,10 @@ impl Filesystem for Client {
         let (flags, features) = (self.features.store_flags(flags.0), self.features.open_flags());
         self.serve(
             reply,
-            |volume| volume.open_file(inode, flags),
+            |volume| {
+                self.features.check(flags)?;
+                volume.open_file(inode, flags)
+            },
             move |reply, file| reply.opened(file, features),
         );
     }
@@ -141,7 +144,10 @@ impl Filesystem for Client {
         let (flags, features) = (self.features.store_flags(flags), self.features.open_flags());
         self.serve(
             reply,
-            |volume| volume.create(parent, name, mode, flags, maker(request)),
+            |volume| {
+                self.features.check(flags)?;
+                volume.create(parent, name, mode, flags, maker(request))
+            },
             move |reply, (attributes, file)| replies::created(reply, &attributes, file, features),
         );
     }
@@ -191,7 +197,7 @@ impl Filesystem for Client {
         reply: ReplyEmpty,
     ) {
         self.volume.release(inode, file);
-        self.serve(reply, |_| Ok(()), done);
+        self.serve_unasked(reply, |_| Ok(()), done);
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, file: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -216,7 +222,7 @@ impl Filesystem for Client {
 
     fn releasedir(&self, _: &Request, _: INodeNo, directory: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         self.volume.release_directory(directory);
-        self.serve(reply, |_| Ok(()), done);
+        self.serve_unasked(reply, |_| Ok(()), done);
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, directory: FileHandle, _: bool, reply: ReplyEmpty) {

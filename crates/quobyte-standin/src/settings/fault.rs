@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     StaleRoot,
     /// Requests are read and never answered, so that not even SIGKILL frees who asked.
     NoAnswer,
+    /// Requests for data are read and never answered; all others are served.
+    NoData,
     /// Every request fails with EIO.
     Eio,
     /// The daemon ends and leaves a dead mount.
@@ -35,6 +37,7 @@ impl FromStr for Fault {
             "unreachable" => Self::Unreachable,
             "stale-root" => Self::StaleRoot,
             "no-answer" => Self::NoAnswer,
+            "no-data" => Self::NoData,
             "eio" => Self::Eio,
             "die" => Self::Die,
             _ => return Err(()),

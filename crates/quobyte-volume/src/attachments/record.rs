@@ -10,6 +10,7 @@ use super::StateError;
 use crate::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
 use crate::crash;
 use crate::image::Layer;
+use crate::io_policy::Probe;
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
 
@@ -34,6 +35,12 @@ pub struct ShareRecord {
     pub mount_path: MountPath,
     /// The mount as the kernel showed it once it was made; `None` while it is being made.
     pub mount: Option<Mount>,
+    /// What a probe of that mount has seen, once there was one.
+    #[serde(default)]
+    pub probe: Option<Probe>,
+    /// The rows of the I/O policy whose cost an operator has been told of, for that mount.
+    #[serde(default)]
+    pub told: Vec<String>,
     /// How often it has been mounted since there is this record.
     pub generation: u32,
     /// Who uses it.
@@ -79,9 +86,25 @@ impl ShareRecord {
             export,
             mount_path,
             mount: None,
+            probe: None,
+            told: Vec::new(),
             generation: 0,
             attachments: Vec::new(),
         })
+    }
+
+    /// Puts on record what is mounted. What was known of an earlier mount is not known of this one.
+    pub(crate) fn mounted(&mut self, mount: Mount) {
+        if !self.is_about(&mount) {
+            self.probe = None;
+            self.told.clear();
+        }
+        self.mount = Some(mount);
+    }
+
+    /// Whether it was written about this very mount.
+    pub(crate) fn is_about(&self, mount: &Mount) -> bool {
+        self.mount.as_ref().is_some_and(|known| known.is_same(mount))
     }
 
     /// Whether that volume is attached to that guest.

@@ -42,7 +42,7 @@ impl Driver {
             }
             None => self.mount(share, record, image, begun)?,
         };
-        record.mount = Some(mount.clone());
+        record.mounted(mount.clone());
         Ok((mount, seen))
     }
 
@@ -153,8 +153,15 @@ impl Driver {
         }
         let mut left = Vec::new();
         for directory in begun.directories.iter().rev() {
-            if let Err(source) = self.host.remove_directory(directory) {
-                left.push(MountError::MountPoint { at: at.clone(), source }.into());
+            match self.host.remove_directory(directory) {
+                // Another share has come to lie in the base.
+                Err(error)
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && directory != at.as_path() =>
+                {
+                    break;
+                }
+                Err(source) => left.push(MountError::MountPoint { at: at.clone(), source }.into()),
+                Ok(()) => {}
             }
         }
         if begun.record_written {

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::bring_up::{Begun, unusable};
+use super::bring_up::Begun;
 use super::judge::judge;
 use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
-use crate::image::{self, Layer};
+use crate::image::Layer;
 use crate::io_policy::{Decision, HostFacts, IoPolicy};
-use crate::mount::{MountState, inspect_with};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
 
@@ -51,18 +50,19 @@ impl Driver {
         instance: InstanceId,
         facts: &HostFacts,
     ) -> Result<Connected, Error> {
-        let policy = Decision::make(info, &(*facts).into(), &self.config.io)?.policy;
+        // What no probe could change is refused before anything is begun.
+        self.decide(info, &self.unprobed(facts))?;
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         let before = share.load()?;
         let mut begun = Begun::default();
-        match self.establish(&share, info, instance, before.as_ref(), &mut begun) {
-            Ok((record, mount, chain)) => Ok(Connected {
+        match self.establish(&share, info, instance, facts, before.as_ref(), &mut begun) {
+            Ok((record, mount, chain, decision)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
                 mount,
                 chain,
-                policy,
+                policy: decision.policy,
                 mounted: begun.client_started,
                 attached: !before.iter().any(|before| before.has(instance, info.volume_id)),
                 changed: before.as_ref() != Some(&record),
@@ -72,40 +72,16 @@ impl Driver {
         }
     }
 
-    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected with
-    /// the same name, they are the files that were looked at then.
-    ///
-    /// # Errors
-    /// [`Error::NotMounted`], since only what was looked at may be described; those of a connect that finds the share
-    /// mounted; and a breach of [`Rule::Swapped`](image::Rule::Swapped).
-    pub fn chain(&self, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
-        let at = self.mount_path(&info.export);
-        let share = self.lock(&at)?;
-        let image = (&info.name, info.format);
-        match inspect_with(self.host.as_ref(), &at, &info.export, None, Some(image))? {
-            (MountState::Absent, _) => Err(Error::NotMounted { at }),
-            (MountState::Healthy(mount), seen) => {
-                let chain = judge(image, seen, &mount, &at)?;
-                let record = share.look()?;
-                let attachments = record.iter().flat_map(|record| &record.attachments);
-                for connected in attachments.filter(|other| other.is_of(info.volume_id, &info.name)) {
-                    image::check_same(&at, &connected.chain, &chain)?;
-                }
-                Ok(chain)
-            }
-            (state, _) => Err(unusable(state, &ShareRecord::new(info.export.clone(), at)?).into()),
-        }
-    }
-
-    /// Returns the share's record as it is now, its mount, and the image's layers.
+    /// Returns the share's record as it is now, its mount, the image's layers, and the policy.
     fn establish(
         &self,
         share: &LockedShare,
         info: &ConnectionInfo,
         instance: InstanceId,
+        facts: &HostFacts,
         before: Option<&ShareRecord>,
         begun: &mut Begun,
-    ) -> Result<(ShareRecord, Mount, Vec<Layer>), Error> {
+    ) -> Result<(ShareRecord, Mount, Vec<Layer>, Decision), Error> {
         let mut record = match before {
             Some(record) => record.clone(),
             None => ShareRecord::new(info.export.clone(), self.mount_path(&info.export))?,
@@ -113,6 +89,7 @@ impl Driver {
         let image = (&info.name, info.format);
         let (mount, seen) = self.bring_up(share, &mut record, Some(image), begun)?;
         let chain = judge(image, seen, &mount, &record.mount_path)?;
+        let decision = self.decide_on_record(info, facts, &mut record)?;
         record.attach(Attachment {
             instance,
             volume: info.volume_id,
@@ -125,6 +102,6 @@ impl Driver {
             begun.record_written = true;
             share.store(&record)?;
         }
-        Ok((record, mount, chain))
+        Ok((record, mount, chain, decision))
     }
 }

@@ -86,9 +86,18 @@ impl Driver {
         instance: InstanceId,
         force: Force,
     ) -> Result<Disconnected, Error> {
-        let mount_path = self.recorded_place(at, volume, instance)?;
-        let share = self.lock(&mount_path)?;
-        let (changed, kept) = match share.load()? {
+        let mut mount_path = at.clone();
+        let mut share = self.lock(at)?;
+        let mut record = share.load()?;
+        if !record.as_ref().is_some_and(|record| record.has(instance, volume))
+            && let Some(elsewhere) = self.recorded_place(volume, instance)?
+        {
+            drop(share);
+            mount_path = elsewhere;
+            share = self.lock(&mount_path)?;
+            record = share.load()?;
+        }
+        let (changed, kept) = match record {
             None => (false, self.top_mount(&mount_path, None)?.map(|_| Kept::NotRecorded)),
             Some(mut record) => {
                 let recorded = record.detach(instance, volume);
@@ -115,14 +124,10 @@ impl Driver {
         instance: InstanceId,
         stated: Option<VolumeId>,
     ) -> Result<Disconnected, Error> {
-        let recorded = self
-            .state
-            .records()?
-            .into_iter()
-            .flatten()
-            .filter(|record| record.mount_path == *at)
-            .flat_map(|record| record.attachments)
-            .find(|attachment| attachment.instance == instance && attachment.name == *name);
+        let recorded = self.lock(at)?.load()?.and_then(|record| {
+            let is_of_file = |other: &Attachment| other.instance == instance && other.name == *name;
+            record.attachments.into_iter().find(is_of_file)
+        });
         match recorded.map(|attachment| attachment.volume).or(stated) {
             Some(volume) => self.disconnect(at, volume, instance, Force::No),
             None => {
@@ -132,23 +137,10 @@ impl Driver {
         }
     }
 
-    /// The place where records say the volume is connected, else `at`.
-    fn recorded_place(
-        &self,
-        at: &MountPath,
-        volume: VolumeId,
-        instance: InstanceId,
-    ) -> Result<MountPath, Error> {
-        let mut elsewhere = None;
-        for record in self.state.records()?.into_iter().flatten() {
-            if record.has(instance, volume) {
-                if record.mount_path == *at {
-                    return Ok(record.mount_path);
-                }
-                elsewhere = Some(record.mount_path);
-            }
-        }
-        Ok(elsewhere.unwrap_or_else(|| at.clone()))
+    /// The place where a record says the volume is connected.
+    fn recorded_place(&self, volume: VolumeId, instance: InstanceId) -> Result<Option<MountPath>, Error> {
+        let mut usable = self.state.records()?.into_iter().flatten();
+        Ok(usable.find(|record| record.has(instance, volume)).map(|record| record.mount_path))
     }
 
     /// Takes a share down if nobody uses it: the mount, then its directory, then its record.

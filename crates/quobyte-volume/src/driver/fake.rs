@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{GuestUse, Guests};
 use crate::attachments::LockedShare;
-use crate::connection::Export;
+use crate::connection::{Export, ImageName};
 use crate::image::{self, Declared, Identity, Rule, Violation};
+use crate::io_policy::{AioSlots, DirectIo, Probe};
 use crate::mount::{ClientError, Host, How, Unmounted};
 use crate::mount_path::MountPath;
 use crate::mount_table::{Device, Mount};
@@ -80,6 +81,10 @@ pub(super) struct World {
     pub(super) directories: BTreeSet<PathBuf>,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(super) user: u32,
+    /// How mounts do direct I/O; `None` where that cannot be found out.
+    pub(super) direct_io: Option<DirectIo>,
+    /// How often that was found out.
+    pub(super) probes: u32,
     /// What guests use; `None` while the hypervisor cannot be asked.
     pub(super) guests: Option<Vec<GuestUse>>,
     minted: u32,
@@ -98,6 +103,8 @@ impl FakeHost {
             mounts_when_ended: false,
             directories: BTreeSet::new(),
             user: 1000,
+            direct_io: Some(DirectIo::Asynchronous),
+            probes: 0,
             guests: Some(Vec::new()),
             minted: 0,
         })))
@@ -197,6 +204,21 @@ impl Host for FakeHost {
         let root = RootFacts { size, device: top.mount.device };
         let image = image.filter(|_| root.is_connected());
         Ok(Look { root, chain: image.map_or(Ok(Vec::new()), |image| world.chain(at, root.device, image)) })
+    }
+
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+        let mut world = self.world();
+        world.ask(at)?;
+        let path = at.image(image);
+        let (Image::Regular, Some(direct_io)) = (world.image, world.direct_io) else {
+            return Err(ShareError::Failed { path, source: io::ErrorKind::ReadOnlyFilesystem.into() });
+        };
+        world.probes += 1;
+        Ok(Probe { direct_io, reads: 3, not_waited: 0, errno: None })
+    }
+
+    fn aio_slots(&self) -> Option<AioSlots> {
+        Some(AioSlots { used: 0, limit: 65_536 })
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

@@ -1,5 +1,6 @@
 mod extend;
 mod model;
+mod policy;
 mod reconcile;
 mod repair;
 

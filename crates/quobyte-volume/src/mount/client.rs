@@ -9,7 +9,7 @@ use super::launcher::{Manager, Request};
 use crate::connection::Export;
 use crate::deadline::Deadline;
 use crate::mount_path::MountPath;
-use crate::process::{self, RunError, printed};
+use crate::process::{self, Process, RunError, printed};
 
 const PROGRAM: &str = "mount.quobyte";
 
@@ -95,7 +95,10 @@ pub(super) fn run(request: &Request, deadline: Deadline) -> Result<(), ClientErr
 ///
 /// They are known by the environment they were given; only those of this user can be looked at, and only those were
 /// started by it.
-pub(super) fn end_strays(at: &MountPath) -> io::Result<usize> {
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when there are still some at the deadline.
+pub(super) fn end_strays(at: &MountPath, deadline: Deadline) -> io::Result<usize> {
     let mut ended = 0;
     // A process seen may have started another meanwhile, so it takes a round that finds none.
     loop {
@@ -103,27 +106,31 @@ pub(super) fn end_strays(at: &MountPath) -> io::Result<usize> {
         if strays.is_empty() {
             return Ok(ended);
         }
-        for stray in &strays {
-            process::end(*stray)?;
+        if deadline.has_passed() {
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        strays.iter().try_for_each(Process::kill)?;
+        strays.iter().try_for_each(|stray| stray.wait_for_end(deadline))?;
         ended += strays.len();
     }
 }
 
 /// The processes that were started for `at`, by this user or by its unit, and are not this one.
-pub(super) fn processes(at: &MountPath) -> io::Result<Vec<u32>> {
+pub(super) fn processes(at: &MountPath) -> io::Result<Vec<Process>> {
     let mark = format!("{MARK}={}", at.key());
     let mut processes = Vec::new();
     for entry in Path::new("/proc").read_dir()? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
+        // Held before it is looked at: what is found to be marked is what is held, or that has ended.
+        let Some(process) = Process::open(pid)? else { continue };
         // Gone since, or another user's.
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
         if environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
             && pid != std::process::id()
         {
-            processes.push(pid);
+            processes.push(process);
         }
     }
     Ok(processes)

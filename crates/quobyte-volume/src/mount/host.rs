@@ -12,10 +12,11 @@ use super::client::{self, ClientError};
 use super::launcher::{Launch, Launcher, Request};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
-use crate::connection::Export;
+use crate::connection::{Export, ImageName};
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::image::Declared;
+use crate::io_policy::{AioSlots, Probe};
 use crate::mount_path::MountPath;
 use crate::mount_table::{self, Lookup, Mount};
 use crate::share::{Look, ShareError, Shares};
@@ -43,6 +44,16 @@ pub trait Host {
     /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError>;
+
+    /// Finds out how the mount at `at` does direct I/O, by reading the image of that name, a regular file, or a file of
+    /// its own where that is too short.
+    ///
+    /// # Errors
+    /// [`ShareError::Failed`] where nothing can be read so.
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError>;
+
+    /// The slots for Linux AIO; `None` where the kernel does not tell.
+    fn aio_slots(&self) -> Option<AioSlots>;
 
     /// Makes the directory to mount on, and returns what it had to make, outermost first.
     ///
@@ -96,6 +107,10 @@ pub struct LinuxHost {
     mount_timeout: Duration,
 }
 
+/// How long the processes that a client has left may take to end once they are killed. One that is stuck in the kernel
+/// takes longer, and is not waited for.
+const TO_END: Duration = Duration::from_secs(5);
+
 /// What the machine's owner has configured.
 #[derive(Debug, Clone)]
 pub struct LinuxConfig {
@@ -140,27 +155,24 @@ impl Host for LinuxHost {
         self.shares.look(at, image)
     }
 
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+        self.shares.probe(at, image)
+    }
+
+    fn aio_slots(&self) -> Option<AioSlots> {
+        let number =
+            |name| std::fs::read_to_string(Path::new("/proc/sys/fs").join(name)).ok()?.trim().parse().ok();
+        Some(AioSlots { used: number("aio-nr")?, limit: number("aio-max-nr")? })
+    }
+
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
-        let missing = at.as_path().ancestors().take_while(|path| file_type(path).is_err());
-        let mut missing: Vec<PathBuf> = missing.map(PathBuf::from).collect();
-        missing.reverse();
         let mut made = Vec::new();
-        for directory in missing {
-            match std::fs::create_dir(&directory) {
-                Ok(()) => {
-                    crash::point("a directory has been made");
-                    made.push(directory);
-                }
-                // Another share's connect makes the same base directory.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    // What cannot be removed again is an empty directory; the cause is what has to be told.
-                    for directory in made.iter().rev() {
-                        let _ = self.remove_directory(directory);
-                    }
-                    return Err(error);
-                }
+        if let Err(error) = make_missing(at.as_path(), &mut made) {
+            // What cannot be removed again is an empty directory; the cause is what has to be told.
+            for directory in made.iter().rev() {
+                let _ = self.remove_directory(directory);
             }
+            return Err(error);
         }
         // A link here would have the client mount wherever it points.
         if file_type(at.as_path())? != FileType::Directory {
@@ -201,7 +213,7 @@ impl Host for LinuxHost {
         crash::point("what a client has left is about to be ended");
         // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
         self.launch.take_back(at)?;
-        let ended = client::end_strays(at)?;
+        let ended = client::end_strays(at, Deadline::after(TO_END))?;
         self.launch.take_back(at)?;
         Ok(ended)
     }
@@ -223,6 +235,39 @@ impl Host for LinuxHost {
     fn abort(&self, mount: &Mount) -> io::Result<()> {
         unmount::abort(mount)
     }
+}
+
+/// How often the way to a mount point may vanish while it is made.
+const MOST_RETURNS: usize = 100;
+
+/// Makes the directory at `path` and what is missing on the way there, and adds each to `made`.
+///
+/// A connect to another share that fails takes back what it has made of the way. Whoever finds it gone begins anew.
+fn make_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut returns = 0;
+    loop {
+        match make_once(path, made) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && returns < MOST_RETURNS => returns += 1,
+            result => return result,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "mount directories are made here alone")]
+fn make_once(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| file_type(path).is_err()).collect();
+    for &directory in missing.iter().rev() {
+        match std::fs::create_dir(directory) {
+            // Another share's connect makes the same base.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => {
+                result?;
+                crash::point("a directory has been made");
+                made.push(directory.to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is at `path`, without asking a file system that may be mounted there meanwhile.
@@ -288,6 +333,16 @@ mod tests {
         assert_eq!(made, [directory.path().join("a"), base, at.as_path().to_owned()]);
         assert!(at.as_path().is_dir());
         assert!(host(&directory.path().join("state")).make_mount_point(&at).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_base_below_a_link_to_nowhere_cannot_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("nothing", &link).unwrap();
+        let error =
+            host(&directory.path().join("state")).make_mount_point(&at(&link.join("mnt"))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! Taking mounts away.
 //!
-//! A superuser asks the kernel. Anybody else needs libfuse's setuid helper, which only takes away what the caller
-//! mounted.
+//! libfuse's helper does it: setuid, it takes away what its caller mounted, and from a superuser anything. Unmounting
+//! may wait for a client without end, as when that has yet to take what was written; so a superuser, too, leaves it to
+//! a process that can be given up.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-
-use rustix::mount::UnmountFlags;
 
 use crate::deadline::Deadline;
 use crate::mount_table::Mount;
@@ -34,23 +33,15 @@ pub enum Unmounted {
 
 /// Unmounts what is on top at `mount_point`. `held` is open in whatever program does so until that ends, even if this
 /// process is killed meanwhile.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] at the deadline.
 pub(super) fn unmount(
     mount_point: &Path,
     how: How,
     held: Stdio,
     deadline: Deadline,
 ) -> io::Result<Unmounted> {
-    if rustix::process::geteuid().is_root() {
-        let flags = match how {
-            How::IfUnused => UnmountFlags::NOFOLLOW,
-            How::Lazily => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
-        };
-        return match rustix::mount::unmount(mount_point, flags) {
-            Ok(()) => Ok(Unmounted::Done),
-            Err(rustix::io::Errno::BUSY) => Ok(Unmounted::Busy),
-            Err(error) => Err(error.into()),
-        };
-    }
     let mode = match how {
         How::IfUnused => "-u",
         How::Lazily => "-uz",

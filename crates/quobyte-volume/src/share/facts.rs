@@ -47,11 +47,7 @@ pub(super) fn look(
     mount_point: &Path,
     image: Option<Declared<'_>>,
 ) -> Result<(RootFacts, std::result::Result<Vec<Layer>, NoChain>)> {
-    let directory = open(
-        mount_point,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let directory = open_root(mount_point)?;
     let root = stat_now(&directory)?;
     let root = RootFacts { size: root.stx_size, device: device(&root) };
     let image = image.filter(|_| root.is_connected());
@@ -87,9 +83,18 @@ fn chain(root: &OwnedFd, (name, format): Declared<'_>) -> std::result::Result<Ve
     })
 }
 
-fn open_layer(root: &OwnedFd, path: &RelativePath) -> Result<(OwnedFd, Statx)> {
+pub(super) fn open_root(mount_point: &Path) -> Result<OwnedFd> {
+    open(mount_point, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens what is beneath the share's root, following no link and crossing no mount.
+pub(super) fn open_beneath(root: &OwnedFd, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let file = openat2(root, path.as_path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)?;
+    openat2(root, path, flags | OFlags::CLOEXEC, mode, beneath)
+}
+
+fn open_layer(root: &OwnedFd, path: &RelativePath) -> Result<(OwnedFd, Statx)> {
+    let file = open_beneath(root, path.as_path(), OFlags::PATH, Mode::empty())?;
     let facts = stat_now(&file)?;
     Ok((file, facts))
 }

@@ -61,7 +61,7 @@ impl Helper {
             Ok(None) => {
                 // Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
                 // Where it cannot, it keeps the lock.
-                let _ = process::end(self.child.id());
+                let _ = process::end(&self.child);
                 let _ = self.child.try_wait();
                 Asked::Hung(self.child)
             }

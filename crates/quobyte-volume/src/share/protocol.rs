@@ -6,8 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{self, NoChain, RootFacts};
+use super::probe;
 use crate::connection::{ImageFormat, ImageName};
 use crate::image::Layer;
+use crate::io_policy::Probe;
 
 /// A question about the share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +17,8 @@ use crate::image::Layer;
 pub(super) enum Request {
     /// What is the root like, and what are the layers of the image of that name, declared as that format?
     Look(Option<(ImageName, ImageFormat)>),
+    /// How does the mount do direct I/O, as the image of that name shows?
+    Probe(ImageName),
 }
 
 /// What the share says.
@@ -23,7 +27,8 @@ pub(super) enum Request {
 pub(super) enum Answer {
     /// No layers where no image was asked for, or where the root makes asking for one vain.
     Look(RootFacts, Result<Vec<Layer>, NoChain>),
-    /// The system call about the root failed with this error number.
+    Probe(Probe),
+    /// A system call failed with this error number: about the root, or for a probe.
     Failed(i32),
 }
 
@@ -37,6 +42,10 @@ pub(super) fn serve(mount_point: &Path, requests: impl BufRead, mut answers: imp
                     Err(errno) => Answer::Failed(errno.raw_os_error()),
                 }
             }
+            Request::Probe(image) => match probe::probe(mount_point, &image) {
+                Ok(probe) => Answer::Probe(probe),
+                Err(error) => Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
+            },
         };
         serde_json::to_writer(&mut answers, &answer)?;
         answers.write_all(b"\n")?;

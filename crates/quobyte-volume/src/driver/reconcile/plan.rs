@@ -37,7 +37,7 @@ pub(super) enum Mending {
     /// Take down what no attachment needs.
     TakeDown,
     /// Put this record in place for what guests use already.
-    Adopt(ShareRecord),
+    Adopt(Box<ShareRecord>),
 }
 
 impl Mending {
@@ -79,7 +79,7 @@ fn unrecorded(view: &View<'_>) -> Plan {
         Ok(uses) => {
             let attachments: Vec<_> = uses.iter().filter_map(|guest| attachment(view, guest)).collect();
             match ShareRecord::adopting(view, attachments) {
-                Some(record) => Plan::to(Mending::Adopt(record)),
+                Some(record) => Plan::to(Mending::Adopt(Box::new(record))),
                 None => Plan::leaving(LeftAlone::NotRecorded),
             }
         }

@@ -1,6 +1,8 @@
 //! What becomes of a mount whose client has died, hangs or has lost its registries.
 
 use super::*;
+use crate::driver::bring_up::Begun;
+use crate::mount::{Launcher, LinuxConfig, LinuxHost};
 
 /// A share with one attachment, whose client is now like `life`.
 fn share_with(life: Life, busy: bool) -> Fixture {
@@ -220,5 +222,37 @@ fn a_mount_that_is_made_while_another_is_forced_away_is_spared() {
         let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::Alone).unwrap();
         assert_eq!(gone.kept, Some(Kept::Busy), "{life:?}");
         assert_eq!(f.host.layers(&f.at(&a)), 1, "{life:?}");
+    }
+}
+
+#[test]
+fn shares_that_fail_below_one_new_base_do_not_disturb_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&directory.path().join("state")).unwrap();
+    let timeout = Duration::from_secs(30);
+    let linux = LinuxConfig {
+        client_cfg: None,
+        launcher: Launcher::Direct,
+        helper: "/nonexistent/helper".into(),
+        mount_timeout: timeout,
+        probe_timeout: timeout,
+    };
+    for round in 0..50 {
+        let config = Config {
+            mount_point_base: directory.path().join(format!("{round}/mnt")),
+            lock_timeout: timeout,
+            io: IoOptions::default(),
+        };
+        let host = Box::new(LinuxHost::new(linux.clone(), state.clone()));
+        let driver = Driver::new(config, state.clone(), host, Box::new(FakeHost::new())).unwrap();
+        let fail = &|share: u32| {
+            let at = driver.mount_path(&Export::parse(&format!("reg/vol{share}")).unwrap());
+            let share = driver.lock(&at).unwrap();
+            let directories = driver.host.make_mount_point(&at).unwrap();
+            assert!(at.as_path().is_dir());
+            let left = driver.undo(&share, &at, None, &Begun { directories, ..Begun::default() });
+            assert!(left.is_empty(), "{left:?}");
+        };
+        std::thread::scope(|scope| (0..4).for_each(|share| drop(scope.spawn(move || fail(share)))));
     }
 }

@@ -11,7 +11,6 @@ use crate::deadline::Deadline;
 use crate::mount::client::{self, MARK};
 use crate::mount::unmount::{self, How, Unmounted};
 use crate::mount_table::{self, Lookup};
-use crate::process;
 
 /// Names the directory of requests in a unit's environment, beside the mark, which names the request in it.
 pub(super) const DIRECTORY: &str = "NOVA_QUOBYTE_LAUNCH";
@@ -51,7 +50,7 @@ pub(in crate::mount) fn stop() -> io::Result<()> {
             format!("files on {} are open", at.display()),
         ));
     }
-    clients.into_iter().try_for_each(|client| process::wait_for_end(client, deadline))
+    clients.iter().try_for_each(|client| client.wait_for_end(deadline))
 }
 
 fn environment() -> io::Result<(PathBuf, String)> {

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
 use crate::attachments::LockedShare;
-use crate::connection::Export;
+use crate::connection::{Export, ImageName};
 use crate::driver::fake::{FakeHost, Life};
 use crate::driver::{GuestUse, Guests};
 use crate::image::Declared;
+use crate::io_policy::{AioSlots, Probe};
 use crate::mount::{ClientError, Host, How, Unmounted};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
@@ -75,6 +76,14 @@ impl Host for Interrupted {
 
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
         self.around(|host| host.look(at, image))
+    }
+
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+        self.around(|host| host.probe(at, image))
+    }
+
+    fn aio_slots(&self) -> Option<AioSlots> {
+        self.host.aio_slots()
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {

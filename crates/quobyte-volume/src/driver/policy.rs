@@ -1,0 +1,123 @@
+//! The I/O policy of an image on its mount: what has to be found out for it, and whom it is told.
+
+use super::bring_up::unusable;
+use super::judge::judge;
+use super::{Driver, Error};
+use crate::attachments::{LockedShare, ShareRecord};
+use crate::connection::{ConnectionInfo, ImageName};
+use crate::image::{self, Layer};
+use crate::io_policy::{Decision, Facts, HostFacts, Probe};
+use crate::mount::{MountError, MountState, inspect_with};
+use crate::mount_path::MountPath;
+use crate::share::ShareError;
+
+/// An image as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// The image and everything below it.
+    pub chain: Vec<Layer>,
+    /// What is known of host and mount.
+    pub facts: Facts,
+    /// What follows for how QEMU is to read and write it.
+    pub decision: Decision,
+}
+
+impl Driver {
+    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected with
+    /// the same name, they are the files that were looked at then.
+    ///
+    /// # Errors
+    /// [`Error::NotMounted`], since only what was looked at may be described; those of a connect that finds the share
+    /// mounted; and a breach of [`Rule::Swapped`](image::Rule::Swapped).
+    pub fn chain(&self, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
+        let at = self.mount_path(&info.export);
+        Ok(self.look(info, &self.lock(&at)?, &at)?.0)
+    }
+
+    /// The same, and what a connect would decide. A mount that was not probed is probed; nothing is put on record.
+    ///
+    /// # Errors
+    /// Those of [`Driver::chain`] and [`Error::IoPolicy`].
+    pub fn examine(&self, info: &ConnectionInfo, facts: &HostFacts) -> Result<Examined, Error> {
+        let at = self.mount_path(&info.export);
+        let share = self.lock(&at)?;
+        let (chain, known) = self.look(info, &share, &at)?;
+        let probe = known.map_or_else(|| self.probe(&at, &info.name), |known| Ok(Some(known)))?;
+        let facts = Facts { probe, ..self.unprobed(facts) };
+        Ok(Examined { chain, facts, decision: self.decide(info, &facts)? })
+    }
+
+    /// Returns the image's layers, and what is on record of a probe of its mount.
+    fn look(
+        &self,
+        info: &ConnectionInfo,
+        share: &LockedShare,
+        at: &MountPath,
+    ) -> Result<(Vec<Layer>, Option<Probe>), Error> {
+        let image = (&info.name, info.format);
+        match inspect_with(self.host.as_ref(), at, &info.export, None, Some(image))? {
+            (MountState::Absent, _) => Err(Error::NotMounted { at: at.clone() }),
+            (MountState::Healthy(mount), seen) => {
+                let chain = judge(image, seen, &mount, at)?;
+                let record = share.look()?;
+                let attachments = record.iter().flat_map(|record| &record.attachments);
+                for connected in attachments.filter(|other| other.is_of(info.volume_id, &info.name)) {
+                    image::check_same(at, &connected.chain, &chain)?;
+                }
+                let record = record.filter(|record| record.is_about(&mount));
+                Ok((chain, record.and_then(|record| record.probe)))
+            }
+            (state, _) => Err(unusable(state, &ShareRecord::new(info.export.clone(), at.clone())?).into()),
+        }
+    }
+
+    /// Decides for the image on the record's mount, which is probed if it was not yet, and tells an operator what the
+    /// decision costs, once for each mount.
+    pub(super) fn decide_on_record(
+        &self,
+        info: &ConnectionInfo,
+        facts: &HostFacts,
+        record: &mut ShareRecord,
+    ) -> Result<Decision, Error> {
+        if record.probe.is_none() {
+            record.probe = self.probe(&record.mount_path, &info.name)?;
+        }
+        let decision = self.decide(info, &Facts { probe: record.probe, ..self.unprobed(facts) })?;
+        for (row, cost) in decision.costs() {
+            if !record.told.iter().any(|told| told == row.name) {
+                let at = &record.mount_path;
+                tracing::warn!(export = %record.export, mount_path = %at, row = row.name, remedy = cost.remedy, "{}", cost.loss);
+                record.told.push(row.name.to_owned());
+            }
+        }
+        Ok(decision)
+    }
+
+    /// What is known without asking a mount.
+    #[must_use]
+    pub fn unprobed(&self, host: &HostFacts) -> Facts {
+        Facts { host: *host, probe: None, aio: self.host.aio_slots() }
+    }
+
+    /// Decides for a volume, given the facts.
+    ///
+    /// # Errors
+    /// [`Error::IoPolicy`]
+    pub fn decide(&self, info: &ConnectionInfo, facts: &Facts) -> Result<Decision, Error> {
+        Ok(Decision::make(info, facts, &self.config.io)?)
+    }
+
+    /// How the mount does direct I/O; `None` where that cannot be found out, which is no reason to refuse an image.
+    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Option<Probe>, Error> {
+        match self.host.probe(at, image) {
+            Ok(probe) => Ok(Some(probe)),
+            Err(source @ (ShareError::Dead { .. } | ShareError::Hung { .. } | ShareError::Helper { .. })) => {
+                Err(MountError::Unreadable { at: at.clone(), source }.into())
+            }
+            Err(error) => {
+                tracing::info!(mount_path = %at, %error, "the mount cannot be probed");
+                Ok(None)
+            }
+        }
+    }
+}

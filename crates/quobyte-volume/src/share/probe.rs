@@ -1,0 +1,140 @@
+//! How a mount does direct I/O, found out by reading from it. Runs in the helper process.
+//!
+//! A client that negotiates `FUSE_ASYNC_DIO` lets who submits a request go on; any other makes them sleep until it is
+//! answered. Whether a read is done when its submission returns does not tell the two apart: a client that is quick, or
+//! that takes the processor from the submitter, is done by then although nobody waited. That the submitter slept does.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ftruncate, openat, unlinkat};
+use rustix::io::Errno;
+
+use super::facts::{open_beneath, open_root};
+use crate::connection::ImageName;
+use crate::io_policy::{DirectIo, Probe};
+use crate::sys::aio::Aio;
+
+/// Reads that have to agree. A single one may mislead: now and then a submitter sleeps for another reason, or is woken
+/// before it could sleep.
+const AGREEING: u8 = 3;
+
+/// The file that is read where the image is too short: its name is ours. It is removed as soon as it is open, so that
+/// one that stays was left by a process that was killed, and is taken over by the next.
+const SCRATCH: &str = ".nova-quobyte-probe";
+
+/// Looks at the mount at `mount_point`, whose image of that name is known to be a regular file.
+///
+/// # Errors
+/// When nothing on the mount can be read so, with what the kernel said last.
+pub(super) fn probe(mount_point: &Path, image: &ImageName) -> io::Result<Probe> {
+    let root = open_root(mount_point)?;
+    match open_beneath(&root, image.as_str().as_ref(), OFlags::RDONLY | OFlags::DIRECT, Mode::empty()) {
+        Ok(file) => match read(&file)? {
+            Some(probe) => Ok(probe),
+            None => read_scratch(&root),
+        },
+        Err(Errno::INVAL) => Ok(refused(Errno::INVAL)),
+        Err(Errno::ACCESS) => read_scratch(&root),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let scratch = open_beneath(root, SCRATCH.as_ref(), OFlags::RDWR | OFlags::CREATE, mode)?;
+    let path = format!("/proc/self/fd/{}", scratch.as_raw_fd());
+    let direct = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty());
+    match unlinkat(root, SCRATCH, AtFlags::empty()) {
+        // Another host probes the same volume.
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    match direct {
+        Ok(direct) => {
+            ftruncate(&scratch, Aio::LENGTH as u64)?;
+            read(&direct)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        }
+        Err(Errno::INVAL) => Ok(refused(Errno::INVAL)),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Reads until enough reads agree. One that is under way when its submission returns is proof by itself. `None` for a
+/// file that is too short to be read directly.
+fn read(file: &OwnedFd) -> io::Result<Option<Probe>> {
+    let mut aio = Aio::new()?;
+    let (mut waited, mut not_waited) = (0, 0);
+    loop {
+        let read = aio.read(file)?;
+        match read.result {
+            Ok(Aio::LENGTH) => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                return Ok(Some(refused(Errno::INVAL)));
+            }
+            Err(error) => return Err(error),
+        }
+        if read.done && read.slept {
+            waited += 1;
+        } else {
+            not_waited += 1;
+        }
+        let direct_io = if !read.done || not_waited == AGREEING {
+            DirectIo::Asynchronous
+        } else if waited == AGREEING {
+            DirectIo::Synchronous
+        } else {
+            continue;
+        };
+        return Ok(Some(Probe { direct_io, reads: waited + not_waited, not_waited, errno: None }));
+    }
+}
+
+fn refused(errno: Errno) -> Probe {
+    Probe { direct_io: DirectIo::Refused, reads: 0, not_waited: 0, errno: Some(errno.raw_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    /// Probes beside an image of that length, and lists what is there afterwards.
+    fn probe_beside(length: u64, scratch_is_there: bool) -> (Probe, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(directory.path().join("disk")).unwrap().set_len(length).unwrap();
+        if scratch_is_there {
+            File::create(directory.path().join(SCRATCH)).unwrap();
+        }
+        let seen = probe(directory.path(), &ImageName::parse("disk").unwrap()).unwrap();
+        let names = fs::read_dir(directory.path()).unwrap();
+        (seen, names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+    }
+
+    #[test]
+    fn an_image_of_any_length_leads_to_an_answer_and_nothing_is_left() {
+        for length in [0, 1, 4095, 4096, 1 << 20] {
+            let (seen, left) = probe_beside(length, false);
+            assert!((1..2 * AGREEING).contains(&seen.reads), "{length}: {seen:?}");
+            assert_eq!(left, ["disk"], "{length}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_probe_left_is_removed_by_the_next() {
+        let (seen, left) = probe_beside(0, true);
+        assert_ne!(seen.reads, 0);
+        assert_eq!(left, ["disk"]);
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_an_error_and_nothing_is_made_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = probe(directory.path(), &ImageName::parse("disk").unwrap()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+        assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
+    }
+}

@@ -1,0 +1,145 @@
+//! Linux AIO, by which QEMU's `io=native` submits: io_setup(2), io_submit(2), io_getevents(2), io_destroy(2).
+
+#![expect(unsafe_code, reason = "raw system calls")]
+
+use std::io;
+use std::mem::{MaybeUninit, zeroed};
+
+use rustix::fd::{AsFd, AsRawFd};
+
+/// Reads one page at a time, each into the same memory.
+pub(crate) struct Aio {
+    context: libc::c_ulong,
+    page: Box<Page>,
+}
+
+/// What became of a read.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    /// Whether it was done when its submission returned.
+    pub(crate) done: bool,
+    /// Whether the submitter slept until then.
+    pub(crate) slept: bool,
+    /// What came of it in the end: how many bytes there were.
+    pub(crate) result: io::Result<usize>,
+}
+
+/// Aligned as `O_DIRECT` wants it.
+#[repr(C, align(4096))]
+struct Page([u8; Aio::LENGTH]);
+
+const IOCB_CMD_PREAD: u16 = 0;
+
+/// `struct io_event`.
+#[repr(C)]
+struct Event {
+    data: u64,
+    request: u64,
+    result: i64,
+    result2: i64,
+}
+
+impl Aio {
+    /// What a read asks for, in bytes.
+    pub(crate) const LENGTH: usize = 4096;
+
+    /// # Errors
+    /// `EAGAIN` where the host has no slot left.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut context: libc::c_ulong = 0;
+        // SAFETY: the kernel writes the new context's id to `context` and nothing else.
+        check(unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut context) })?;
+        Ok(Self { context, page: Box::new(Page([0; Self::LENGTH])) })
+    }
+
+    /// Submits a read at the beginning of `file`, looks at once whether it is done, and only then waits for it.
+    ///
+    /// # Errors
+    /// When it cannot be submitted or followed.
+    pub(crate) fn read(&mut self, file: impl AsFd) -> io::Result<Submitted> {
+        // SAFETY: all bytes 0 are a valid `iocb`.
+        let mut request: libc::iocb = unsafe { zeroed() };
+        request.aio_lio_opcode = IOCB_CMD_PREAD;
+        request.aio_fildes = file.as_fd().as_raw_fd().cast_unsigned();
+        request.aio_buf = self.page.0.as_mut_ptr() as u64;
+        request.aio_nbytes = Self::LENGTH as u64;
+        let mut requests = [&raw mut request];
+        let before = sleeps()?;
+        // SAFETY: the kernel copies the one request. It writes no more than `LENGTH` bytes into the page, which lives as
+        // long as this value, whose end waits for every read (see `drop`), and which nothing else looks at.
+        check(unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1, requests.as_mut_ptr()) })?;
+        let slept = sleeps()? > before;
+        let at_once = self.event(false)?;
+        let done = at_once.is_some();
+        let mut event = at_once;
+        while event.is_none() {
+            event = self.event(true)?;
+        }
+        let result = event.map_or(0, |event| event.result);
+        let result = usize::try_from(result)
+            .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)));
+        Ok(Submitted { done, slept, result })
+    }
+
+    /// What is done, if anything is; else waits for it, if it is to.
+    fn event(&self, wait: bool) -> io::Result<Option<Event>> {
+        let mut event = MaybeUninit::<Event>::uninit();
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = if wait { std::ptr::null() } else { &raw const at_once };
+        let least = libc::c_long::from(wait);
+        // SAFETY: there is room for the one event that is asked for; `timeout` is null or lives across the call.
+        let count = unsafe {
+            libc::syscall(libc::SYS_io_getevents, self.context, least, 1, event.as_mut_ptr(), timeout)
+        };
+        match check(count) {
+            // SAFETY: the kernel has filled it in.
+            Ok(1) => Ok(Some(unsafe { event.assume_init() })),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Aio {
+    fn drop(&mut self) {
+        // SAFETY: the context is this value's own. The kernel returns once no read of it is under way any more.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+    }
+}
+
+/// How often this thread has given up the processor by itself.
+fn sleeps() -> io::Result<libc::c_long> {
+    // SAFETY: all bytes 0 are a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { zeroed() };
+    // SAFETY: the kernel fills in `usage` and nothing else.
+    check(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) }.into())?;
+    Ok(usage.ru_nvcsw)
+}
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn a_read_tells_how_much_there_was_and_what_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |length| {
+            let file = tempfile::tempfile_in(&directory).unwrap();
+            file.set_len(length).unwrap();
+            file
+        };
+        let mut aio = Aio::new().unwrap();
+        for (length, expected) in [(0, 0), (100, 100), (4096, 4096), (8192, 4096)] {
+            assert_eq!(aio.read(file(length)).unwrap().result.unwrap(), expected);
+        }
+        let closed_to_readers = File::create(directory.path().join("file")).unwrap();
+        assert_eq!(aio.read(closed_to_readers).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+}
