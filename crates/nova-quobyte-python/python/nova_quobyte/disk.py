@@ -25,7 +25,9 @@ class QuobyteDisk(config.LibvirtConfigGuestDisk):
         conf.driver_cache = disk.cache
         conf.driver_io = disk.io
         conf.driver_discard = disk.discard
-        conf.physical_block_size = disk.physical_block_size
+        if disk.physical_block_size is not None:
+            # Cinder sends text, and Nova takes nothing else.
+            conf.physical_block_size = str(disk.physical_block_size)
         conf.backing = disk.backing
         return conf
 

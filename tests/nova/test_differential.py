@@ -1,0 +1,133 @@
+"""What libvirt is told by this driver and by Nova's own is the same, but for what is decided on purpose."""
+
+import json
+import os
+import random
+import subprocess
+import uuid
+from pathlib import Path
+
+import nova_host
+import pytest
+from lxml import etree
+from nova.virt.libvirt.volume.quobyte import LibvirtQuobyteVolumeDriver as InTree
+
+SEED = 20150731
+PAIRS = 2000
+COMMAND_PAIRS = 100
+LIMITS = ["bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max"]
+
+
+class Pairs:
+    """Makes up what Nova may be given by Cinder, and where the disk is to go."""
+
+    def __init__(self, storage):
+        self._dice = random.Random(SEED)
+        self._bases = [storage.volume(image_format=image_format) for image_format in ("raw", "qcow2")]
+
+    def bases(self):
+        """Return a volume of each format."""
+        return self._bases
+
+    def make(self):
+        """Return a connection_info and a disk_info."""
+        dice = self._dice
+        info = json.loads(json.dumps(dice.choice(self._bases)))
+        data = info["data"]
+        info["serial"] = data["volume_id"] = str(uuid.UUID(int=dice.getrandbits(128), version=4))
+        if dice.random() < 0.1:
+            del data["volume_id"]
+        if dice.random() < 0.5:
+            data["export"] = data["export"].removeprefix("quobyte://")
+        if data["format"] == "raw" and dice.random() < 0.3:
+            del data["format"]
+        if dice.random() < 0.3 and data.get("format", "raw") == "raw":
+            info["multiattach"] = True
+        maybe = {
+            "access_mode": lambda: dice.choice(["rw", "ro"]),
+            "discard": lambda: dice.choice([True, False]),
+            "encrypted": lambda: False,
+            "logical_block_size": lambda: "512",
+            "physical_block_size": lambda: dice.choice(["512", "4096", "65536"]),
+            "qos_specs": self._limits,
+            "options": lambda: "-o allow_other",
+            "mount_point_base": lambda: "/elsewhere",
+            "device_path": lambda: "/dev/sda",
+        }
+        for key, value in maybe.items():
+            if dice.random() < 0.4:
+                data[key] = value()
+        bus = dice.choice(["virtio", "scsi", "sata", "ide", "usb"])
+        prefix = {"virtio": "vd", "ide": "hd"}.get(bus, "sd")
+        disk = {"bus": bus, "dev": prefix + dice.choice("abcdefgh"), "type": "disk"}
+        if bus == "scsi" and dice.random() < 0.5:
+            disk["unit"] = dice.randrange(256)
+        return info, disk
+
+    def _limits(self):
+        """Return limits on reads and writes together or on each alone, among words of other back ends."""
+        dice = self._dice
+        specs = {"vendor:tier": "gold"}
+        for limit in LIMITS:
+            for who in dice.choice([[], ["total"], ["read"], ["write"], ["read", "write"]]):
+                specs[f"{who}_{limit}"] = dice.choice([str, int])(dice.randrange(1, 10**9))
+        if dice.random() < 0.3:
+            specs["size_iops_sec"] = "4096"
+        return dice.choice([specs, None, {}])
+
+
+@pytest.fixture
+def pairs(quobyte, storage):
+    """Pairs whose volumes are connected."""
+    pairs = Pairs(storage)
+    for info in pairs.bases():
+        quobyte.connect_volume(info, nova_host.instance())
+    return pairs
+
+
+def canonical(xml, without=()):
+    """Return XML as it is compared, and what was taken out of it."""
+    root = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
+    taken = {}
+    for path in without:
+        for element in root.findall(path):
+            taken[path] = etree.tostring(element).decode()
+            root.remove(element)
+    return etree.tostring(root, method="c14n").decode(), taken
+
+
+def test_the_description_is_that_of_nova_s_own_driver_but_for_what_is_below_the_image(nova, quobyte, pairs):
+    theirs = InTree(nova._host)
+    for _ in range(PAIRS):
+        info, disk = pairs.make()
+        ours, decided = canonical(quobyte.get_config(info, disk).to_xml(), ["backingStore"])
+        expected, _ = canonical(theirs.get_config(info, disk).to_xml())
+        assert ours == expected, (info, disk)
+        # Neither image has anything below it, and libvirt is not to look for it.
+        assert decided == {"backingStore": "<backingStore/>"}
+
+
+def test_the_command_describes_the_same_disk(quobyte, pairs, storage, scratch):
+    command = Path(os.environ["NOVA_QUOBYTE_LAB"]) / "bin" / "nova-quobyte"
+    options = ["--quobyte-mount-point-base", storage.base, "--state-dir", scratch / "state"]
+    for _ in range(COMMAND_PAIRS):
+        info, disk = pairs.make()
+        # The command leaves a disk's unit to libvirt.
+        disk.pop("unit", None)
+        target = ["--target", disk["dev"], "--bus", disk["bus"]]
+        answer = subprocess.run(
+            [command, "disk-xml", "--connection-info", "-", *target, *options],
+            input=json.dumps(info),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert in_one_order(answer.stdout) == in_one_order(quobyte.get_config(info, disk).to_xml()), (info, disk)
+
+
+def in_one_order(xml):
+    """Return XML with the limits in one order: libvirt's, which the command keeps, and Nova's differ."""
+    root = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
+    for tune in root.findall("iotune"):
+        tune[:] = sorted(tune, key=lambda limit: limit.tag)
+    return canonical(etree.tostring(root))[0]

@@ -1,0 +1,101 @@
+"""The programs that operators start."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+REGISTERED = "Quobyte volumes are served by nova_quobyte.volume.LibvirtQuobyteVolumeDriver"
+PROGRAMS = Path(sys.executable).parent
+CONDUCTOR = Path(__file__).with_name("conductor")
+
+
+class Placement(BaseHTTPRequestHandler):
+    """Says that it is Nova's Placement service, which nova-compute looks for when it starts."""
+
+    def do_GET(self):
+        """Answer with the versions of its interface."""
+        version = {"id": "v1.0", "min_version": "1.0", "max_version": "1.39", "status": "CURRENT"}
+        version["links"] = [{"rel": "self", "href": ""}]
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({"versions": [version]}).encode())
+
+    def log_message(self, *_):
+        """Keep quiet."""
+
+
+@pytest.fixture
+def placement():
+    """The address of a Placement service."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Placement) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("program", "driver"),
+    [("nova-compute", "quobyte_ext.LibvirtDriver"), ("nova-compute-quobyte", "libvirt.LibvirtDriver")],
+)
+def test_the_service_says_that_it_has_registered_the_driver(scratch, placement, program, driver):
+    config = scratch / "nova.conf"
+    config.write_text(
+        f"""[DEFAULT]
+compute_driver = {driver}
+transport_url = fake:/
+state_path = {scratch}
+[libvirt]
+virt_type = qemu
+[oslo_concurrency]
+lock_path = {scratch}
+[placement]
+auth_type = none
+endpoint_override = {placement}
+"""
+    )
+    # Its first line, which says where the interpreter was when it was installed, may be out of reach.
+    service = subprocess.Popen(
+        [sys.executable, PROGRAMS / program, "--config-file", config],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CONDUCTOR), "OS_NOVA_DISABLE_EVENTLET_PATCHING": "true"},
+        start_new_session=True,
+    )
+    try:
+        lines = []
+        for line in service.stdout:
+            lines.append(line)
+            if REGISTERED in line:
+                assert " INFO nova_quobyte.registration " in line
+                break
+        else:
+            pytest.fail("".join(lines))
+    finally:
+        os.killpg(service.pid, signal.SIGKILL)
+        service.wait()
+
+
+def test_the_command_is_the_one_that_the_package_carries():
+    answer = subprocess.run(
+        [sys.executable, PROGRAMS / "nova-quobyte", "--version"], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.startswith("nova-quobyte ")
+
+
+def test_the_options_are_listed_for_a_sample_configuration():
+    generator = "from oslo_config.generator import main; main()"
+    sample = subprocess.run(
+        [sys.executable, "-c", generator, "--namespace", "nova_quobyte"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "[quobyte]" in sample
+    for option in ("state_dir", "launcher", "mount_timeout", "cache_mode", "physical_block_size"):
+        assert f"#{option} = " in sample

@@ -1,0 +1,220 @@
+"""What goes wrong with Nova's own Quobyte driver, case by case, and what this one does instead.
+
+docs/NOVA.md has both side by side.
+"""
+
+import logging
+import os
+import signal
+
+import nova_host
+import pytest
+from nova import exception
+from storage import SIZE
+from waiting import Background, is_asked, until
+
+
+def code(raised):
+    """Return the code in a Nova exception's text."""
+    return str(raised.value).rpartition("[")[2].rstrip("]")
+
+
+def test_detaching_one_of_two_volumes_on_a_share_tries_no_unmount(quobyte, storage, caplog):
+    first, second = storage.volume(), storage.volume()
+    one, other = nova_host.instance(), nova_host.instance()
+    quobyte.connect_volume(first, one)
+    quobyte.connect_volume(second, other)
+    caplog.clear()
+    quobyte.disconnect_volume(first, one)
+    assert storage.mounts() == [storage.mount_path(first)]
+    assert "unmounting" not in caplog.text
+    quobyte.disconnect_volume(second, other)
+    assert storage.mounts() == []
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_volume_that_is_connected_and_not_yet_opened_keeps_its_share(compute, quobyte, storage, boot):
+    first, second = storage.volume(), storage.volume()
+    guest = boot()
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), first, instance, "/dev/vdb", encryption={})
+    guest.disk(first["serial"])
+    quobyte.connect_volume(second, instance)
+    compute.detach_volume(nova_host.admin(), first, instance, "/dev/vdb", encryption={})
+    assert storage.mounts() == [storage.mount_path(second)]
+    compute.attach_volume(nova_host.admin(), second, instance, "/dev/vdc", encryption={})
+    guest.disk(second["serial"])
+
+
+def test_a_failed_attach_takes_nothing_from_others_and_leaves_nothing(quobyte, storage):
+    good, missing = storage.volume(), storage.volume()
+    storage.image(missing).unlink()
+    with pytest.raises(exception.VolumeNotFound) as raised:
+        quobyte.connect_volume(missing, nova_host.instance())
+    assert code(raised) == "image_missing"
+    assert storage.mounts() == []
+    instance = nova_host.instance()
+    quobyte.connect_volume(good, instance)
+    with pytest.raises(exception.VolumeNotFound):
+        quobyte.connect_volume(missing, nova_host.instance())
+    assert storage.mounts() == [storage.mount_path(good)]
+    quobyte.disconnect_volume(good, instance)
+
+
+def test_a_dead_client_is_replaced_by_connect_and_hinders_no_disconnect(quobyte, storage):
+    info, instance = storage.volume(), nova_host.instance()
+    quobyte.connect_volume(info, instance)
+    os.kill(storage.client(), signal.SIGKILL)
+    quobyte.connect_volume(info, instance)
+    assert storage.image(info).stat().st_size == (storage.mount_path(info) / info["data"]["name"]).stat().st_size
+    os.kill(storage.client(), signal.SIGKILL)
+    quobyte.disconnect_volume(info, instance)
+    assert storage.mounts() == []
+
+
+@pytest.mark.options(probe_timeout=60)
+def test_while_a_client_hangs_other_shares_go_on(quobyte, storage, scratch):
+    hung, fine = storage.volume("hung"), storage.volume("fine")
+    quobyte.connect_volume(hung, nova_host.instance())
+    connect = hang(quobyte, storage, hung)
+    until("somebody to ask the hung client", lambda: is_asked(scratch))
+    client = storage.client()
+    use(quobyte, fine)
+    assert not connect.is_done()
+    os.kill(client, signal.SIGKILL)
+    connect.result()
+
+
+@pytest.mark.options(probe_timeout=1)
+def test_a_hung_client_is_answered_by_a_deadline(quobyte, storage):
+    hung = storage.volume()
+    quobyte.connect_volume(hung, nova_host.instance())
+    with pytest.raises(exception.StaleVolumeMount) as raised:
+        hang(quobyte, storage, hung).result()
+    assert code(raised) == "mount_hung"
+
+
+def hang(quobyte, storage, info):
+    """Connect a volume whose client does not answer any more, and have later clients do so."""
+    storage.fault("no-answer")
+    storage.control = storage.control.with_name("no-fault")
+    storage.settings()
+    return Background(quobyte.connect_volume, info, nova_host.instance())
+
+
+def use(quobyte, info):
+    """Connect a volume and disconnect it."""
+    instance = nova_host.instance()
+    quobyte.connect_volume(info, instance)
+    quobyte.disconnect_volume(info, instance)
+
+
+def test_while_a_mount_hangs_other_shares_go_on(quobyte, storage, gate):
+    hung, fine = storage.volume("hung"), storage.volume("fine")
+    storage.settings(pid_file=gate.path)
+    connect = Background(quobyte.connect_volume, hung, nova_host.instance())
+    until("the client to come to the gate", gate.waiting)
+    storage.settings()
+    use(quobyte, fine)
+    assert not connect.is_done()
+    gate.open()
+    connect.result()
+
+
+@pytest.mark.options(mount_timeout=1)
+def test_a_mount_that_hangs_is_given_up(quobyte, storage):
+    info = storage.volume()
+    storage.settings("standin.fault=hang-before-mount")
+    with pytest.raises(exception.VolumeAttachFailed) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert code(raised) == "mount_timeout"
+    assert storage.mounts() == []
+
+
+def test_four_shares_are_mounted_side_by_side(quobyte, storage, gate):
+    infos = [storage.volume(f"share{number}") for number in range(4)]
+    storage.settings(pid_file=gate.path)
+    connects = [Background(quobyte.connect_volume, info, nova_host.instance()) for info in infos]
+    until("four clients to come to the gate", lambda: gate.waiting() == len(infos))
+    gate.open()
+    for connect in connects:
+        connect.result()
+    assert sorted(storage.mounts()) == sorted(map(storage.mount_path, infos))
+
+
+def test_a_client_that_mounts_nothing_is_found_out_and_no_local_file_is_attached(quobyte, storage):
+    info = storage.volume()
+    storage.fault("exit-without-mounting")
+    with pytest.raises(exception.VolumeAttachFailed) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert code(raised) == "mount_failed"
+    local = storage.mount_path(info)
+    local.mkdir()
+    (local / info["data"]["name"]).write_text("a file of the host")
+    with pytest.raises(exception.VolumeAttachFailed) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert code(raised) == "mount_failed"
+
+
+def test_another_file_system_in_the_shares_place_is_refused_and_left_alone(quobyte, storage):
+    info = storage.volume()
+    storage.settings("standin.subtype=other")
+    storage.mount(info)
+    with pytest.raises(exception.VolumeAttachFailed) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert code(raised) == "not_quobyte"
+    assert storage.mounts() == [storage.mount_path(info)]
+
+
+def test_a_mount_without_its_registries_is_replaced_and_not_covered(quobyte, storage):
+    info = storage.volume()
+    storage.settings("standin.fault=stale-root")
+    storage.mount(info)
+    storage.settings()
+    quobyte.connect_volume(info, nova_host.instance())
+    assert storage.mounts() == [storage.mount_path(info)]
+    assert storage.mount_path(info).stat().st_size == 0
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "sub/../../x", "..", ""])
+def test_a_name_that_leads_away_is_refused(quobyte, storage, name):
+    info = storage.volume()
+    info["data"]["name"] = name
+    with pytest.raises(exception.InvalidVolume) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert code(raised) == "invalid_name"
+    with pytest.raises(exception.InvalidVolume):
+        quobyte.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"})
+
+
+@pytest.mark.parametrize("export", ["--version", "-x", "", "quobyte://", "../../..", "registry/../.."])
+def test_an_export_that_names_no_volume_is_refused(quobyte, storage, export):
+    info = storage.volume()
+    info["data"]["export"] = export
+    with pytest.raises(exception.InvalidVolume) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert code(raised) == "invalid_export"
+    assert storage.mounts() == []
+
+
+def test_two_spellings_of_one_export_are_one_mount(quobyte, storage):
+    first, second = storage.volume(), storage.volume()
+    second["data"]["export"] = second["data"]["export"].removeprefix("quobyte://") + "/"
+    for info in (first, second):
+        quobyte.connect_volume(info, nova_host.instance())
+    assert storage.mounts() == [storage.mount_path(first)]
+
+
+@pytest.mark.parametrize("image_format", ["raw", "qcow2"])
+def test_an_attached_volume_grows_under_its_guest_and_never_shrinks(compute, storage, boot, image_format):
+    info = storage.volume(image_format=image_format)
+    guest = boot()
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    size = f"cat /sys/class/block/{guest.disk(info['serial']).rpartition('/')[2]}/size"
+    compute.extend_volume(nova_host.admin(), info, instance, 2 * SIZE)
+    assert int(guest.run(size)) * 512 == 2 * SIZE
+    with pytest.raises(exception.InvalidVolume) as raised:
+        compute.extend_volume(nova_host.admin(), info, instance, SIZE)
+    assert code(raised) == "would_shrink"
+    assert int(guest.run(size)) * 512 == 2 * SIZE

@@ -1,0 +1,52 @@
+"""The driver keeps to what nova-compute expects of a good part of it."""
+
+import os
+import signal
+import time
+
+import nova_host
+import pytest
+from nova import exception
+from waiting import Background, is_asked, until
+
+# So many times the rest of the process has to come to do something while a call goes on.
+BEATS = 100
+
+
+def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
+    info = storage.volume()
+    storage.settings(pid_file=gate.path)
+    connect = Background(quobyte.connect_volume, info, nova_host.instance())
+    until("the client to come to the gate", gate.waiting)
+    for _ in range(BEATS):
+        time.sleep(0)
+        assert not connect.is_done()
+    gate.open()
+    connect.result()
+
+
+@pytest.mark.options(probe_timeout=60)
+def test_nothing_else_is_stalled_while_a_client_hangs(quobyte, storage, scratch):
+    info = storage.volume()
+    quobyte.connect_volume(info, nova_host.instance())
+    storage.fault("no-answer")
+    connect = Background(quobyte.connect_volume, info, nova_host.instance())
+    until("somebody to ask the hung client", lambda: is_asked(scratch))
+    for _ in range(BEATS):
+        time.sleep(0)
+        assert not connect.is_done()
+    storage.fault()
+    os.kill(storage.client(), signal.SIGKILL)
+    connect.result()
+
+
+def test_what_a_tenant_may_see_names_no_host_and_no_path(quobyte, storage, caplog):
+    info = storage.volume()
+    info["data"]["export"] = "quobyte://secret-registry.example/volumes/.."
+    with pytest.raises(exception.InvalidVolume) as raised:
+        quobyte.connect_volume(info, nova_host.instance())
+    assert str(raised.value) == (
+        f"Quobyte volume {info['serial']}: the volume's export cannot be used [invalid_export]"
+    )
+    assert raised.value.__cause__ is None
+    assert "secret-registry" in caplog.text

@@ -1,0 +1,54 @@
+"""From Nova's own Quobyte driver to this one with guests running, and back."""
+
+import nova_host
+import pytest
+from nova.virt.libvirt import driver as libvirt_driver
+from nova_quobyte import registration
+
+IN_TREE = "nova.virt.libvirt.volume.quobyte.LibvirtQuobyteVolumeDriver"
+QUOBYTE = {"driver_volume_type": "quobyte"}
+
+
+@pytest.fixture
+def serve_by(compute):
+    """Has Nova serve Quobyte volumes by another driver, as it would after a restart."""
+
+    def switch(driver):
+        libvirt_driver.VOLUME_DRIVERS["quobyte"] = driver
+        compute.volume_drivers.clear()
+        return compute._get_volume_driver(QUOBYTE)
+
+    yield switch
+    libvirt_driver.VOLUME_DRIVERS["quobyte"] = registration.VOLUME_DRIVER
+
+
+def test_guests_of_nova_s_own_driver_are_known_and_keep_their_share(compute, serve_by, storage, boot):
+    serve_by(IN_TREE)
+    info, other = storage.volume(), storage.volume()
+    guest = boot()
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    guest.disk(info["serial"])
+
+    ours = serve_by(registration.VOLUME_DRIVER)
+    ours.connect_volume(other, nova_host.instance())
+    assert storage.mounts() == [storage.mount_path(info)]
+    ours.disconnect_volume(other, nova_host.instance())
+    assert storage.mounts() == [storage.mount_path(info)]
+    guest.run(f"dd if=/dev/zero of={guest.disk(info['serial'])} bs=4096 count=1 conv=fsync")
+    compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+
+
+def test_nova_s_own_driver_takes_over_again(compute, serve_by, storage, boot):
+    info = storage.volume()
+    guest = boot()
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    guest.disk(info["serial"])
+
+    theirs = serve_by(IN_TREE)
+    theirs.connect_volume(storage.volume(), nova_host.instance())
+    assert storage.mounts() == [storage.mount_path(info)]
+    guest.run(f"dd if=/dev/zero of={guest.disk(info['serial'])} bs=4096 count=1 conv=fsync")
+    compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    assert not guest.domain.XMLDesc(0).count(info["serial"])
