@@ -1,31 +1,34 @@
 # shellcheck shell=bash disable=SC2154 # variables are those of site.bash
 # Guests that still run when the container is shut down; `after` judges what came of them. Sourced.
 
-# Stands in for a guest, which takes its time to shut down and writes to its disk last of all.
-guest() { # disk, file to tell
-    local disk
-    exec {disk}<>"$1"
-    trap 'sleep 2
-        if printf last-words | dd bs=10 count=1 conv=notrunc,fsync status=none >&$disk; then
+# Stands in for a guest, which writes to its disk last of all. systemd signals a scope until it finds no process it has
+# not signalled yet, so whatever this started when it is told to end would be ended, too: it starts nothing.
+guest() { # disk, file to tell, pipe that nobody writes to
+    local disk never
+    exec {disk}<>"$1" {never}<>"$3"
+    trap 'if printf last-words >&$disk; then
             echo stored >"$2"
         fi
         exit' TERM
     echo running >"$2"
-    sleep infinity &
-    wait
+    read -r -u "$never"
 }
 
-# Starts one in a scope of machine.slice, as systemd-machined does.
-start_guest() { # name, disk, directory of results, properties...
-    systemd-run --quiet --scope --slice=machine.slice --unit="$1" "${@:4}" bash -c 'guest "$@"' guest "$2" "$3/$1" &
+# Starts one in a scope of machine.slice, as systemd-machined does, which takes this form of name.
+start_guest() { # name, disk, directory of results
+    systemd-run --quiet --scope --slice=machine.slice --unit="machine-qemu\\x2d$1.scope" \
+        bash -c 'guest "$@"' guest "$2" "$3/$1" /srv/never &
     until_holds grep -q running "$3/$1"
+    systemctl show --property=After --value "machine-qemu\\x2d$1.scope" >"$3/$1.after"
 }
 
-# One guest's client is in the system's systemd, and nothing but the slice says what the guest is. The other's is in
-# the user's systemd, where it takes what libvirt says of a guest.
+# One guest's client is in the system's systemd, the other's in the user's. There is no libvirtd that could say what a
+# guest is, as when it has been stopped, or has crashed, under its guests.
 before_shutdown() { # results
-    local conf=/etc/systemd/system/user@2001.service.d/nova-quobyte.conf
-    install -D -m 644 /src/packaging/systemd/lingering-user.conf $conf
+    local units=/etc/systemd/system
+    install -D -m 644 /src/packaging/systemd/lingering-user.conf $units/user@2001.service.d/nova-quobyte.conf
+    install -d $units/machine-.scope.d
+    sed s/UID/2001/ /src/packaging/systemd/guests-of-lingering-user.conf >$units/machine-.scope.d/nova-quobyte.conf
     loginctl enable-linger nova
     systemctl daemon-reload
     until_holds test -S /run/user/2001/systemd/private
@@ -33,8 +36,9 @@ before_shutdown() { # results
     as nova nova-quobyte --launcher systemd-user connect --instance "$guest" \
         --connection-info /srv/another.json >/dev/null
     export -f guest
-    start_guest system-guest "$mount/image" "$1"
-    start_guest user-guest "$(mount_path another)/image" "$1" \
-        --property=After=libvirtd.service --property=Before=virt-guest-shutdown.target
+    mkfifo /srv/never
+    start_guest system "$mount/image" "$1"
+    start_guest user "$(mount_path another)/image" "$1"
+    systemctl stop libvirtd.service 'libvirtd*.socket'
     echo "$template@$key.service" >"$1/unit"
 }
