@@ -86,6 +86,9 @@ fn fault(export: &str) -> Option<&'static str> {
     if export.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '|')) {
         return Some("it contains white space, a control character, '\\' or '|'");
     }
+    if export.strip_prefix("quobyte:").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit())) {
+        return Some("quobyte: is followed by two slashes, as in quobyte://host/volume");
+    }
     let Some((registries, volume)) = export.split_once('/') else {
         return Some("it has no volume part");
     };
@@ -192,6 +195,15 @@ mod tests {
             let error = Export::parse(text).expect_err(text);
             assert_eq!(error.code().as_str(), "invalid_export", "{text:?}");
         }
+    }
+
+    #[test]
+    fn who_forgets_a_slash_of_the_scheme_is_told_so() {
+        for text in ["quobyte:/reg/vol", "quobyte:reg/vol", "quobyte:/vol"] {
+            let error = Export::parse(text).unwrap_err().to_string();
+            assert!(error.contains("quobyte://host/volume"), "{error}");
+        }
+        Export::parse("quobyte:7861/vol").unwrap();
     }
 
     proptest::proptest! {
