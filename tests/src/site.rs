@@ -238,6 +238,14 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// What an error says that a person can do. Panics when it says nothing of the kind.
+    pub fn hint(&self) -> &str {
+        let hint = self.value["error"]["hint"].as_str();
+        hint.unwrap_or_else(|| panic!("{} has no hint", self.value))
+    }
+}
+
 /// Sorted; none where there is no such directory.
 fn names_in(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(directory)

@@ -74,6 +74,15 @@ fn a_running_guest_reads_and_writes_raw_and_qcow2_images() {
         assert_written_by_guest(&site, name, format);
     }
 
+    let status = site.run(&["status"]).answer();
+    assert_eq!(status["guests_unknown"], json!(null), "{status}");
+    for (place, attached) in [&first, &second].into_iter().enumerate() {
+        let one = &status["shares"][0]["attachments"][place];
+        for field in ["instance", "domain", "target", "device_path"] {
+            assert_eq!(one[field], attached[field], "{one}");
+        }
+    }
+
     let again = site.attach(&guest, &raw_info, &[]).answer();
     assert_eq!((&again["changed"], &again["target"]), (&json!(false), &json!("vda")));
     assert_eq!(images_in(&site, &guest.xml(&[])), 2);

@@ -2,10 +2,10 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
 };
 
-use lab::{Guest, Site};
+use lab::{Guest, Lab, Site};
 use serde_json::json;
 
 fn site() -> Site {
@@ -14,6 +14,11 @@ fn site() -> Site {
         site.volume().image(name, "raw", &[0; 1 << 20]);
     }
     site
+}
+
+/// The user's number.
+fn nova() -> u32 {
+    fs::metadata(Lab::require().nova_home()).expect("nova has a home").uid()
 }
 
 /// Gives the guest a disk that is a file of the host's.
@@ -35,6 +40,16 @@ fn a_disk_that_libvirt_refuses_is_disconnected_again() {
     assert!(reply.message().contains("vda"), "{}", reply.message());
     site.assert_nothing_is_left();
     assert_eq!(guest.xml(&[]), before);
+
+    // It is refused for its mode, and who is to change that is told so.
+    site.volume().image("closed", "raw", &[0; 1 << 20]);
+    let closed = site.volume().directory().join("closed");
+    fs::set_permissions(&closed, Permissions::from_mode(0o600)).expect("close an image to guests");
+    chown(&closed, Some(nova()), None).expect("give nova an image");
+    let reply = site.attach(&guest, &site.info("closed"), &[]);
+    assert_eq!(reply.failure(), (8, "libvirt_error"));
+    assert!(reply.hint().contains("chmod ugo+rw"), "{}", reply.hint());
+    site.assert_nothing_is_left();
 
     // With another volume of the share attached, only the refused one goes.
     let answer = site.attach(&guest, &site.info("one"), &[]).answer();

@@ -1,6 +1,8 @@
 //! The command itself: what it prints where, its exit status, its options and where they come from.
 
-use lab::{Finished, Program, Reply, Site};
+use std::fs;
+
+use lab::{Finished, Lab, Program, Reply, Site};
 
 const GUEST: &str = "a11ce000-0000-4000-8000-000000000001";
 
@@ -134,6 +136,37 @@ fn a_configuration_that_cannot_be_used_is_refused_before_anything_is_done() {
             Reply::of(Program::as_nova("nova-quobyte").args(["--json", option, "nonexistent", "status"]));
         assert_eq!(reply.failure(), (3, "invalid_config"), "{option}");
     }
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn a_missing_helper_is_told_before_anything_is_mounted() {
+    let site = site(&[]);
+    let alone = site.scratch().directory("alone").join("nova-quobyte");
+    fs::copy(Lab::require().directory().join("bin/nova-quobyte"), &alone).expect("install half of it");
+    let connect = site.complete(Program::as_nova(alone));
+    let connect = connect.args(["connect", "--instance", GUEST, "--connection-info", "-"]);
+    let reply = Reply::of(connect.input(site.info("one").to_string()));
+    assert_eq!(reply.failure(), (1, "internal"));
+    assert!(reply.message().contains("quobyte-share-helper"), "{}", reply.message());
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn who_may_not_use_fuse_or_libvirt_is_told_of_the_groups() {
+    let site = site(&[]);
+    // nova, but in no group.
+    let program = || {
+        let plain = ["--reuid=nova", "--regid=nova", "--clear-groups", "--", "nova-quobyte"];
+        site.complete(Program::as_root("setpriv").args(plain))
+    };
+    let connect = program().args(["connect", "--instance", GUEST, "--connection-info", "-"]);
+    let reply = Reply::of(connect.input(site.info("one").to_string()));
+    assert_eq!(reply.failure(), (4, "mount_failed"));
+    assert!(reply.hint().contains("/dev/fuse"), "{}", reply.hint());
+    let reply = Reply::of(program().args(["detach", "domain", "vda"]));
+    assert_eq!(reply.failure(), (8, "libvirt_error"));
+    assert!(reply.hint().contains("--groups libvirt"), "{}", reply.hint());
     site.assert_nothing_is_left();
 }
 

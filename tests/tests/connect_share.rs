@@ -14,7 +14,7 @@ const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
 fn site() -> Site {
     let site = Site::new(&[]);
-    for name in ["one", "two"] {
+    for name in ["one", "two", "three"] {
         site.volume().image(name, "raw", &[0; 4096]);
     }
     site
@@ -85,7 +85,7 @@ fn the_last_disconnect_leaves_nothing() {
 fn further_volumes_and_guests_use_the_mount_that_is_there() {
     let site = site();
     let first = mount_of(&site.connect(ALICE, &site.info("one")).answer());
-    for (guest, name) in [(ALICE, "two"), (BOB, "one")] {
+    for (guest, name) in [(ALICE, "two"), (BOB, "three")] {
         let answer = site.connect(guest, &site.info(name)).answer();
         assert_eq!(mount_of(&answer), first);
         assert_eq!(answer["changed"], true);
@@ -96,7 +96,7 @@ fn further_volumes_and_guests_use_the_mount_that_is_there() {
 #[test]
 fn the_mount_stays_until_the_last_of_its_users_leaves() {
     let site = site();
-    let users = [(ALICE, "one"), (ALICE, "two"), (BOB, "one")];
+    let users = [(ALICE, "one"), (ALICE, "two"), (BOB, "three")];
     for (guest, name) in users {
         site.connect(guest, &site.info(name)).answer();
     }
@@ -122,6 +122,31 @@ fn connecting_again_changes_nothing_and_says_so() {
     assert_eq!(mount_of(&first), mount);
     // One disconnect answers any number of connects.
     site.disconnect(ALICE, &site.info("one")).answer();
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn a_volume_that_another_guest_has_is_refused_with_the_way_to_drop_that_one() {
+    let site = site();
+    site.connect(ALICE, &site.info("one")).answer();
+    let reply = site.connect(BOB, &site.info("one"));
+    assert_eq!(reply.failure(), (7, "volume_in_use"));
+    assert!(reply.message().contains(ALICE), "{}", reply.message());
+    let (_, drop) = reply.hint().split_once("nova-quobyte ").expect("a command");
+    let dropped = site.run(&drop.split(' ').collect::<Vec<_>>()).answer();
+    assert_eq!((&dropped["changed"], &dropped["mounted"]), (&json!(true), &json!(false)));
+    site.connect(BOB, &site.info("one")).answer();
+}
+
+#[test]
+fn a_volume_is_disconnected_by_the_name_it_was_connected_with_whatever_its_id() {
+    let site = site();
+    let mut info = site.info("one");
+    info["serial"] = json!("8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
+    site.connect(ALICE, &info).answer();
+    let named = ["--export", site.volume().export(), "--name", "one"];
+    let answer = site.run(&[&["disconnect", "--instance", ALICE], &named[..]].concat()).answer();
+    assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(true), &json!(false)));
     site.assert_nothing_is_left();
 }
 
@@ -170,6 +195,7 @@ fn every_spelling_of_an_export_is_one_mount() {
     for (number, export) in spellings.into_iter().enumerate() {
         let mut info = site.info("one");
         info["data"]["export"] = json!(export);
+        info["multiattach"] = json!(true);
         let answer = site.connect(&format!("a11ce000-0000-4000-8000-00000000000{number}"), &info).answer();
         assert_eq!(mount_of(&answer).source, "quobyte@registry/volumes");
         assert_eq!(site.mount_directories().len(), 1, "{export}");

@@ -75,9 +75,12 @@ fn choose<const N: usize>(dice: &mut Dice, among: [&str; N]) -> String {
 fn call(site: &Site, verb: &str, (instance, image): &(String, String)) -> Program {
     match verb {
         "reconcile" => site.command(&["reconcile"]),
-        _ => site
-            .command(&[verb, "--instance", instance, "--connection-info", "-"])
-            .input(site.info(image).to_string()),
+        _ => {
+            let mut info = site.info(image);
+            info["multiattach"] = json!(true);
+            let command = site.command(&[verb, "--instance", instance, "--connection-info", "-"]);
+            command.input(info.to_string())
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use lab::{Scratch, Site};
 use serde_json::Value;
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
-const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 /// What a probe may cost.
 const MOST_ROUND_TRIPS: usize = 10;
 /// The lookups and checks of permission that precede what opens a file, at most.
@@ -82,7 +81,7 @@ fn probe_one(settings: &[String], format: &str, expected: &str) {
     let price = BEFORE_AN_OPEN + first[opened..].len();
     assert!(price <= MOST_ROUND_TRIPS, "{settings:?} {format}: {price} round trips, {first:?}");
 
-    let (io, second) = watched.connect(BOB, &info);
+    let (io, second) = watched.connect(ALICE, &info);
     assert_eq!(io, expected, "{settings:?} {format}");
     assert_eq!(
         count(&second, "ReplyOpen"),
@@ -159,7 +158,7 @@ fn a_mount_that_replaces_another_is_probed_anew() {
     assert_eq!(site.connect(ALICE, &info).answer()["io"], "native");
     let config = fs::read_to_string(site.volume().config()).expect("read the configuration");
     fs::write(site.volume().config(), config.replace("async_dio=on", "async_dio=off")).expect("change it");
-    assert_eq!(site.connect(BOB, &info).answer()["io"], "native", "the mount is still the same");
+    assert_eq!(site.connect(ALICE, &info).answer()["io"], "native", "the mount is still the same");
     site.crash_clients();
     assert_eq!(site.connect(ALICE, &info).answer()["io"], "threads");
 }

@@ -182,6 +182,7 @@ fn share(site: &Site, name: &str) -> Volume {
 fn info(site: &Site, export: &str, image: &str) -> Value {
     let mut info = site.info(image);
     info["data"]["export"] = json!(export);
+    info["multiattach"] = json!(true);
     info
 }
 

@@ -16,7 +16,8 @@ fn unused_share() -> Share {
 }
 
 fn connect(share: &Share, instance: &str) -> Reply {
-    share.site().connect(instance, &share.site().info("one"))
+    let image = if instance == ALICE { "one" } else { "two" };
+    share.site().connect(instance, &share.site().info(image))
 }
 
 fn disconnect(share: &Share, instance: &str, options: &[&str]) -> Value {

@@ -114,7 +114,7 @@ impl From<&Finding> for Found {
                     LeftAlone::NotOwner => ("not_owner", None),
                     LeftAlone::NotRecorded => ("not_recorded", None),
                     LeftAlone::Unknown(_) => ("unknown", None),
-                    LeftAlone::NoGuest(one) => ("no_guest", Some(one)),
+                    LeftAlone::NoGuest(one, _) => ("no_guest", Some(one)),
                     LeftAlone::Lost(one) => ("lost", Some(one)),
                     LeftAlone::Kept(kept) => (kept.as_str(), None),
                     LeftAlone::Failed(error) => (error.code().as_str(), None),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quobyte_volume::connection::InstanceId;
 use quobyte_volume::disk::{Bus, TargetDev};
 use quobyte_volume::io_policy::{CacheModeOption, IoModeOption, PhysicalBlockSize};
@@ -26,9 +26,11 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 internal, 2 usage, 3 invalid input, 4 mount, 5 time, 6 image, 7 in use, 8 libvirt, 9 state.
 With --json an error is {\"error\":{\"code\":…,\"message\":…}}; its code never changes its meaning.";
 
+const CONFIGURATION: &str = "Configuration";
+
 /// What a subcommand does is decided by its own arguments; these say how and where.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Configuration")]
+#[command(next_help_heading = CONFIGURATION)]
 pub(crate) struct Options {
     /// Read options from an INI file, such as nova.conf: [libvirt] quobyte_mount_point_base and quobyte_client_cfg,
     /// [quobyte] for the others, with underscores
@@ -102,7 +104,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "UUID")]
         instance: InstanceId,
         #[command(flatten)]
-        connection: ConnectionFile,
+        image: Image,
         /// Take the mount away even if it hangs or files on it are open, as long as nobody else is recorded; given
         /// twice, whoever uses it
         #[arg(long, action = ArgAction::Count)]
@@ -186,12 +188,42 @@ pub(crate) struct Volume {
     pub(crate) format: Option<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("image").required(true).args(["connection_info", "export"]))]
+pub(crate) struct Image {
+    /// Read Cinder's connection_info, a JSON object, from a file; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "name"])]
+    pub(crate) connection_info: Option<PathBuf>,
+    /// The volume: [quobyte://]host[:port][,host…]/volume
+    #[arg(long, value_name = "URL", requires = "name")]
+    pub(crate) export: Option<String>,
+    /// The image's file name on the volume, as it was when it was connected
+    #[arg(long, requires = "export")]
+    pub(crate) name: Option<String>,
+}
+
 /// Parses the command line.
 ///
 /// # Errors
 /// clap's, with whether JSON was asked for: help and version are among them.
 pub(crate) fn parse() -> Result<Cli, (bool, clap::Error)> {
-    Cli::try_parse().map_err(|error| (std::env::args_os().any(|argument| argument == "--json"), error))
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| (std::env::args_os().any(|argument| argument == "--json"), error))
+}
+
+/// The command line, whose subcommands take the configuration's options and leave their explanation to the whole.
+fn command() -> clap::Command {
+    const REST: &str = "\
+Options that say where and how, such as --config, go with every command: see nova-quobyte --help.";
+    let mut command = Cli::command();
+    // Only then the subcommands have them.
+    command.build();
+    command.mut_subcommands(|subcommand| {
+        let is_configuration = |option: &Arg| option.get_help_heading() == Some(CONFIGURATION);
+        subcommand
+            .mut_args(|option| if is_configuration(&option) { option.hide(true) } else { option })
+            .after_help(REST)
+    })
 }
 
 /// A duration in seconds, fractions allowed.
@@ -205,8 +237,6 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -227,6 +257,22 @@ mod tests {
         assert!(!accepts("--name n --format raw"));
         assert!(!accepts("--connection-info - --export r/v --name n --format raw"));
         assert!(!accepts("--connection-info - --format raw"));
+    }
+
+    #[test]
+    fn a_subcommand_takes_options_of_the_configuration_but_does_not_list_them() {
+        let help = |words: &[&str]| command().try_get_matches_from(words).unwrap_err().to_string();
+        let whole = help(&["nova-quobyte", "--help"]);
+        let one = help(&["nova-quobyte", "detach", "--help"]);
+        for (option, is_listed) in [("--mount-timeout", false), ("--timeout", true), ("--json", true)] {
+            assert_eq!(
+                one.contains(&format!(" {option} ")) || one.contains(&format!(" {option}\n")),
+                is_listed,
+                "{one}"
+            );
+        }
+        assert!(whole.contains("--mount-timeout") && one.contains("nova-quobyte --help"), "{one}");
+        command().try_get_matches_from(["nova-quobyte", "status", "--mount-timeout", "7"]).unwrap();
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         Command::Connect { instance, connection } => {
             connect::run(settings, &read(&connection.connection_info)?, *instance)
         }
-        Command::Disconnect { instance, connection, force } => {
-            disconnect::run(settings, &read(&connection.connection_info)?, *instance, *force)
+        Command::Disconnect { instance, image, force } => {
+            disconnect::run(settings, &disconnect::image(image)?, *instance, *force)
         }
         Command::DiskXml { connection, target, bus } => {
             disk_xml::run(settings, &read(&connection.connection_info)?, target, bus.bus)

@@ -45,6 +45,10 @@ pub(crate) enum Error {
     AttachedElsewhere { domain: String, target: String },
     #[error("domain {domain} has no free disk name left")]
     NoTarget { domain: String },
+    #[error("the hypervisor cannot open {image}")]
+    NotOpened { image: PathBuf, source: Box<Error> },
+    #[error("the helper {path} is not installed")]
+    NoHelper { path: PathBuf },
     #[error("the hypervisor cannot see {at}: {remedy}")]
     NotVisible { at: MountPath, remedy: &'static str, source: Option<Box<Error>> },
     #[error(
@@ -71,6 +75,8 @@ impl Error {
             | Self::Libvirt { .. }
             | Self::Remote { .. }
             | Self::NoTarget { .. } => Code::LibvirtError,
+            Self::NotOpened { source, .. } => source.code(),
+            Self::NoHelper { .. } => Code::Internal,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
             Self::DiskNotFound { .. } | Self::NotOurs { .. } => Code::DiskNotFound,
             Self::NotVisible { .. } => Code::MountNotVisible,

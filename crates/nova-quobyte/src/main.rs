@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod error;
+mod hints;
 mod libvirt;
 mod output;
 mod progress;

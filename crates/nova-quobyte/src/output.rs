@@ -8,6 +8,7 @@ use quobyte_volume::error::{Class, with_causes};
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::hints::hint;
 
 /// What a command answers, for scripts and for people.
 #[derive(Debug)]
@@ -24,8 +25,14 @@ pub(crate) fn finish(outcome: Result<(bool, Result<Answer, Error>), (bool, clap:
     let (written, status) = match outcome {
         Ok((true, Ok(answer))) => (line(answer.json), 0),
         Ok((false, Ok(answer))) => (line(answer.text), 0),
-        Ok((true, Err(error))) => (line(failure(&error.code(), &with_causes(&error))), exit_status(&error)),
-        Ok((false, Err(error))) => (error_line(&with_causes(&error), &error.code()), exit_status(&error)),
+        Ok((true, Err(error))) => {
+            let mut failure = failure(&error.code(), &with_causes(&error));
+            if let Some(hint) = hint(&error) {
+                failure["error"]["hint"] = json!(hint);
+            }
+            (line(failure), exit_status(&error))
+        }
+        Ok((false, Err(error))) => (error_lines(&error), exit_status(&error)),
         // Help and version are no failures, and are asked for by people.
         Err((true, error)) if error.use_stderr() => (line(failure(&"usage", &usage(&error))), USAGE),
         Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE)),
@@ -62,8 +69,10 @@ fn line(text: impl Display) -> io::Result<()> {
     out.flush()
 }
 
-fn error_line(message: &str, code: &dyn Display) -> io::Result<()> {
-    writeln!(io::stderr().lock(), "error: {message} [{code}]")
+fn error_lines(error: &Error) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    writeln!(out, "error: {} [{}]", with_causes(error), error.code())?;
+    hint(error).map_or(Ok(()), |hint| writeln!(out, "hint: {hint}"))
 }
 
 /// clap's message without its decoration.

@@ -114,8 +114,13 @@ impl Settings {
     /// The driver with these settings, on this machine.
     ///
     /// # Errors
-    /// When the mount point base or the state directory cannot be used.
+    /// When the mount point base or the state directory cannot be used, or the helper is not there: without it a volume
+    /// would be mounted before it turned out that nobody can ask it anything.
     pub(crate) fn driver(self) -> Result<Driver, Error> {
+        // Without /proc it is not known where to look, and nothing else would work either.
+        if std::env::current_exe().is_ok() && !self.linux.helper.exists() {
+            return Err(Error::NoHelper { path: self.linux.helper });
+        }
         let state = StateDir::open(&self.state_dir).map_err(quobyte_volume::driver::Error::from)?;
         let host = LinuxHost::new(self.linux, state.clone());
         let guests = LibvirtGuests::new(self.connect_uri, self.libvirt_timeout);

@@ -57,7 +57,7 @@ pub(super) fn run(
             hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
             let adding = format!("adding {dev} to {}", guest.name);
             progress::during(adding, || guest.attach(&disk, to_live, to_persistent))
-                .map_err(|error| hypervisor.explain(error, &connected.mount_path))
+                .map_err(|error| hypervisor.explain(error, &connected.mount_path, &connected.device_path))
         });
         attached.map_err(|cause| match cause {
             // It may yet open the image.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quobyte_volume::domain::DomainDisk;
+use quobyte_volume::driver::Force;
 use serde_json::json;
 
 use super::disconnect::{describe, sentence};
@@ -40,7 +41,8 @@ pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duratio
     if let Some(persistent) = persistent {
         guest.forget(persistent)?;
     }
-    let disconnected = driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume())?;
+    let disconnected =
+        driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume(), Force::No)?;
 
     let mut json = describe(&disconnected);
     json["domain"] = json!(guest.name);

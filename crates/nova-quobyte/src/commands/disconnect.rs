@@ -1,18 +1,38 @@
 //! `disconnect`
 
 use quobyte_volume::attachments::Attachment;
-use quobyte_volume::connection::{ConnectionInfo, InstanceId};
+use quobyte_volume::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
 use quobyte_volume::driver::{Disconnected, Force, GuestUse, Kept};
 use serde_json::{Value, json};
 
+use crate::cli::Image;
 use crate::error::Error;
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
+/// What the command line names.
+pub(super) enum Named {
+    /// A volume, by what Cinder says of it.
+    Volume(Box<ConnectionInfo>),
+    /// An image on an export. Which volume that is the records know.
+    Image(Export, ImageName),
+}
+
+/// What the command line names.
+pub(super) fn image(image: &Image) -> Result<Named, Error> {
+    match image {
+        Image { connection_info: Some(file), .. } => Ok(Named::Volume(Box::new(super::read(file)?))),
+        Image { export, name, .. } => Ok(Named::Image(
+            Export::parse(export.as_deref().unwrap_or_default())?,
+            ImageName::parse(name.as_deref().unwrap_or_default())?,
+        )),
+    }
+}
+
 pub(super) fn run(
     settings: Settings,
-    info: &ConnectionInfo,
+    named: &Named,
     instance: InstanceId,
     force: u8,
 ) -> Result<Answer, Error> {
@@ -22,9 +42,17 @@ pub(super) fn run(
         _ => Force::Everybody,
     };
     let driver = settings.driver()?;
-    let at = driver.mount_path(&info.export);
-    let disconnected = progress::during(format!("disconnecting {}", info.export), || {
-        driver.disconnect(&at, info.volume_id, instance, force)
+    let export = match named {
+        Named::Volume(info) => &info.export,
+        Named::Image(export, _) => export,
+    };
+    let at = driver.mount_path(export);
+    let disconnected = progress::during(format!("disconnecting {export}"), || match named {
+        Named::Volume(info) => driver.disconnect(&at, info.volume_id, instance, force),
+        Named::Image(_, name) => {
+            let derived = VolumeId::derive(export, name);
+            driver.disconnect_file(&at, name, instance, Some(derived), force)
+        }
     })?;
     Ok(Answer { json: describe(&disconnected), text: sentence(&disconnected) })
 }

@@ -15,8 +15,10 @@ use crate::settings::Settings;
 pub(super) fn run(settings: Settings, dry_run: bool) -> Result<Answer, Error> {
     let driver = settings.driver()?;
     let findings = progress::during("reconciling".to_owned(), || driver.reconcile(dry_run))?;
-    let (mended, left): (Vec<_>, Vec<_>) =
-        findings.iter().map(describe).partition(|told| matches!(told, Told { is_mended: true, .. }));
+    let (mended, left): (Vec<_>, Vec<_>) = findings
+        .iter()
+        .map(|finding| describe(finding, dry_run))
+        .partition(|told| matches!(told, Told { is_mended: true, .. }));
     let json = |told: &[Told]| told.iter().map(|told| told.json.clone()).collect::<Vec<_>>();
     let mut text: String = mended.iter().chain(&left).map(|told| told.text.clone() + "\n").collect();
     if findings.is_empty() {
@@ -32,14 +34,17 @@ struct Told {
     text: String,
 }
 
-fn describe(finding: &Finding) -> Told {
+fn describe(finding: &Finding, dry_run: bool) -> Told {
     match finding {
-        Finding::Mended(at, mended) => describe_mended(at, mended),
+        Finding::Mended(at, mended) => describe_mended(at, mended, dry_run),
         Finding::LeftAlone(at, left) => describe_left(at, left),
         Finding::Swept(count) => Told {
             is_mended: true,
             json: json!({"what": "swept", "count": count}),
-            text: format!("swept: {count} record(s) that were never finished or are of an earlier boot"),
+            text: format!(
+                "{}: {count} record(s) that were never finished or are of an earlier boot",
+                if dry_run { "would sweep" } else { "swept" }
+            ),
         },
         Finding::Unusable(error) => Told {
             is_mended: false,
@@ -49,17 +54,26 @@ fn describe(finding: &Finding) -> Told {
     }
 }
 
-fn describe_mended(at: &MountPath, mended: &Mended) -> Told {
+fn describe_mended(at: &MountPath, mended: &Mended, dry_run: bool) -> Told {
+    let tense = |done: &'static str, would: &'static str| if dry_run { would } else { done };
     let (what, attachments, text) = match mended {
         Mended::Remounted(lost) => ("remounted", lost.as_slice(), {
             let guests: Vec<_> = lost.iter().map(|one| format!("instance {}", one.instance)).collect();
-            format!("mounted again; files opened before are dead, so restart {}", guests.join(", "))
+            let done = tense("mounted again", "would mount again");
+            format!("{done}; files opened before are dead, so restart {}", guests.join(", "))
         }),
-        Mended::TakenDown => ("taken_down", [].as_slice(), "unmounted, as nobody uses it".to_owned()),
+        Mended::TakenDown => {
+            let done = tense("unmounted", "would unmount");
+            ("taken_down", [].as_slice(), format!("{done}, as nobody uses it"))
+        }
         Mended::Adopted(attachments) => (
             "adopted",
             attachments.as_slice(),
-            format!("now on record for {} attachment(s)", attachments.len()),
+            format!(
+                "{} for {} attachment(s)",
+                tense("now on record", "would put on record"),
+                attachments.len()
+            ),
         ),
     };
     let attachments: Vec<_> = attachments.iter().map(attachment).collect();
@@ -83,9 +97,14 @@ fn describe_left(at: &MountPath, left: &LeftAlone) -> Told {
         }
         LeftAlone::NotRecorded => ("not_recorded", None, reason(&Kept::NotRecorded)),
         LeftAlone::Unknown(why) => ("unknown", None, reason(&Kept::Unknown(why.clone()))),
-        LeftAlone::NoGuest(one) => {
-            ("no_guest", Some(one), format!("no guest has {}; if none is to, disconnect it", of(one)))
-        }
+        LeftAlone::NoGuest(one, export) => ("no_guest", Some(one), {
+            let image = one.name.as_str();
+            let drop = format!(
+                "nova-quobyte disconnect --instance {} --export {export} --name {image}",
+                one.instance
+            );
+            format!("no guest has {}; if none is to: {drop}", of(one))
+        }),
         LeftAlone::Lost(one) => {
             ("lost", Some(one), format!("{} was open on a mount that died; restart the guest", of(one)))
         }

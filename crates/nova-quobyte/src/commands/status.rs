@@ -2,7 +2,9 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use quobyte_volume::driver::ShareStatus;
+use quobyte_volume::attachments::Attachment;
+use quobyte_volume::driver::{GuestUse, ShareState, ShareStatus};
+use quobyte_volume::mount::MountState;
 use serde_json::{Value, json};
 
 use super::disconnect::attachment;
@@ -10,23 +12,42 @@ use crate::error::Error;
 use crate::output::Answer;
 use crate::settings::Settings;
 
+/// The uses of the shares by guests, or why they are not known.
+type Uses = Result<Vec<GuestUse>, String>;
+
 pub(super) fn run(settings: Settings) -> Result<Answer, Error> {
-    let (shares, unusable) = settings.driver()?.status()?;
+    let driver = settings.driver()?;
+    let (shares, unusable) = driver.status()?;
+    let uses = driver.guests(&shares).map_err(|error| error.to_string());
     let unusable: Vec<_> = unusable.iter().map(|error| format!("{error} [{}]", error.code())).collect();
     let json = json!({
-        "shares": shares.iter().map(describe).collect::<Vec<_>>(),
+        "shares": shares.iter().map(|share| describe(share, &uses)).collect::<Vec<_>>(),
+        "guests_unknown": uses.as_ref().err(),
         "unusable_records": unusable,
     });
-    let mut text = if shares.is_empty() { "nothing is connected\n".to_owned() } else { list(&shares) };
+    let mut text = if shares.is_empty() { "nothing is connected\n".to_owned() } else { list(&shares, &uses) };
+    if let Err(reason) = &uses {
+        text.push_str(&format!("which guests use them is not known: {reason}\n"));
+    }
     for record in unusable {
         text.push_str(&format!("unusable record: {record}\n"));
     }
     Ok(Answer { json, text })
 }
 
-fn describe(share: &ShareStatus) -> Value {
+/// The guest's use of its attachment; `None` where there is none or it is not known.
+fn use_of<'a>(share: &ShareStatus, one: &Attachment, uses: &'a Uses) -> Option<&'a GuestUse> {
+    let mut uses = uses.as_ref().ok()?.iter();
+    uses.find(|guest| guest.disk.is_some() && guest.is_of(one, &share.record.mount_path))
+}
+
+fn describe(share: &ShareStatus, uses: &Uses) -> Value {
     let attachments = share.record.attachments.iter().map(|one| {
+        let guest = use_of(share, one, uses);
         let mut described = attachment(one);
+        described["device_path"] = json!(share.record.mount_path.image(&one.name));
+        described["domain"] = json!(guest.map(|guest| &guest.name));
+        described["target"] = json!(guest.and_then(|guest| guest.disk.as_ref()).map(|disk| &disk.target));
         described["lost"] = json!(share.is_lost(one));
         described
     });
@@ -39,20 +60,35 @@ fn describe(share: &ShareStatus) -> Value {
 }
 
 /// A line per attachment; a share without one has a line of its own.
-fn list(shares: &[ShareStatus]) -> String {
+fn list(shares: &[ShareStatus], uses: &Uses) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["EXPORT", "MOUNT", "INSTANCE", "DISK", "FORMAT", "IMAGE"]);
+    table.set_header(["EXPORT", "MOUNT", "INSTANCE", "DOMAIN", "TARGET", "DISK", "FORMAT", "IMAGE"]);
     for share in shares {
         let (export, state) = (share.record.export.as_str(), share.state.as_str());
         if share.record.attachments.is_empty() {
-            table.add_row([export, state, "-", "-", "-", "-"]);
+            table.add_row([export, state, "-", "-", "-", "-", "-", "-"]);
         }
         for one in &share.record.attachments {
             let image = share.record.mount_path.image(&one.name).display().to_string();
-            let disk = if share.is_lost(one) { "lost" } else { "ok" };
-            table.add_row([export, state, &one.instance.to_string(), disk, one.format.as_str(), &image]);
+            let guest = use_of(share, one, uses);
+            let domain = guest.map_or("-", |guest| &guest.name);
+            let target = guest.and_then(|guest| guest.disk.as_ref()).map_or("-", |disk| &disk.target);
+            let instance = one.instance.to_string();
+            let disk = disk(share, one, uses);
+            table.add_row([export, state, &instance, domain, target, disk, one.format.as_str(), &image]);
         }
     }
     table.lines().map(|line| line.trim().to_owned() + "\n").collect()
+}
+
+/// How the guest's disk is, as far as is known.
+fn disk(share: &ShareStatus, one: &Attachment, uses: &Uses) -> &'static str {
+    match (&share.state, uses) {
+        _ if share.is_lost(one) => "lost",
+        (_, Ok(_)) if use_of(share, one, uses).is_none() => "no_guest",
+        (ShareState::Known(MountState::Healthy(_)), Ok(_)) => "ok",
+        // Neither does a client that does not answer serve it, nor is it certain whose it is.
+        _ => "unknown",
+    }
 }

@@ -38,12 +38,15 @@ impl Hypervisor {
         }
     }
 
-    /// What libvirt's refusal to open an image on `at` really means, if the mount never reached the guest.
-    pub(crate) fn explain(&self, refusal: Error, at: &MountPath) -> Error {
+    /// What libvirt's refusal to open `image` on `at` really means: that the mount never reached the guest, or that it
+    /// did and QEMU may not open the image.
+    pub(crate) fn explain(&self, refusal: Error, at: &MountPath, image: &Path) -> Error {
         let names_the_mount = refusal.to_string().contains(&at.as_path().display().to_string());
         let is_private = matches!(self.entry(at), Some(Some((_, parent_is_shared))) if !parent_is_shared);
         if names_the_mount && is_private {
             Error::NotVisible { at: at.clone(), remedy: PROPAGATION, source: Some(Box::new(refusal)) }
+        } else if names_the_mount {
+            Error::NotOpened { image: image.to_owned(), source: Box::new(refusal) }
         } else {
             refusal
         }

@@ -42,7 +42,8 @@ impl Driver {
     /// has died is replaced. Connecting what is connected changes nothing.
     ///
     /// # Errors
-    /// The first thing that is not as it should be. Nothing this call made is left: no mount, directory, record or
+    /// The first thing that is not as it should be, [`Error::Held`] where another guest has the volume and it is not
+    /// multiattach. Nothing this call made is left: no mount, directory, record or
     /// process.
     pub fn connect(
         &self,
@@ -55,6 +56,9 @@ impl Driver {
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         let before = share.load()?;
+        if let Some(holder) = before.as_ref().and_then(|before| rival(before, info, instance)) {
+            return Err(Error::Held { export: info.export.clone(), holder: Box::new(holder.clone()) });
+        }
         let mut begun = Begun::default();
         match self.establish(&share, info, instance, facts, before.as_ref(), &mut begun) {
             Ok((record, mount, chain, decision)) => Ok(Connected {
@@ -104,4 +108,13 @@ impl Driver {
         }
         Ok((record, mount, chain, decision))
     }
+}
+
+/// Who else has a volume that is not said to be for several guests. One that has it already keeps it: it may have been
+/// given it by another driver, and has to be able to connect anew.
+fn rival<'a>(record: &'a ShareRecord, info: &ConnectionInfo, instance: InstanceId) -> Option<&'a Attachment> {
+    if info.multiattach || record.has(instance, info.volume_id) {
+        return None;
+    }
+    record.attachments.iter().find(|other| other.volume == info.volume_id)
 }

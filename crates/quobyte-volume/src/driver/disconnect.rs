@@ -123,13 +123,14 @@ impl Driver {
         name: &ImageName,
         instance: InstanceId,
         stated: Option<VolumeId>,
+        force: Force,
     ) -> Result<Disconnected, Error> {
         let recorded = self.lock(at)?.load()?.and_then(|record| {
             let is_of_file = |other: &Attachment| other.instance == instance && other.name == *name;
             record.attachments.into_iter().find(is_of_file)
         });
         match recorded.map(|attachment| attachment.volume).or(stated) {
-            Some(volume) => self.disconnect(at, volume, instance, Force::No),
+            Some(volume) => self.disconnect(at, volume, instance, force),
             None => {
                 let kept = self.top_mount(at, None)?.map(|_| Kept::NotRecorded);
                 Ok(Disconnected { mount_path: at.clone(), changed: false, kept })

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::attachments::StateError;
-use crate::connection::ConnectionError;
+use crate::attachments::{Attachment, StateError};
+use crate::connection::{ConnectionError, Export};
 use crate::disk::DiskError;
 use crate::error::Code;
 use crate::image::ImageError;
@@ -64,6 +64,14 @@ pub enum Error {
     /// The records or the lock cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Another guest has the volume, which is not said to be for several.
+    #[error("{export}: the volume of {} is connected for instance {}, and is not multiattach", .holder.name, .holder.instance)]
+    Held {
+        /// The export it is on.
+        export: Export,
+        /// Who has it.
+        holder: Box<Attachment>,
+    },
     /// The operation failed, and so did undoing it.
     #[error("the volume is not connected, and not all that was begun could be undone ({})", list(.left))]
     NotUndone {
@@ -90,6 +98,7 @@ impl Error {
             Self::NotMounted { .. } => Code::NotMounted,
             Self::Image(error) => error.code(),
             Self::State(error) => error.code(),
+            Self::Held { .. } => Code::VolumeInUse,
             Self::NotUndone { cause, .. } => cause.code(),
         }
     }

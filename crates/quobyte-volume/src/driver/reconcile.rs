@@ -57,8 +57,8 @@ pub enum LeftAlone {
     NotRecorded,
     /// It is not known whether guests use it, for this reason.
     Unknown(String),
-    /// No guest has the image of this attachment. It may be about to get it; if not, disconnect it.
-    NoGuest(Attachment),
+    /// No guest has the image of this attachment, of this export. It may be about to get it; if not, disconnect it.
+    NoGuest(Attachment, Export),
     /// The guest has files open on a mount that has died. Restart it, or detach and attach the volume.
     Lost(Attachment),
     /// It should have been taken down, and has to stay.

@@ -122,6 +122,23 @@ fn connecting_what_is_connected_changes_nothing_and_one_disconnect_undoes_it() {
 }
 
 #[test]
+fn a_volume_has_one_guest_unless_it_is_multiattach() {
+    let f = fixture();
+    let a = volume("a");
+    f.connect(&a, 1).unwrap();
+    let error = f.connect(&a, 2).unwrap_err();
+    assert_eq!(error.code().as_str(), "volume_in_use");
+    assert!(error.to_string().contains(&instance(1).to_string()), "{error}");
+    assert!(!f.connect(&a, 1).unwrap().changed);
+    let shared = ConnectionInfo { multiattach: true, ..a.clone() };
+    f.connect(&shared, 2).unwrap();
+    f.connect(&a, 2).unwrap();
+    f.disconnect(&a, 1);
+    f.disconnect(&a, 2);
+    f.assert_clean("after both left");
+}
+
+#[test]
 fn a_snapshots_new_file_is_the_same_attachment() {
     let f = fixture();
     let id = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";

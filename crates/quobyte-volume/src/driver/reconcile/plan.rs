@@ -105,7 +105,7 @@ fn recorded(view: &View<'_>, record: &ShareRecord) -> Plan {
             let has_guest =
                 |attachment: &&Attachment| uses.iter().any(|guest| guest.is_of(attachment, &view.at));
             let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
-            left.extend(without.cloned().map(LeftAlone::NoGuest));
+            left.extend(without.map(|one| LeftAlone::NoGuest(one.clone(), view.export.clone())));
         }
     }
     Plan { mending: None, left }

@@ -26,7 +26,7 @@ impl Fixture {
 #[test]
 fn a_mount_is_probed_once_for_all_who_use_it() {
     let f = fixture();
-    for (name, guest) in [("a", 1), ("b", 1), ("a", 2), ("a", 1)] {
+    for (name, guest) in [("a", 1), ("b", 1), ("c", 2), ("a", 1)] {
         assert_eq!(f.modes(name, guest), (Cache::None, Some(IoMode::Native)));
     }
     assert_eq!(f.probes(), 1);

@@ -31,6 +31,11 @@ impl User {
         ConnectionInfo::new(export(self.share), name, ImageFormat::Raw)
     }
 
+    /// Whether both are after one volume.
+    pub(super) fn is_rival(self, other: Self) -> bool {
+        self.share == other.share && self.volume == other.volume && self.guest != other.guest
+    }
+
     pub(super) fn instance(self) -> InstanceId {
         super::super::instance(self.guest)
     }

@@ -90,6 +90,8 @@ impl Before {
             |layer: &Layer| is_ours(user.share, layer) && matches!(layer.life, Life::Serving | Life::Gone);
         (self.world.client, self.world.image) == (Client::Mounts, Image::Regular)
             && layers.iter().all(is_usable)
+            && (machine.attached.contains(&user)
+                || !machine.attached.iter().any(|other| other.is_rival(user)))
     }
 
     /// Whether nothing stood in the way of unmounting the share, and nobody needs it any more.

@@ -1,0 +1,77 @@
+//! What a person can do about an error, where that is more than the error itself says.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use quobyte_volume::driver;
+use quobyte_volume::mount::{ClientError, MountError};
+use rustix::fs::Access;
+
+use crate::error::Error;
+
+/// A way out, in one line.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Libvirt { message, .. } if is_denied(message) && message.contains("socket") => {
+            Some("this user may not talk to libvirt: usermod --append --groups libvirt USER, then log in anew".to_owned())
+        }
+        Error::NotOpened { image, source } if is_denied(&source.to_string()) => Some(admit(image)),
+        Error::DomainNotFound { .. } => Some(
+            "an attachment of a guest that is gone is in `nova-quobyte status`; `nova-quobyte disconnect` drops it"
+                .to_owned(),
+        ),
+        Error::Driver(driver::Error::Held { export, holder }) => Some(format!(
+            "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
+            holder.instance, holder.name
+        )),
+        Error::Driver(driver::Error::Mount(MountError::Client(ClientError::Refused { .. }))) => {
+            let fuse = rustix::fs::access("/dev/fuse", Access::READ_OK | Access::WRITE_OK);
+            fuse.is_err().then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn is_denied(message: &str) -> bool {
+    message.contains("Permission denied")
+}
+
+/// What keeps QEMU's user from an image that it was denied: a directory on the way to its mount, or else its own mode.
+fn admit(image: &Path) -> String {
+    // Neither the image nor its mount point is looked at: its client may hang.
+    let closed = image.ancestors().skip(2).find(|directory| {
+        directory.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 == 0)
+    });
+    match closed {
+        Some(directory) => format!(
+            "QEMU's user may not pass {}: chmod o+x it, or choose another quobyte_mount_point_base",
+            directory.display()
+        ),
+        None => format!("QEMU's user may not open it: chmod ugo+rw {}", image.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+
+    use super::*;
+
+    #[test]
+    fn who_is_denied_an_image_learns_whether_it_is_the_image_or_the_way_there() {
+        let directory = tempfile::tempdir_in("/tmp").unwrap();
+        let image = directory.path().join("0123/disk");
+        set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+        assert!(admit(&image).contains(&format!("pass {}:", directory.path().display())));
+        set_permissions(directory.path(), Permissions::from_mode(0o711)).unwrap();
+        assert!(admit(&image).ends_with(&format!("chmod ugo+rw {}", image.display())));
+    }
+
+    #[test]
+    fn who_may_not_talk_to_libvirt_learns_of_its_group() {
+        let message =
+            "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied".to_owned();
+        let doing = "connecting to qemu:///system".to_owned();
+        assert!(hint(&Error::Libvirt { doing, message }).unwrap().contains("--groups libvirt"));
+    }
+}
