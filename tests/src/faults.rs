@@ -56,6 +56,8 @@ pub enum Fault {
     MountHangs,
     /// Absent, and the client is killed before it mounts.
     KilledBefore,
+    /// Absent, and the client is killed when it has mounted and not yet said so.
+    KilledWhile,
     /// Absent, and the client dies when it is first asked.
     KilledAtFirst,
     /// Absent, and the client mounts without finding its registries.
@@ -93,6 +95,7 @@ impl Fault {
                 | Self::MountsLate
                 | Self::MountHangs
                 | Self::KilledBefore
+                | Self::KilledWhile
                 | Self::KilledAtFirst
                 | Self::MountsDisconnected
                 | Self::MountsSilent
@@ -121,6 +124,7 @@ impl Fault {
             Self::MountsLate => "unmounted; client exits with 0, mounts later",
             Self::MountHangs => "unmounted; client hangs before it mounts",
             Self::KilledBefore => "unmounted; client killed before it mounts",
+            Self::KilledWhile => "unmounted; client killed once it has mounted",
             Self::KilledAtFirst => "unmounted; client dies at the first request",
             Self::MountsDisconnected => "unmounted; client mounts, root has a size",
             Self::MountsSilent => "unmounted; client mounts, never answers",

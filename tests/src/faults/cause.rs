@@ -67,7 +67,16 @@ impl Stage {
             Fault::MountsNothing => self.share.configure("standin.fault=exit-without-mounting"),
             Fault::MountsLate => self.share.configure("standin.late_mount_ms=3600000"),
             Fault::MountHangs => self.share.configure("standin.fault=hang-before-mount"),
-            Fault::KilledBefore => self.have_client_killed(),
+            Fault::KilledBefore => self.have_client_killed(""),
+            Fault::KilledWhile => {
+                let client = Lab::require().directory().join("bin/mount.quobyte");
+                let pid = self.share.file("pid");
+                self.have_client_killed(&format!(
+                    "{} \"$@\"\nkill -KILL $(cat {})\n",
+                    client.display(),
+                    pid.display()
+                ));
+            }
             Fault::KilledAtFirst => self.share.configure("standin.fault=die"),
             Fault::MountsDisconnected => self.share.configure("standin.fault=stale-root"),
             Fault::MountsSilent => self.share.configure("standin.fault=no-answer"),
@@ -108,10 +117,10 @@ impl Stage {
         assert!(mount_at(&elsewhere).is_none());
     }
 
-    /// Puts a client before the stand-in's that is killed at once.
-    fn have_client_killed(&self) {
+    /// Puts a client before the stand-in's that is killed once it has done `first`.
+    fn have_client_killed(&self, first: &str) {
         let client = self.site().scratch().directory("programs").join("mount.quobyte");
-        fs::write(&client, "#!/bin/sh\nkill -KILL $$\n").expect("write a client");
+        fs::write(&client, format!("#!/bin/sh\n{first}kill -KILL $$\n")).expect("write a client");
         fs::set_permissions(client, Permissions::from_mode(0o755)).expect("let it run");
     }
 

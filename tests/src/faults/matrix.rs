@@ -188,6 +188,16 @@ pub const MATRIX: &[Row] = &[
         ],
     ),
     (
+        Fault::KilledWhile,
+        [
+            "4 mount_stale · – · A",
+            "disconnected · – · –",
+            "disconnected · – · –",
+            "absent, A lost · – · A",
+            "left: failed (mount_stale) · – · A",
+        ],
+    ),
+    (
         Fault::KilledAtFirst,
         [
             "4 mount_stale · – · A",

@@ -80,7 +80,7 @@ impl Stage {
     /// The command, on the host that the fault makes of this one.
     fn command(&self) -> Program {
         match self.fault {
-            Fault::KilledBefore => {
+            Fault::KilledBefore | Fault::KilledWhile => {
                 let path = format!("{}:/usr/bin:/bin", self.share.file("programs").display());
                 Program::as_nova(Lab::require().directory().join("bin/nova-quobyte")).env("PATH", path)
             }
