@@ -53,12 +53,14 @@ test: build crash nova ## run every test: the crates', their documentation's, an
 	cargo nextest archive --locked --package lab --archive-file $(archive)
 	tests/lab/enter "$$(command -v cargo-nextest)" $(nextest_run) --archive-file $(archive) --workspace-remap .
 
-# The command that can be killed between any two steps, for tests alone.
+# Programs that can be killed between any two steps, for tests alone.
 crash:
-	cargo build --locked --package nova-quobyte --bin nova-quobyte --features crash-points
+	cargo build --locked --package nova-quobyte --package quobyte-volume --bin nova-quobyte --bin quobyte-client-unit \
+		--features nova-quobyte/crash-points
 	install -D target/debug/nova-quobyte target/lab/nova-quobyte-crash
+	install -D target/debug/quobyte-client-unit target/lab/quobyte-client-unit-crash
 
-test-full: test soak ## the same and the long forms: a host where systemd runs, and soak
+test-full: test soak crash ## the same and the long forms: a host where systemd runs, and soak
 	tests/lab/install test-full
 	tests/nspawn/run
 
