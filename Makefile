@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo wheel nova test test-full soak fuzz lint bench openstack-up tempest openstack-down
+.PHONY: help build crash demo wheel nova nova-venv test test-full soak fuzz lint bench openstack-up tempest openstack-down
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host start-libvirtd \
 	venv virt-type) packaging/install tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash) \
@@ -38,10 +38,13 @@ wheel: build ## build the Python package for OpenStack Nova, in dist/
 	install -D -t $(python)/python/nova_quobyte/bin $(addprefix target/release/,nova-quobyte quobyte-client-unit quobyte-share-helper)
 	target/lab/venv-wheel/bin/maturin build --quiet --release --locked --manifest-path $(python)/Cargo.toml --out dist
 
-nova: wheel ## run the tests of the Python package, in real Nova
-	tests/lab/install test
+# Nova, with the package beside it.
+nova-venv: wheel
+	tests/lab/install nova
 	tests/lab/venv nova
 	target/lab/venv-nova/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+
+nova: nova-venv ## run the tests of the Python package, in real Nova
 	tests/lab/enter tests/nova/run
 
 # The lab's tests are built and packed before entering: nothing in target/ shall become root's.
@@ -95,7 +98,7 @@ lint: ## check the format, clippy, licences and sources of dependencies, and the
 	target/lab/venv-lint/bin/ruff check $(python) tests/nova tests/openstack
 	target/lab/venv-lint/bin/ruff format --check $(python) tests/nova tests/openstack
 
-bench: build ## measure what a connect costs beside the in-tree way and the bare client
+bench: build nova-venv ## measure what a connect costs beside the in-tree way and the bare client
 	tests/lab/install bench
 	cargo build --release --locked --package bench
 	tests/lab/enter bench/run

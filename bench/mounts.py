@@ -110,6 +110,13 @@ def mount_bind(where):
         raise OSError(ctypes.get_errno(), "mount")
 
 
+def make_table(place):
+    """Makes a place for mounts that do not appear a second time elsewhere."""
+    place.mkdir()
+    mount_bind(place)
+    libc.mount(None, os.fsencode(place), None, MS_PRIVATE, None)
+
+
 def fill_table(place, size, filled):
     for number in range(filled, size):
         where = place / str(number)
@@ -126,9 +133,7 @@ def warm():
     site.theirs("connect", export, uuid.UUID(int=1))
     site.theirs("hold", export)
     place = HOME / "table"
-    place.mkdir()
-    mount_bind(place)
-    libc.mount(None, os.fsencode(place), None, MS_PRIVATE, None)
+    make_table(place)
     # Sees the table as it is now, however full it gets.
     few = site.our_worker("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--")
     filled = 0
@@ -205,4 +210,5 @@ def main():
     return 1 if missed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -65,9 +65,9 @@ def configure(directory, lines=()):
     logging.setup(CONF, "nova")
 
 
-def start(directory):
-    """Return Nova's libvirt driver as nova-compute has it once it has started."""
-    configure(directory)
+def start(directory, lines=()):
+    """Return Nova's libvirt driver as nova-compute has it once it has started, with these lines of configuration."""
+    configure(directory, lines)
     nova.db.main.api.DISABLE_DB_ACCESS = True
     objects.register_all()
     base.NovaObject.indirection_api = Conductor()

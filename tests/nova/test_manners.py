@@ -40,6 +40,16 @@ def test_nothing_else_is_stalled_while_a_client_hangs(quobyte, storage, scratch)
     connect.result()
 
 
+def test_a_volume_that_the_host_would_have_to_encrypt_is_refused(quobyte, storage):
+    info = storage.volume(encrypted=True)
+    for refused in (
+        lambda: quobyte.connect_volume(info, nova_host.instance()),
+        lambda: quobyte.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"}),
+    ):
+        with pytest.raises(exception.InvalidVolume, match="invalid_connection"):
+            refused()
+
+
 def test_what_a_tenant_may_see_names_no_host_and_no_path(quobyte, storage, caplog):
     info = storage.volume()
     info["data"]["export"] = "quobyte://secret-registry.example/volumes/.."

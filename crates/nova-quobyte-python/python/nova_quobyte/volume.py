@@ -20,12 +20,29 @@ LOG = logging.getLogger(__name__)
 ConnectionInfo = dict[str, Any]
 
 
+class _HostWithoutSecrets:
+    """Nova's host object, but that it has no secrets.
+
+    Nova asks libvirt for a volume's secret whenever it describes one. A volume that is encrypted by the host, which
+    alone has a secret, is refused.
+    """
+
+    def __init__(self, host: libvirt_host.Host) -> None:
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._host, name)
+
+    def find_secret(self, usage_type: str, usage_id: str) -> None:
+        """Find nothing."""
+
+
 class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
     """Serves volumes that are files on a Quobyte volume."""
 
     def __init__(self, host: libvirt_host.Host) -> None:
         """Take up what an earlier run, or Nova's own driver, has left."""
-        super().__init__(host, is_block_dev=False)
+        super().__init__(_HostWithoutSecrets(host), is_block_dev=False)
         self._domains = Domains(host)
         settings = options.native(*self._domains.versions())
         make = partial(_native.Driver, settings, self._domains)
