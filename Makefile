@@ -5,8 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build crash demo wheel nova nova-venv test test-full soak fuzz lint bench openstack-up tempest openstack-down
 
-scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host start-libvirtd \
-	venv virt-type) packaging/install tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash) \
+scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host qemu-img \
+	start-libvirtd venv virt-type) packaging/install tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest left-behind service tempest up)
 archive := target/lab/tests.tar.zst
 python := crates/nova-quobyte-python

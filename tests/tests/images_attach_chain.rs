@@ -118,8 +118,9 @@ fn a_snapshot_is_opened_with_the_raw_volume_below_it_and_nothing_else() {
     make(
         &site,
         &format!(
-            r#"qemu-img create -q -f qcow2 -o backing_file="$PWD/{volume}",backing_fmt=raw {volume}.snapshot {SIZE}
-            qemu-img rebase -u -f qcow2 -b {volume} -F raw {volume}.snapshot
+            r#"qemu-img create -q -f qcow2 -o backing_file="$PWD/{volume}",backing_fmt=raw \
+                "$PWD/{volume}.snapshot" {SIZE}
+            qemu-img rebase -u -f qcow2 -b {volume} -F raw "$PWD/{volume}.snapshot"
             qemu-io -f qcow2 -c 'write -P 1 {MIB} {MIB}' {volume}.snapshot"#
         ),
     );
@@ -138,10 +139,11 @@ fn a_snapshot_of_a_volume_on_a_cached_snapshot_is_opened_layer_by_layer() {
     make(
         &site,
         &format!(
-            r#"qemu-img create -q -f qcow2 -o backing_file={CACHED},backing_fmt=qcow2 {volume} {SIZE}
+            r#"qemu-img create -q -f qcow2 -o backing_file={CACHED},backing_fmt=qcow2 "$PWD/{volume}" {SIZE}
             qemu-io -f qcow2 -c 'write -P 1 0 {MIB}' {volume}
-            qemu-img create -q -f qcow2 -o backing_file="$PWD/{volume}",backing_fmt=qcow2 {volume}.snapshot {SIZE}
-            qemu-img rebase -u -f qcow2 -b {volume} -F qcow2 {volume}.snapshot
+            qemu-img create -q -f qcow2 -o backing_file="$PWD/{volume}",backing_fmt=qcow2 \
+                "$PWD/{volume}.snapshot" {SIZE}
+            qemu-img rebase -u -f qcow2 -b {volume} -F qcow2 "$PWD/{volume}.snapshot"
             qemu-io -f qcow2 -c 'write -P 2 {MIB} {MIB}' {volume}.snapshot"#
         ),
     );

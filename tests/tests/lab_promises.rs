@@ -56,6 +56,20 @@ fn the_state_directory_belongs_to_nova() {
 }
 
 #[test]
+fn qemu_img_is_told_the_format_and_a_whole_path_by_whoever_calls_it() {
+    let scratch = Scratch::new();
+    let image = scratch.path().join("image");
+    let qemu_img = || Program::as_root("qemu-img");
+    qemu_img().args(["create", "-q", "-f", "qcow2"]).arg(&image).arg("1M").succeed();
+    qemu_img().args(["info", "-f", "qcow2"]).arg(&image).succeed();
+    let probing = qemu_img().arg("info").arg(&image).run();
+    assert!(probing.stderr.contains("not declared"), "{probing:?}");
+    let relative = "image";
+    assert!(!qemu_img().args(["create", "-q", "-f", "raw"]).args([relative, "1M"]).run().status.success());
+    assert!(!Path::new(relative).exists());
+}
+
+#[test]
 fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
     let scratch = Scratch::new();
     let mut guest = Guest::boot(&scratch);
