@@ -137,14 +137,15 @@ impl VolumeId {
     /// export and name, the same every time.
     #[must_use]
     pub fn derive(export: &Export, name: &ImageName) -> Self {
-        let in_name = name
-            .as_str()
-            .strip_prefix("volume-")
-            .and_then(|rest| rest.split('.').next())
-            .and_then(|uuid| Uuid::try_parse(uuid).ok());
-        Self(in_name.unwrap_or_else(|| {
-            Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("quobyte://{export}/{name}").as_bytes())
-        }))
+        Self::in_file_name(name.as_str()).unwrap_or_else(|| {
+            Self(Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("quobyte://{export}/{name}").as_bytes()))
+        })
+    }
+
+    /// The volume that Cinder names a file for: `volume-<uuid>`, or `volume-<uuid>.<snapshot>`.
+    pub(crate) fn in_file_name(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix("volume-")?;
+        rest.split('.').next()?.parse().ok()
     }
 }
 

@@ -104,7 +104,7 @@ pub fn walk<'a, E>(
     let mut next = Some(Backing { name: start, format });
     while let Some(Backing { name: path, format }) = next {
         let file = open(&path).map_err(ChainError::Open)?;
-        let header = place(&layers, file.identity)
+        let header = place(&layers, &path, file.identity)
             .map_err(InspectError::from)
             .and_then(|()| look(&path, format, &file));
         let header = match header {
@@ -119,7 +119,12 @@ pub fn walk<'a, E>(
 }
 
 /// Judges whether a file may come below these layers.
-fn place(above: &[Layer], file: Identity) -> Result<(), Violation> {
+fn place(above: &[Layer], path: &RelativePath, file: Identity) -> Result<(), Violation> {
+    if let Some(of) = above.first().and_then(|top| top.path.volume())
+        && path.volume().is_some_and(|other| other != of)
+    {
+        return Err(Violation::new(Rule::AnotherVolume, path));
+    }
     let is_too_deep = above.len() >= MAX_LAYERS;
     Violation::unless(!is_too_deep, Rule::ChainDepth, &format_args!("more than {MAX_LAYERS} files"))?;
     match above.iter().find(|layer| layer.identity == file) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::violation::{Rule, Violation};
-use crate::connection::{ConnectionError, ImageName};
+use crate::connection::{ConnectionError, ImageName, VolumeId};
 
 /// Longest path in bytes, as long as the name of a backing file may be in qcow2.
 const PATH_MAX: usize = 1023;
@@ -40,6 +40,11 @@ impl RelativePath {
             Some((directory, _)) => Self::parse(&format!("{directory}/{name}")),
             None => Ok(name.clone()),
         }
+    }
+
+    /// The volume that Cinder has named the file for, if it has.
+    pub(super) fn volume(&self) -> Option<VolumeId> {
+        self.0.rsplit('/').next().and_then(VolumeId::in_file_name)
     }
 
     /// The path, relative.

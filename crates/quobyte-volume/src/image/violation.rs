@@ -63,6 +63,8 @@ pub enum Rule {
     BackingName,
     /// The backing file's format is written down, once, and is raw or qcow2 (CVE-2014-0134): else it would be guessed.
     BackingFormat,
+    /// What Cinder names as a volume's file is on no other volume's file.
+    AnotherVolume,
     /// No layer of a chain is a layer below itself.
     ChainLoop,
     /// A chain has [`MAX_LAYERS`](super::MAX_LAYERS) layers at most.
@@ -99,6 +101,7 @@ impl Rule {
             Self::SecondFormat => "second_format",
             Self::BackingName => "backing_name",
             Self::BackingFormat => "backing_format",
+            Self::AnotherVolume => "another_volume",
             Self::ChainLoop => "chain_loop",
             Self::ChainDepth => "chain_depth",
             Self::Swapped => "swapped",
@@ -131,6 +134,7 @@ impl Rule {
             Self::SecondFormat => "can be read as another format as well",
             Self::BackingName => "names a backing file that is not plainly beneath its own directory",
             Self::BackingFormat => "does not say once that its backing file is raw or qcow2",
+            Self::AnotherVolume => "is another volume's",
             Self::ChainLoop => "is below itself in its chain of backing files",
             Self::ChainDepth => "has too many backing files",
             Self::Swapped => "is not the file it was when the volume was connected",

@@ -85,6 +85,10 @@ fn formats() -> Vec<Specimen> {
             "on_two_formats",
             Qcow2::v3().extension(extension::BACKING_FORMAT, b"raw").on("base", "qcow2"),
         ),
+        refused("on_a_format_behind_the_end_mark", {
+            let image = Qcow2::v3().extension(0, b"").extension(extension::BACKING_FORMAT, b"raw");
+            image.on_unknown_format("base")
+        }),
         refused("on_a_format_behind_the_name", {
             let image = Qcow2::v3().on_unknown_format("base");
             image.u32(0x210, extension::BACKING_FORMAT).u32(0x214, 3).put(0x218, b"raw")

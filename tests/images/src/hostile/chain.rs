@@ -2,6 +2,10 @@
 
 use crate::{Content, Qcow2, Specimen, VOLUME, Verdict, extension};
 
+const OTHER_VOLUME: &str = "volume-0f6ad1de-57d1-4f3a-a7be-3e0c3b2a9d44";
+const OTHERS_SNAPSHOT: &str =
+    "volume-0f6ad1de-57d1-4f3a-a7be-3e0c3b2a9d44.9a8b7c6d-1111-4222-8333-0123456789ab";
+
 pub(super) fn all() -> Vec<Specimen> {
     let refused = |name, rule, files: &[(&str, Qcow2)]| {
         let files = files.iter().map(|(path, image)| (*path, Content::from(image.clone())));
@@ -62,6 +66,25 @@ pub(super) fn all() -> Vec<Specimen> {
                 (VOLUME, on("cache/base", "qcow2").into()),
                 ("cache/base", on("deeper", "raw").into()),
                 ("deeper", Content::zeroes(1 << 20)),
+            ],
+        ),
+        Specimen::of_files(
+            "base_that_is_not_there_and_looks_like_a_way_out",
+            Verdict::Missing,
+            [(VOLUME, on("%2e%2e%2fbase", "raw").into()), ("base", Content::zeroes(1 << 20))],
+        ),
+        refused(
+            "on_another_volume",
+            "another_volume",
+            &[(VOLUME, on(OTHER_VOLUME, "qcow2")), (OTHER_VOLUME, Qcow2::v3())],
+        ),
+        refused(
+            "on_another_volumes_snapshot_by_a_detour",
+            "another_volume",
+            &[
+                (VOLUME, on("base", "qcow2")),
+                ("base", on(OTHERS_SNAPSHOT, "qcow2")),
+                (OTHERS_SNAPSHOT, Qcow2::v3()),
             ],
         ),
         deep(300),

@@ -16,6 +16,8 @@ pub(super) fn all() -> Vec<Specimen> {
             let image = Qcow2::v3();
             (104..0x1_0000).step_by(8).fold(image, |image, place| image.u32(place, extension::UNKNOWN))
         }),
+        refused("end_mark_with_a_length", Qcow2::v3().extension(0, b"1234")),
+        refused("version_2_end_mark_where_version_3_has_a_data_file", Qcow2::v2().extension(0, b"1234")),
         refused("bitmaps_of_no_bytes", Qcow2::v3().extension(extension::BITMAPS, b"")),
         refused("bitmaps_of_25_bytes", Qcow2::v3().extension(extension::BITMAPS, &[1; 25])),
         refused(

@@ -1,6 +1,6 @@
 //! Tables that are not in the file, or where something else is, and sizes that no table could hold.
 
-use crate::{Content, Qcow2, Specimen, at};
+use crate::{Content, Qcow2, Specimen, at, extension};
 
 pub(super) fn all() -> Vec<Specimen> {
     [refcounts(), l1(), snapshots(), bitmaps(), sizes(), second_formats()].concat()
@@ -58,6 +58,12 @@ fn bitmaps() -> Vec<Specimen> {
     let refused = |name, image| Specimen::refused(name, "bitmap_directory", image);
     let bitmaps = |count, size, offset| Qcow2::v3().bitmaps(count, size, offset);
     vec![
+        refused("bitmaps_with_a_reserved_field", {
+            let mut data = [0, 0, 0, 1, 0, 0, 0, 1].to_vec();
+            data.extend(32_u64.to_be_bytes());
+            data.extend(0x4_0000_u64.to_be_bytes());
+            Qcow2::v3().extension(extension::BITMAPS, &data).bit(at::AUTOCLEAR_FEATURES, 0)
+        }),
         refused("no_bitmaps", bitmaps(0, 32, 0x4_0000)),
         refused("65536_bitmaps", bitmaps(65_536, 32, 0x4_0000)),
         Specimen::refused(

@@ -50,6 +50,11 @@ pub fn all() -> Vec<Specimen> {
             Qcow2::v3().on("/etc/shadow", "raw").into(),
         ),
         on_base("raw_base_of_no_bytes", Qcow2::v3().on("base", "raw"), Content::zeroes(0)),
+        Specimen::of_files(
+            "image_that_a_person_named_on_a_volume",
+            Verdict::Accepted { layers: 2 },
+            [("disk", Qcow2::v3().on(VOLUME, "qcow2").into()), (VOLUME, Qcow2::v3().into())],
+        ),
         on_longest_name(),
         deep(200),
     ];

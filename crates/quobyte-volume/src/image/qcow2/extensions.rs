@@ -23,6 +23,7 @@ pub(super) struct Extensions<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bitmaps {
     pub(super) count: u32,
+    pub(super) reserved: u32,
     pub(super) directory_size: u64,
     pub(super) directory_offset: u64,
 }
@@ -42,7 +43,8 @@ impl<'a> Extensions<'a> {
                 return Err(malformed(format!("cut off {} bytes before its end", area.len())));
             };
             match kind {
-                END => return Ok(found),
+                END if data.is_empty() => return Ok(found),
+                END => return Err(malformed(format!("an end mark of {} bytes", data.len()))),
                 BACKING_FORMAT if found.backing_format.is_some() => {
                     return Err(Violation::new(Rule::BackingFormat, &"two"));
                 }
@@ -66,8 +68,8 @@ impl Bitmaps {
             data.try_into().map_err(|_| malformed(format!("bitmaps of {} bytes", data.len())))?;
         let field = |offset: usize| u64::from_be_bytes(std::array::from_fn(|i| data[offset + i]));
         Ok(Self {
-            // The lower half is reserved.
             count: (field(0) >> 32) as u32,
+            reserved: field(0) as u32,
             directory_size: field(8),
             directory_offset: field(16),
         })

@@ -80,6 +80,8 @@ impl Layout {
     }
 
     fn check_bitmaps(&self, bitmaps: Bitmaps) -> Result<(), Violation> {
+        let reserved = bitmaps.reserved;
+        Violation::unless(reserved == 0, Rule::BitmapDirectory, &format_args!("reserved {reserved:#x}"))?;
         let count = u64::from(bitmaps.count);
         let count_is_sane = (1..=MAX_BITMAPS).contains(&count);
         Violation::unless(count_is_sane, Rule::BitmapDirectory, &format_args!("{count} bitmaps"))?;
