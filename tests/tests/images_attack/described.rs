@@ -55,13 +55,20 @@ fn a_file_put_in_the_images_place_is_not_described_until_it_is_connected() {
 #[test]
 fn a_file_put_in_a_backing_files_place_is_not_described() {
     let base = Content::zeroes(1 << 20);
-    let overlay = Qcow2::v3().on("base", "raw").into();
-    let site = site(&[("disk", overlay), ("base", base.clone()), ("other", base)]);
+    let (overlay, snapshot) = (Qcow2::v3().on("base", "raw"), Qcow2::v3().on("disk", "qcow2"));
+    let files =
+        [("disk", overlay.into()), ("snapshot", snapshot.into()), ("base", base.clone()), ("other", base)];
+    let site = site(&files);
     let info = info(&site, "disk", "qcow2");
     site.connect(ALICE, &info).answer();
-    describe(&site, &info).answer();
+    let of_snapshot = self::info(&site, "snapshot", "qcow2");
+    for info in [&info, &of_snapshot] {
+        describe(&site, info).answer();
+    }
     exchange(&stored(&site, "base"), &stored(&site, "other"));
-    assert_refused("base", &describe(&site, &info), "swapped");
+    for info in [&info, &of_snapshot] {
+        assert_refused("base", &describe(&site, info), "swapped");
+    }
 }
 
 #[test]

@@ -71,11 +71,6 @@ impl Attachment {
     pub fn is(&self, instance: InstanceId, volume: VolumeId) -> bool {
         self.instance == instance && self.volume == volume
     }
-
-    /// Whether it is of that volume in that file, whoever the guest is.
-    pub(crate) fn is_of(&self, volume: VolumeId, name: &ImageName) -> bool {
-        self.volume == volume && self.name == *name
-    }
 }
 
 impl ShareRecord {

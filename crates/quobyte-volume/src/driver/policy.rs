@@ -23,8 +23,8 @@ pub struct Examined {
 }
 
 impl Driver {
-    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected with
-    /// the same name, they are the files that were looked at then.
+    /// The image and everything below it as they are now, judged as a connect would. Where the volume is connected,
+    /// they are the files that were looked at then.
     ///
     /// # Errors
     /// [`Error::NotMounted`], since only what was looked at may be described; those of a connect that finds the share
@@ -61,7 +61,7 @@ impl Driver {
                 let chain = judge(image, seen, &mount, at)?;
                 let record = share.look()?;
                 let attachments = record.iter().flat_map(|record| &record.attachments);
-                for connected in attachments.filter(|other| other.is_of(info.volume_id, &info.name)) {
+                for connected in attachments.filter(|other| other.volume == info.volume_id) {
                     image::check_same(at, &connected.chain, &chain)?;
                 }
                 let record = record.filter(|record| record.is_about(&mount));
