@@ -1,7 +1,7 @@
 //! Whether the image that was looked at may be given to a guest.
 
 use super::Error;
-use crate::connection::{ImageFormat, ImageName};
+use crate::connection::{ImageFormat, ImageName, VolumeId};
 use crate::image::{Declared, ImageError, Layer, Rule, Violation};
 use crate::mount::{Chain, MountError};
 use crate::mount_path::MountPath;
@@ -37,6 +37,5 @@ pub(super) fn judge(
 
 /// Whether Cinder's Quobyte driver gives such a name to what a snapshot of a volume leaves: `volume-<uuid>.<snapshot>`.
 fn is_snapshot(name: &ImageName) -> bool {
-    let volume = name.as_str().strip_prefix("volume-").and_then(|rest| rest.split_once('.'));
-    volume.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok())
+    name.as_str().contains('.') && VolumeId::in_file_name(name.as_str()).is_some()
 }
