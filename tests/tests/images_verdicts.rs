@@ -76,33 +76,31 @@ fn layers_of_ours(directory: &Path, layers: &[Layer]) -> Vec<(PathBuf, String, u
     layers.iter().map(described).collect()
 }
 
+/// Judges an image that is there, and has QEMU open the same.
+fn assert_opened_as_judged(directory: &Path, top: &str, format: &str) -> Vec<Layer> {
+    let ours =
+        layers(directory, top, format).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    assert_eq!(layers_of_ours(directory, &ours), layers_of_qemu(directory, top, format));
+    ours
+}
+
 #[test]
 fn an_accepted_chain_is_the_one_that_qemu_opens() {
     let scratch = Scratch::new();
-    let of_bytes = legitimate::of_bytes().into_iter().map(|specimen| {
+    for specimen in legitimate::of_bytes() {
         let directory = scratch.directory(specimen.name);
         specimen.place(&directory).expect("write an image");
-        (directory, specimen.top().to_owned(), specimen.format)
-    });
-    let of_commands = legitimate::of_commands().into_iter().map(|recipe| {
-        let directory = scratch.directory(recipe.name);
-        recipe.place(&directory).expect("make an image");
-        (directory, recipe.top.to_owned(), recipe.format)
-    });
-    for (directory, top, format) in of_bytes.chain(of_commands) {
-        let ours = layers(&directory, &top, format).expect(&top);
-        assert_eq!(layers_of_ours(&directory, &ours), layers_of_qemu(&directory, &top, format));
+        assert_opened_as_judged(&directory, specimen.top(), specimen.format);
     }
 }
 
 #[test]
-fn whatever_cinder_and_qemu_make_is_accepted_layer_by_layer() {
+fn whatever_cinder_and_qemu_make_is_accepted_layer_by_layer_as_qemu_opens_it() {
     let scratch = Scratch::new();
     for recipe in legitimate::of_commands() {
         let directory = scratch.directory(recipe.name);
         recipe.place(&directory).expect("make an image");
-        let layers = layers(&directory, recipe.top, recipe.format)
-            .unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
+        let layers = assert_opened_as_judged(&directory, recipe.top, recipe.format);
         assert_eq!(layers.len(), recipe.layers, "{}: {layers:?}", recipe.name);
         assert_eq!(layers[0].virtual_size, recipe.virtual_size, "{}: {layers:?}", recipe.name);
     }

@@ -1,71 +1,76 @@
-//! The whole corpus through the command, each image on a volume of its own.
+//! The whole corpus through the command, on a share that another guest keeps mounted.
 
-use image_corpus::{Specimen, Verdict, hostile, legitimate};
-use lab::{Canary, Site, Volume};
-use serde_json::{Value, json};
+use std::{fs, path::Path};
 
-use crate::{ALICE, refused::assert_refused};
+use image_corpus::{Verdict, hostile, legitimate};
+use lab::{Canary, Site};
+use serde_json::json;
 
-struct Case {
-    volume: Volume,
-    name: &'static str,
-    top: String,
-    format: &'static str,
-    verdict: Verdict,
+use crate::{ALICE, BOB, refused::assert_refused};
+
+/// A site whose share stays mounted. No image of the corpus is called `bobs`.
+fn site() -> Site {
+    let site = Site::new(&[]);
+    site.volume().image("bobs", "raw", &[0; 4096]);
+    site.connect(BOB, &site.info("bobs")).answer();
+    site
 }
 
-impl Case {
-    fn of_bytes(site: &Site, specimen: &Specimen) -> Self {
-        let volume = site.volume().beside(site.scratch(), specimen.name);
-        specimen.place(volume.directory()).expect("write an image");
-        let top = specimen.top().to_owned();
-        Self { volume, name: specimen.name, top, format: specimen.format, verdict: specimen.verdict }
-    }
+fn record(site: &Site) -> Vec<u8> {
+    let [record] = &site.records()[..] else { panic!("one volume is connected") };
+    fs::read(site.state().join("shares").join(record)).expect("read a record")
+}
 
-    fn of_commands(site: &Site, recipe: &legitimate::Recipe) -> Self {
-        let volume = site.volume().beside(site.scratch(), recipe.name);
-        recipe.place(volume.directory()).expect("make an image");
-        let verdict = Verdict::Accepted { layers: recipe.layers };
-        Self { volume, name: recipe.name, top: recipe.top.to_owned(), format: recipe.format, verdict }
-    }
-
-    fn info(&self, site: &Site) -> Value {
-        let mut info = site.info(&self.top);
-        info["data"]["export"] = json!(self.volume.export());
-        info["data"]["format"] = json!(self.format);
-        info
-    }
-
-    fn judge(&self, site: &Site) {
-        let (name, info) = (self.name, self.info(site));
-        let reply = site.connect(ALICE, &info);
-        match self.verdict {
-            Verdict::Refused(rule) => assert_refused(name, &reply, rule),
-            Verdict::Missing => assert_eq!(reply.failure(), (6, "image_missing"), "{name}"),
-            Verdict::Accepted { layers } => {
-                let answer = reply.answer();
-                assert_eq!(answer["chain"].as_array().map(Vec::len), Some(layers), "{name}: {answer}");
-                site.disconnect(ALICE, &info).answer();
-            }
+/// Connects the image that has been made on the volume, and disconnects it.
+fn judge(site: &Site, name: &str, top: &Path, format: &str, verdict: Verdict) {
+    let top = top.strip_prefix(site.volume().directory()).expect("it is on the volume");
+    let mut info = site.info(&top.to_string_lossy());
+    info["data"]["format"] = json!(format);
+    let before = record(site);
+    let reply = site.connect(ALICE, &info);
+    match verdict {
+        Verdict::Refused(rule) => assert_refused(name, &reply, rule),
+        Verdict::Missing => assert_eq!(reply.failure(), (6, "image_missing"), "{name}"),
+        Verdict::Accepted { layers } => {
+            let answer = reply.answer();
+            assert_eq!(answer["chain"].as_array().map(Vec::len), Some(layers), "{name}: {answer}");
+            site.disconnect(ALICE, &info).answer();
         }
-        site.assert_nothing_is_left();
+    }
+    assert!(record(site) == before, "{name} is left on record");
+    clear(site.volume().directory());
+}
+
+/// Makes room for the next image.
+fn clear(volume: &Path) {
+    for entry in fs::read_dir(volume).expect("list a volume") {
+        let path = entry.expect("list a volume").path();
+        if path.is_dir() {
+            fs::remove_dir_all(path).expect("remove a directory");
+        } else if !path.ends_with("bobs") {
+            fs::remove_file(path).expect("remove a file");
+        }
     }
 }
 
 #[test]
 fn connect_gives_every_image_of_bytes_its_verdict_and_leaves_nothing_behind() {
     let canary = Canary::of_the_lab();
-    let site = Site::new(&[]);
+    let site = site();
     for specimen in hostile::all().iter().chain(&legitimate::of_bytes()) {
-        Case::of_bytes(&site, specimen).judge(&site);
+        let top = specimen.place(site.volume().directory()).expect("write an image");
+        judge(&site, specimen.name, &top, specimen.format, specimen.verdict);
     }
+    site.disconnect(BOB, &site.info("bobs")).answer();
+    site.assert_nothing_is_left();
     assert!(canary.is_untouched());
 }
 
 #[test]
 fn connect_accepts_whatever_cinder_and_qemu_make() {
-    let site = Site::new(&[]);
+    let site = site();
     for recipe in &legitimate::of_commands() {
-        Case::of_commands(&site, recipe).judge(&site);
+        let top = recipe.place(site.volume().directory()).expect("make an image");
+        judge(&site, recipe.name, &top, recipe.format, Verdict::Accepted { layers: recipe.layers });
     }
 }

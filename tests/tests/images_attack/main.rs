@@ -16,6 +16,8 @@ use image_corpus::{Content, Specimen, Verdict};
 
 /// A guest that need not exist.
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+/// A guest that keeps a share mounted.
+const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
 /// Writes a file of that name and content.
 fn place(directory: &Path, name: &str, content: impl Into<Content>) {

@@ -9,11 +9,9 @@ use image_corpus::{Content, Qcow2, extension};
 use lab::{Canary, Reply, Site, make_pipe};
 use serde_json::{Value, json};
 
-use crate::{ALICE, exchanger::Exchanger, place};
+use crate::{ALICE, BOB, exchanger::Exchanger, place};
 
-const ROUNDS: usize = 150;
-/// A guest that keeps the share mounted.
-const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
+const ROUNDS: usize = 60;
 
 /// A site whose share stays mounted, with a link to the canary, a pipe and a directory on it.
 fn site(canary: &Canary) -> Site {
