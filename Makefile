@@ -98,10 +98,11 @@ lint: ## check the format, clippy, licences and sources of dependencies, and the
 	target/lab/venv-lint/bin/ruff check $(python) tests/nova tests/openstack
 	target/lab/venv-lint/bin/ruff format --check $(python) tests/nova tests/openstack
 
-bench: build nova-venv ## measure what a connect costs beside the in-tree way and the bare client
+bench: build nova-venv ## measure connects beside the in-tree way and the bare client, and the I/O policies; 20 minutes
 	tests/lab/install bench
 	cargo build --release --locked --package bench
-	tests/lab/enter bench/run
+	status=0; tests/lab/enter bench/run || status=$$?; \
+		/usr/bin/python3 bench/plots.py target/bench; exit $$status
 
 openstack-up: wheel ## bring a whole OpenStack cloud up on this machine, in namespaces of its own
 	tests/openstack/up
