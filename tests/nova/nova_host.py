@@ -6,7 +6,9 @@ import obeys.
 
 from nova import monkey_patch
 
-monkey_patch.patch(backend="threading")
+# Before Nova 33 importing it does that.
+if hasattr(monkey_patch, "patch"):
+    monkey_patch.patch(backend="threading")
 
 import os
 import uuid

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nova.conf
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 if TYPE_CHECKING:
     from nova_quobyte._native import Options
@@ -54,9 +54,10 @@ QUOBYTE_OPTS = [
         choices=["auto", "native", "threads", "io_uring"],
         help="The I/O mode of every disk. What cannot work is refused.",
     ),
-    cfg.IntOpt(
+    cfg.Opt(
         "physical_block_size",
-        choices=[2**exponent for exponent in range(9, 22)],
+        # IntOpt takes choices only from Nova 27's oslo.config on.
+        type=types.Integer(choices=[2**exponent for exponent in range(9, 22)]),
         help="The unit in bytes that guests are told to align to, where a volume's type does not say.",
     ),
 ]
