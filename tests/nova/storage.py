@@ -20,8 +20,8 @@ class Storage:
         self.config = directory / "client.cfg"
         self.pid_file = directory / "client.pid"
         self.control = directory / "fault"
-        self.store.mkdir()
-        self.base.mkdir()
+        self.store.mkdir(exist_ok=True)
+        self.base.mkdir(exist_ok=True)
         self.settings()
 
     def settings(self, *lines, pid_file=None):

@@ -2,8 +2,10 @@
 
 import nova_host
 import pytest
+from guest import LAB
 from nova.virt.libvirt import driver as libvirt_driver
 from nova_quobyte import registration
+from storage import Storage
 
 IN_TREE = "nova.virt.libvirt.volume.quobyte.LibvirtQuobyteVolumeDriver"
 QUOBYTE = {"driver_volume_type": "quobyte"}
@@ -52,3 +54,18 @@ def test_nova_s_own_driver_takes_over_again(compute, serve_by, storage, boot):
     guest.run(f"dd if=/dev/zero of={guest.disk(info['serial'])} bs=4096 count=1 conv=fsync")
     compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     assert not guest.domain.XMLDesc(0).count(info["serial"])
+
+
+def test_a_share_that_root_has_mounted_is_used_and_left_alone(compute, serve_by, boot):
+    storage = Storage(LAB / "by-root")
+    nova_host.CONF.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
+    quobyte = serve_by(registration.VOLUME_DRIVER)
+    info = storage.volume()
+    assert storage.mounts() == [storage.mount_path(info)]
+    guest = boot()
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    guest.disk(info["serial"])
+    compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    quobyte.disconnect_volume(info, instance, force=True)
+    assert storage.mounts() == [storage.mount_path(info)]
