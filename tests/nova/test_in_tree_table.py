@@ -75,7 +75,6 @@ def test_a_dead_client_is_replaced_by_connect_and_hinders_no_disconnect(quobyte,
 @pytest.mark.options(probe_timeout=60)
 def test_while_a_client_hangs_other_shares_go_on(quobyte, storage, scratch):
     hung, fine = storage.volume("hung"), storage.volume("fine")
-    quobyte.connect_volume(hung, nova_host.instance())
     connect = hang(quobyte, storage, hung)
     until("somebody to ask the hung client", lambda: is_asked(scratch))
     client = storage.client()
@@ -88,18 +87,19 @@ def test_while_a_client_hangs_other_shares_go_on(quobyte, storage, scratch):
 @pytest.mark.options(probe_timeout=1)
 def test_a_hung_client_is_answered_by_a_deadline(quobyte, storage):
     hung = storage.volume()
-    quobyte.connect_volume(hung, nova_host.instance())
     with pytest.raises(exception.StaleVolumeMount) as raised:
         hang(quobyte, storage, hung).result()
     assert code(raised) == "mount_hung"
 
 
 def hang(quobyte, storage, info):
-    """Connect a volume whose client does not answer any more, and have later clients do so."""
+    """Connect a volume again whose client does not answer any more, and have later clients do so."""
+    instance = nova_host.instance()
+    quobyte.connect_volume(info, instance)
     storage.fault("no-answer")
     storage.control = storage.control.with_name("no-fault")
     storage.settings()
-    return Background(quobyte.connect_volume, info, nova_host.instance())
+    return Background(quobyte.connect_volume, info, instance)
 
 
 def use(quobyte, info):

@@ -27,10 +27,10 @@ def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
 
 @pytest.mark.options(probe_timeout=60)
 def test_nothing_else_is_stalled_while_a_client_hangs(quobyte, storage, scratch):
-    info = storage.volume()
-    quobyte.connect_volume(info, nova_host.instance())
+    info, instance = storage.volume(), nova_host.instance()
+    quobyte.connect_volume(info, instance)
     storage.fault("no-answer")
-    connect = Background(quobyte.connect_volume, info, nova_host.instance())
+    connect = Background(quobyte.connect_volume, info, instance)
     until("somebody to ask the hung client", lambda: is_asked(scratch))
     for _ in range(BEATS):
         time.sleep(0)
