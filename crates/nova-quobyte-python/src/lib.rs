@@ -16,10 +16,18 @@ use pyo3::prelude::*;
 /// What `nova_quobyte` builds on; its contents are described in `_native.pyi`.
 #[pymodule]
 mod _native {
+    use pyo3::exceptions::PyRuntimeError;
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::answers::{Connected, Disconnected, Disk, Found};
     #[pymodule_export]
     use crate::driver::Driver;
     #[pymodule_export]
     use crate::error::QuobyteError;
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::log::start().map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    }
 }

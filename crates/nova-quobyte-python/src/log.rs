@@ -3,11 +3,12 @@
 //! A call may run in a thread that Python's logging must not be used from: under eventlet its locks belong to another.
 //! So what is said is put into a list, and the caller logs it when the call has returned.
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -15,23 +16,29 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 /// One thing that was said: Python's number for its level, and the text.
 pub(crate) type Said = (u8, String);
 
-/// Does `work` and returns what it and this thread had to say meanwhile.
-pub(crate) fn listen<T>(work: impl FnOnce() -> T) -> (T, Vec<Said>) {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let listener = Registry::default().with(Listener(Arc::clone(&said)).with_filter(LevelFilter::DEBUG));
-    let result = tracing::subscriber::with_default(listener, work);
-    let said = std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner));
-    (result, said)
+thread_local! {
+    static SAID: RefCell<Vec<Said>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Listener(Arc<Mutex<Vec<Said>>>);
+/// Keeps what is said from now on, for each thread. To be called once.
+pub(crate) fn start() -> Result<(), SetGlobalDefaultError> {
+    set_global_default(Registry::default().with(Listener.with_filter(LevelFilter::DEBUG)))
+}
+
+/// Does `work` and returns what it had to say in this thread.
+pub(crate) fn listen<T>(work: impl FnOnce() -> T) -> (T, Vec<Said>) {
+    let result = work();
+    (result, SAID.take())
+}
+
+struct Listener;
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
         let said = (level(*event.metadata().level()), text.message + &text.fields);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+        SAID.with_borrow_mut(|all| all.push(said));
     }
 }
 
