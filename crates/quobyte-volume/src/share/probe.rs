@@ -67,15 +67,14 @@ fn read(file: &OwnedFd) -> io::Result<Option<Probe>> {
     let mut aio = Aio::new()?;
     let (mut waited, mut not_waited) = (0, 0);
     loop {
-        let read = aio.read(file)?;
-        match read.result {
-            Ok(Aio::LENGTH) => {}
+        let read = match aio.read(file) {
+            Ok(read) if read.length == Aio::LENGTH => read,
             Ok(_) => return Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 return Ok(Some(refused(Errno::INVAL)));
             }
             Err(error) => return Err(error),
-        }
+        };
         if read.done && read.slept {
             waited += 1;
         } else {
@@ -121,6 +120,12 @@ mod tests {
             assert!((1..2 * AGREEING).contains(&seen.reads), "{length}: {seen:?}");
             assert_eq!(left, ["disk"], "{length}");
         }
+    }
+
+    #[test]
+    fn a_read_that_cannot_even_be_submitted_is_refused() {
+        let unreadable = File::open("/").unwrap().into();
+        assert_eq!(read(&unreadable).unwrap(), Some(refused(Errno::INVAL)));
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(crate) struct Submitted {
     pub(crate) done: bool,
     /// Whether the submitter slept until then.
     pub(crate) slept: bool,
-    /// What came of it in the end: how many bytes there were.
-    pub(crate) result: io::Result<usize>,
+    /// How many bytes there were in the end.
+    pub(crate) length: usize,
 }
 
 /// Aligned as `O_DIRECT` wants it.
@@ -55,7 +55,8 @@ impl Aio {
     /// Submits a read at the beginning of `file`, looks at once whether it is done, and only then waits for it.
     ///
     /// # Errors
-    /// When it cannot be submitted or followed.
+    /// When it cannot be submitted or followed, and what it failed with itself: which of them says that a file cannot be
+    /// read so depends on the file system.
     pub(crate) fn read(&mut self, file: impl AsFd) -> io::Result<Submitted> {
         // SAFETY: all bytes 0 are a valid `iocb`.
         let mut request: libc::iocb = unsafe { zeroed() };
@@ -76,9 +77,9 @@ impl Aio {
             event = self.event(true)?;
         }
         let result = event.map_or(0, |event| event.result);
-        let result = usize::try_from(result)
-            .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)));
-        Ok(Submitted { done, slept, result })
+        let length = usize::try_from(result)
+            .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)))?;
+        Ok(Submitted { done, slept, length })
     }
 
     /// What is done, if anything is; else waits for it, if it is to.
@@ -137,7 +138,7 @@ mod tests {
         };
         let mut aio = Aio::new().unwrap();
         for (length, expected) in [(0, 0), (100, 100), (4096, 4096), (8192, 4096)] {
-            assert_eq!(aio.read(file(length)).unwrap().result.unwrap(), expected);
+            assert_eq!(aio.read(file(length)).unwrap().length, expected);
         }
         let closed_to_readers = File::create(directory.path().join("file")).unwrap();
         assert_eq!(aio.read(closed_to_readers).unwrap_err().raw_os_error(), Some(libc::EBADF));
