@@ -21,8 +21,11 @@ use crate::sys::aio::Aio;
 const AGREEING: u8 = 3;
 
 /// The file that is read where the image is too short: its name is ours. It is removed as soon as it is open, so that
-/// one that stays was left by a process that was killed, and is taken over by the next.
+/// one that stays was left by a process that was killed.
 const SCRATCH: &str = ".nova-quobyte-probe";
+
+/// How often that file is made anew where another host, which probes the same volume, makes it first.
+const ATTEMPTS: u8 = 8;
 
 /// Looks at the mount at `mount_point`, whose image of that name is known to be a regular file.
 ///
@@ -42,15 +45,10 @@ pub(super) fn probe(mount_point: &Path, image: &ImageName) -> io::Result<Probe> 
 }
 
 fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
-    let mode = Mode::RUSR | Mode::WUSR;
-    let scratch = open_beneath(root, SCRATCH.as_ref(), OFlags::RDWR | OFlags::CREATE, mode)?;
+    let scratch = make_scratch(root)?;
     let path = format!("/proc/self/fd/{}", scratch.as_raw_fd());
     let direct = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty());
-    match unlinkat(root, SCRATCH, AtFlags::empty()) {
-        // Another host probes the same volume.
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => return Err(errno.into()),
-    }
+    remove_scratch(root)?;
     match direct {
         Ok(direct) => {
             ftruncate(&scratch, Aio::LENGTH as u64)?;
@@ -58,6 +56,26 @@ fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
         }
         Err(Errno::INVAL) => Ok(refused(Errno::INVAL)),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A new file, since what is there may be another name of a volume.
+fn make_scratch(root: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    for _ in 0..ATTEMPTS {
+        remove_scratch(root)?;
+        match open_beneath(root, SCRATCH.as_ref(), flags, Mode::RUSR | Mode::WUSR) {
+            Err(Errno::EXIST) => {}
+            made => return made,
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+fn remove_scratch(root: &OwnedFd) -> rustix::io::Result<()> {
+    match unlinkat(root, SCRATCH, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -133,6 +151,18 @@ mod tests {
         let (seen, left) = probe_beside(0, true);
         assert_ne!(seen.reads, 0);
         assert_eq!(left, ["disk"]);
+    }
+
+    #[test]
+    fn a_file_that_has_the_probes_name_as_another_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
+        File::create(path("volume")).unwrap().set_len(8192).unwrap();
+        fs::hard_link(path("volume"), path(SCRATCH)).unwrap();
+        File::create(path("disk")).unwrap();
+        probe(directory.path(), &ImageName::parse("disk").unwrap()).unwrap();
+        assert_eq!(fs::metadata(path("volume")).unwrap().len(), 8192);
+        assert!(!path(SCRATCH).exists());
     }
 
     #[test]
