@@ -80,10 +80,13 @@ in_guest() {
 
 # A client outlives its unmounting by a moment; one that stays would fail the demo here.
 await_clients() {
-    local name process
-    for name in /proc/[0-9]*/comm; do
-        process=${name//[^0-9]/}
-        if [ "$(cat "$name" 2>/dev/null)" = mount.quobyte ]; then
+    local arguments process program
+    for arguments in /proc/[0-9]*/cmdline; do
+        process=${arguments//[^0-9]/}
+        program=
+        # The first argument, which is the name a client was started by; empty for a kernel thread or a process that ended.
+        IFS= read -r -d '' program 2>/dev/null <"$arguments" || true
+        if [ "${program##*/}" = mount.quobyte ]; then
             timeout 10 tail --pid="$process" --sleep-interval=0.05 --follow /dev/null || fail "a client is left: $process"
         fi
     done

@@ -51,7 +51,7 @@ pub(in crate::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             then: "io_uring",
             why: "the operator's word",
             cost: Some(Cost {
-                loss: "guests cannot migrate live to a host whose QEMU has no io_uring, and gain nothing on FUSE",
+                loss: "guests cannot migrate live to a host whose QEMU has no io_uring; on FUSE it gains nothing",
                 remedy: "leave io_mode at auto",
             }),
         },
