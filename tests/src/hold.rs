@@ -3,12 +3,18 @@
 use std::{
     env,
     fs::{self, File, Permissions},
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
+    time::Duration,
 };
 
-use crate::{Scratch, make_pipe};
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::{Scratch, make_pipe, wait};
+
+/// Ample for a call to come as far as the program that is held.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program found in PATH before the one of that name, which it becomes once it is let go.
 #[derive(Debug)]
@@ -42,9 +48,13 @@ impl Held {
         &self.path
     }
 
-    /// Waits until somebody has started it.
+    /// Waits until somebody has started it. Panics when nobody does.
     pub fn wait(&self) {
-        fs::read(self.directory.join("begun")).expect("wait for a program to begin");
+        // Opened without waiting for whoever writes, so that the wait has a deadline.
+        let begun = open(self.directory.join("begun"), OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        let mut begun = File::from(begun.expect("open a pipe"));
+        assert!(wait::readable(&begun, LIMIT), "nobody starts what {} holds", self.directory.display());
+        begun.read_exact(&mut [0]).expect("a program that begins says so");
     }
 
     /// Lets go of the one that was waited for.

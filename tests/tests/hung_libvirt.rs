@@ -10,7 +10,10 @@ use lab::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+/// For a libvirtd that is stopped from the start.
 const SOON: [&str; 2] = ["--libvirt-timeout", "1"];
+/// For one that answers until it is stopped.
+const LATER: [&str; 2] = ["--libvirt-timeout", "10"];
 
 /// The lab's libvirtd, stopped until this is dropped.
 struct Stopped(Pid);
@@ -59,7 +62,7 @@ fn a_volume_stays_connected_while_libvirt_may_yet_give_it_to_the_guest() {
     site.volume().image("disk", "raw", &[0; 1 << 20]);
     let guest = Guest::define(site.scratch());
     let client = Held::new(site.scratch(), "mount.quobyte");
-    let attach = site.command(&[&["attach", guest.name(), "--connection-info", "-"], &SOON[..]].concat());
+    let attach = site.command(&[&["attach", guest.name(), "--connection-info", "-"], &LATER[..]].concat());
     let attach = attach.env("PATH", client.path()).input(site.info("disk").to_string());
     let reply = std::thread::scope(|scope| {
         let attach = scope.spawn(|| Reply::of(attach));
