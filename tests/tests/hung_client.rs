@@ -10,7 +10,9 @@ use lab::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+/// For a client that will not answer.
 const SOON: [&str; 2] = ["--probe-timeout", "1"];
+/// For a client that will, however long this machine takes.
 const NEVER: [&str; 2] = ["--probe-timeout", "3600"];
 
 fn connect_bob(share: &Share, timeout: [&str; 2]) -> Reply {
@@ -24,8 +26,8 @@ fn disconnect(site: &Site, instance: &str, image: &str, options: &[&str]) -> Val
 }
 
 /// The state of each share on record.
-fn states(site: &Site) -> Vec<Value> {
-    let mut answer = site.run(&[&["status"], &SOON[..]].concat()).answer();
+fn states(site: &Site, timeout: [&str; 2]) -> Vec<Value> {
+    let mut answer = site.run(&[&["status"], &timeout[..]].concat()).answer();
     let shares = answer["shares"].as_array_mut().expect("status lists shares");
     shares.iter_mut().map(|share| share["state"].take()).collect()
 }
@@ -41,7 +43,7 @@ fn every_call_returns(share: &Share) {
     let reply = connect_bob(share, SOON);
     assert_eq!(reply.failure(), (5, "mount_hung"));
     assert!(reply.message().contains(ALICE), "whom it concerns: {}", reply.message());
-    assert_eq!(states(share.site()), ["hung"]);
+    assert_eq!(states(share.site(), SOON), ["hung"]);
     assert!(left(share.site()).contains(&json!("hung")));
     let answer = disconnect(share.site(), BOB, "two", &[]);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(false), &json!("attachments")));
@@ -57,9 +59,9 @@ fn every_call_on_a_stopped_client_returns_and_all_is_well_once_it_goes_on() {
 
     share.client().signal(Signal::CONT);
     assert_eq!(connect_bob(&share, NEVER).answer()["changed"], true);
-    assert_eq!(states(share.site()), ["healthy"]);
+    assert_eq!(states(share.site(), NEVER), ["healthy"]);
     for (instance, image) in [(ALICE, "one"), (BOB, "two")] {
-        disconnect(share.site(), instance, image, &[]);
+        share.site().disconnect(instance, &share.site().info(image)).answer();
     }
     share.site().assert_nothing_is_left();
 }
@@ -115,7 +117,7 @@ fn clients_that_do_not_answer_are_waited_for_together() {
             waiting.join().expect("it answers");
         });
     }
-    assert_eq!(states(&site), ["healthy"; 3]);
+    assert_eq!(states(&site, NEVER), ["healthy"; 3]);
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn at_most_one_helper_is_stuck_however_often_and_from_wherever_it_is_asked() {
 
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(states(share.site()), ["hung"]));
+            scope.spawn(|| assert_eq!(states(share.site(), SOON), ["hung"]));
         }
     });
     assert_eq!(connect_bob(&share, SOON).failure(), (5, "mount_hung"));
@@ -143,7 +145,7 @@ fn at_most_one_helper_is_stuck_however_often_and_from_wherever_it_is_asked() {
 #[test]
 fn force_takes_a_hung_mount_from_others_only_when_told_twice() {
     let share = Share::connected();
-    connect_bob(&share, SOON).answer();
+    connect_bob(&share, NEVER).answer();
     share.fail("no-answer");
     let answer = disconnect(share.site(), ALICE, "one", &["--force"]);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("attachments")));
@@ -151,7 +153,7 @@ fn force_takes_a_hung_mount_from_others_only_when_told_twice() {
     let answer = disconnect(share.site(), ALICE, "one", &["--force", "--force"]);
     assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(false), &json!(false)));
     assert!(mount_at(share.at()).is_none());
-    assert_eq!(states(share.site()), ["absent"], "bob's attachment stays on record");
+    assert_eq!(states(share.site(), NEVER), ["absent"], "bob's attachment stays on record");
 }
 
 #[test]
@@ -177,5 +179,5 @@ fn a_caller_that_waits_for_a_hung_client_can_be_ended_and_what_it_started_ends_w
     assert_eq!(Helper::only_at(share.at()).id(), helper.id());
     share.client().signal(Signal::CONT);
     helper.wait_for_end();
-    connect_bob(&share, SOON).answer();
+    connect_bob(&share, NEVER).answer();
 }
