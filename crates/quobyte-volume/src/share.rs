@@ -155,7 +155,10 @@ impl Shares {
     }
 
     fn ask(&self, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
-        let deadline = Deadline::after(self.timeout);
+        self.ask_by(Deadline::after(self.timeout), at, request)
+    }
+
+    fn ask_by(&self, deadline: Deadline, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
         hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         let kept = hold(&self.idle).remove(at);
         let was_kept = kept.is_some();
@@ -165,21 +168,32 @@ impl Shares {
                 self.keep(at, helper);
                 Ok(answer)
             }
-            Asked::Hung(child) => {
-                hold(&self.given_up).push(child);
+            Asked::Hung(helper) => {
+                self.end(helper);
                 Err(ShareError::Hung { at: at.clone() })
             }
-            // One that was kept may have been ended by somebody since.
-            Asked::Broken(_) if was_kept => self.ask(at, request),
-            Asked::Broken(source) => Err(ShareError::Helper { program: self.program.clone(), source }),
+            Asked::Broken(source, helper) => {
+                self.end(helper);
+                // One that was kept may have been ended by somebody since.
+                if was_kept {
+                    return self.ask_by(deadline, at, request);
+                }
+                Err(ShareError::Helper { program: self.program.clone(), source })
+            }
         }
     }
 
     /// Ends the helper of a share that is not mounted any more.
     pub(crate) fn forget(&self, at: &MountPath) {
-        if let Some(helper) = hold(&self.idle).remove(at) {
-            helper.end();
+        let helper = hold(&self.idle).remove(at);
+        if let Some(helper) = helper {
+            self.end(helper);
         }
+    }
+
+    fn end(&self, helper: Helper) {
+        let lingering = helper.end();
+        hold(&self.given_up).extend(lingering);
     }
 
     fn start(&self, at: &MountPath) -> Result<Helper, ShareError> {
@@ -191,7 +205,7 @@ impl Shares {
     fn keep(&self, at: &MountPath, helper: Helper) {
         let surplus = hold(&self.idle).insert(at.clone(), helper);
         if let Some(surplus) = surplus {
-            surplus.end();
+            self.end(surplus);
         }
     }
 }

@@ -28,11 +28,10 @@ pub(super) struct Helper {
 /// What became of a request.
 pub(super) enum Asked {
     Answered(Answer, Helper),
-    /// No answer by the deadline, from this helper or from another that is asking about the same mount. The process
-    /// is to be reaped once it can end.
-    Hung(Child),
+    /// No answer by the deadline, from this helper or from another that is asking about the same mount.
+    Hung(Helper),
     /// The helper itself failed.
-    Broken(io::Error),
+    Broken(io::Error, Helper),
 }
 
 impl Helper {
@@ -58,18 +57,8 @@ impl Helper {
     pub(super) fn ask(mut self, request: &Request, deadline: Deadline) -> Asked {
         match self.answer(request, deadline) {
             Ok(Some(answer)) => Asked::Answered(answer, self),
-            Ok(None) => {
-                // Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
-                // Where it cannot, it keeps the lock.
-                let _ = process::end(&self.child);
-                let _ = self.child.try_wait();
-                Asked::Hung(self.child)
-            }
-            Err(error) => {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                Asked::Broken(error)
-            }
+            Ok(None) => Asked::Hung(self),
+            Err(error) => Asked::Broken(error, self),
         }
     }
 
@@ -106,9 +95,13 @@ impl Helper {
 }
 
 impl Helper {
-    /// Ends a helper that is not busy, and waits for its end.
-    pub(super) fn end(mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+    /// Ends it. Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
+    /// Where it cannot, it keeps the lock, and the process returned is to be reaped once it can.
+    pub(super) fn end(mut self) -> Option<Child> {
+        let _ = process::end(&self.child);
+        match self.child.try_wait() {
+            Ok(None) => Some(self.child),
+            _ => None,
+        }
     }
 }
