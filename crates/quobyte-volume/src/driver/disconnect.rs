@@ -197,10 +197,14 @@ impl Driver {
         let mut asked = false;
         let mut known = record.mount.clone();
         let mut newest = None;
+        // A base that is spelt through a link has none that are found; there is one, or none is looked at.
+        let mut forced = if force == Force::No { 0 } else { self.layers(at)?.max(1) };
         while let Some(mount) = self.top_mount(at, known.take().as_ref())? {
             // Force is for what was there when it was asked for, and not for what somebody mounts meanwhile.
+            // Before Linux 6.8, where mounts have no ids that tell, no more than there were.
             let newest = *newest.get_or_insert(mount.unique_id);
-            let force = if mount.unique_id > newest { Force::No } else { force };
+            let force = if forced == 0 || mount.unique_id > newest { Force::No } else { force };
+            forced = forced.saturating_sub(1);
             if !mount.is_of(&record.export) {
                 return Ok(Some(Kept::Foreign));
             }

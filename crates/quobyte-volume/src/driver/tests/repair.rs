@@ -199,14 +199,20 @@ fn a_client_that_answers_with_errors_keeps_its_mount_but_no_attachment() {
 }
 
 /// A hypervisor during whose answer somebody replaces the share's mount and opens a file on the new one.
-struct Remounter(FakeHost, ConnectionInfo);
+struct Remounter(FakeHost, ConnectionInfo, Ids);
+
+/// Whether the kernel gives each mount an id of its own.
+type Ids = bool;
 
 impl Guests for Remounter {
     fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         let at = &places[0];
         self.0.world().mounts.remove(at.as_path());
         self.0.world().put(at, "fuse.quobyte", self.1.export.mount_source(), Life::Serving);
-        self.0.change(at, |layer| layer.busy = true);
+        self.0.change(at, |layer| {
+            layer.busy = true;
+            layer.mount.unique_id = layer.mount.unique_id.filter(|_| self.2);
+        });
         Ok(Vec::new())
     }
 }
@@ -214,14 +220,16 @@ impl Guests for Remounter {
 #[test]
 fn a_mount_that_is_made_while_another_is_forced_away_is_spared() {
     let a = volume("a");
-    for life in [Life::Silent, Life::Serving, Life::Failing] {
+    let lives = [Life::Silent, Life::Serving, Life::Failing];
+    for (life, ids) in lives.into_iter().flat_map(|life| [(life, true), (life, false)]) {
         let f = share_with(life, true);
-        let guests = Box::new(Remounter(f.host.clone(), a.clone()));
+        f.host.change(&f.at(&a), |layer| layer.mount.unique_id = layer.mount.unique_id.filter(|_| ids));
+        let guests = Box::new(Remounter(f.host.clone(), a.clone(), ids));
         let (config, state) = (f.driver.config.clone(), f.driver.state.clone());
         let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
         let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::Alone).unwrap();
-        assert_eq!(gone.kept, Some(Kept::Busy), "{life:?}");
-        assert_eq!(f.host.layers(&f.at(&a)), 1, "{life:?}");
+        assert_eq!(gone.kept, Some(Kept::Busy), "{life:?}, with ids: {ids}");
+        assert_eq!(f.host.layers(&f.at(&a)), 1, "{life:?}, with ids: {ids}");
     }
 }
 
