@@ -26,14 +26,13 @@ pub(crate) struct Driver {
 impl Driver {
     /// `domains` is called, from any thread, to learn who uses a share.
     #[new]
-    fn new(py: Python<'_>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
+    fn new(said: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
         let Settings { config, linux, state_dir, facts } = options.try_into()?;
-        let made = py.detach(|| {
+        let driver = run(said, || {
             let state = StateDir::open(&state_dir)?;
             let host = LinuxHost::new(linux, state.clone());
             driver::Driver::new(config, state, Box::new(host), Box::new(NovaGuests(domains)))
-        });
-        let driver = made.map_err(|error| raise(py, &error))?;
+        })?;
         Ok(Self { driver, facts })
     }
 

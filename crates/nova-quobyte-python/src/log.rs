@@ -25,8 +25,9 @@ pub(crate) fn start() -> Result<(), SetGlobalDefaultError> {
     set_global_default(Registry::default().with(Listener.with_filter(LevelFilter::DEBUG)))
 }
 
-/// Does `work` and returns what it had to say in this thread.
+/// Does `work` and returns what it had to say in this thread. What was said before is dropped: it is about something else.
 pub(crate) fn listen<T>(work: impl FnOnce() -> T) -> (T, Vec<Said>) {
+    drop(SAID.take());
     let result = work();
     (result, SAID.take())
 }

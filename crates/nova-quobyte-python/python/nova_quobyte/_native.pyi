@@ -88,11 +88,11 @@ Domains = Callable[[], list[tuple[str, str, list[str]]]]
 class Driver:
     """Connects and disconnects volumes on this host, from any number of threads.
 
-    Each method appends to ``said`` what is to be logged, whether it succeeds or raises
+    Making one and each method append to ``said`` what is to be logged, whether they succeed or raise
     QuobyteError. ``connection_info`` is Cinder's, as JSON.
     """
 
-    def __new__(cls, options: Options, domains: Domains) -> Driver: ...
+    def __new__(cls, said: Said, options: Options, domains: Domains) -> Driver: ...
     def connect(self, said: Said, connection_info: str, instance: str) -> Connected:
         """Mount the volume's share, check its image, and keep it mounted for the instance."""
 

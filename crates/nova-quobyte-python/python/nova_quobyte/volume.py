@@ -1,6 +1,5 @@
 """Nova's libvirt volume driver for Quobyte: Nova's words for what the native module does."""
 
-from functools import partial
 from typing import Any
 
 from nova import exception
@@ -46,8 +45,7 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         super().__init__(_HostWithoutSecrets(host), is_block_dev=False)
         self._domains = Domains(host)
         settings = options.native(*self._domains.versions())
-        make = partial(_native.Driver, settings, self._domains)
-        self._native = call(lambda _said: make(), otherwise=exception.InternalError)
+        self._native = call(_native.Driver, settings, self._domains, otherwise=exception.InternalError)
         self._reconcile()
 
     def connect_volume(self, connection_info, instance):
