@@ -35,7 +35,7 @@ def call(
     """
     said: list[tuple[int, str]] = []
     try:
-        return _run(method, said, *arguments)
+        return run(method, said, *arguments)
     except _native.QuobyteError as error:
         said.append((logging.ERROR, f"{error} [{error.code}]"))
         # Not caused by the error as far as others see: its text may name hosts.
@@ -45,8 +45,8 @@ def call(
             LOG.log(level, "Quobyte volume %s: %s", volume_id, text, instance=instance)
 
 
-def _run(method: Callable[..., Answer], *arguments: object) -> Answer:
-    """Call where it stalls nobody: in eventlet's mode there is but one thread for everything."""
+def run(method: Callable[..., Answer], *arguments: object) -> Answer:
+    """Call something that waits where it stalls nobody: in eventlet's mode there is but one thread for everything."""
     patcher: Any = sys.modules.get("eventlet.patcher")
     if patcher and patcher.is_monkey_patched("thread"):
         from eventlet import tpool

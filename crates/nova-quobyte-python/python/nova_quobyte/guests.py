@@ -3,6 +3,8 @@
 import libvirt
 from nova.virt.libvirt import host as libvirt_host
 
+from nova_quobyte.calls import run
+
 
 class Domains:
     """The domains of Nova's host object; called by the native module from threads of its own."""
@@ -21,7 +23,7 @@ class Domains:
 
     def versions(self) -> tuple[int, int]:
         """Return QEMU's and libvirt's version, each as one number."""
-        return self._connection.getVersion(), self._connection.getLibVersion()
+        return run(self._connection.getVersion), run(self._connection.getLibVersion)
 
     def __call__(self) -> list[tuple[str, str, list[str]]]:
         """Return each domain's UUID, name and descriptions."""
