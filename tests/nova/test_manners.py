@@ -60,3 +60,16 @@ def test_what_a_tenant_may_see_names_no_host_and_no_path(quobyte, storage, caplo
     )
     assert raised.value.__cause__ is None
     assert "secret-registry" in caplog.text
+
+
+def test_a_volume_is_disconnected_while_libvirt_is_away(compute, quobyte, storage, monkeypatch):
+    info, instance = storage.volume(), nova_host.instance()
+    quobyte.connect_volume(info, instance)
+
+    def fail():
+        raise exception.HypervisorUnavailable
+
+    with monkeypatch.context() as away:
+        away.setattr(compute._host, "get_connection", fail)
+        quobyte.disconnect_volume(info, instance)
+    assert storage.mounts() == []

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -20,7 +21,9 @@ impl Guests for NovaGuests {
         let (tell, told) = mpsc::channel();
         let domains = Python::attach(|py| self.0.clone_ref(py));
         // A libvirt that never answers keeps its thread, but not its caller.
-        std::thread::spawn(move || tell.send(Python::attach(|py| ask(py, &domains))));
+        thread::Builder::new()
+            .spawn(move || tell.send(Python::attach(|py| ask(py, &domains))))
+            .map_err(|error| format!("no thread to ask libvirt in: {error}"))?;
         let domains = told
             .recv_timeout(ANSWER)
             .map_err(|_| format!("libvirt did not answer in {} s", ANSWER.as_secs()))?

@@ -1,9 +1,13 @@
 """Who uses a share: what the domains of Nova's hypervisor are described as."""
 
 import libvirt
+from nova import exception
 from nova.virt.libvirt import host as libvirt_host
+from oslo_log import log as logging
 
 from nova_quobyte.calls import run
+
+LOG = logging.getLogger(__name__)
 
 
 class Domains:
@@ -11,14 +15,21 @@ class Domains:
 
     def __init__(self, host: libvirt_host.Host) -> None:
         self._host = host
-        self.renew()
+        self._take_connection()
 
     def renew(self) -> None:
         """Take the connection that Nova has now, which it replaces when it breaks.
 
-        Under eventlet Nova's lock on it, and its proxy around it, work in Nova's threads alone.
+        When there is none the old one stays: that it does not answer keeps a share mounted, but detaches its volume.
         """
+        try:
+            self._take_connection()
+        except exception.HypervisorUnavailable as error:
+            LOG.warning("Who uses Quobyte volumes cannot be asked: %s", error)
+
+    def _take_connection(self) -> None:
         connection = self._host.get_connection()
+        # Under eventlet Nova's lock on it, and its proxy around it, work in Nova's threads alone.
         self._connection = getattr(connection, "_obj", connection)
 
     def versions(self) -> tuple[int, int]:
