@@ -11,6 +11,8 @@ from waiting import Background, is_asked, until
 
 # So many times the rest of the process has to come to do something while a call goes on.
 BEATS = 100
+# The threads that eventlet has for all that waits.
+POOL = 20
 
 
 def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
@@ -73,3 +75,15 @@ def test_a_volume_is_disconnected_while_libvirt_is_away(compute, quobyte, storag
         away.setattr(compute._host, "get_connection", fail)
         quobyte.disconnect_volume(info, instance)
     assert storage.mounts() == []
+
+
+def test_libvirt_is_called_while_many_volumes_wait_for_one_share(compute, quobyte, storage, gate):
+    infos = [storage.volume() for _ in range(POOL)]
+    storage.settings(pid_file=gate.path)
+    connects = [Background(quobyte.connect_volume, info, nova_host.instance()) for info in infos]
+    until("the client to come to the gate", gate.waiting)
+    compute._host.get_connection().getLibVersion()
+    assert not any(connect.is_done() for connect in connects)
+    gate.open()
+    for connect in connects:
+        connect.result()

@@ -1,5 +1,7 @@
 """Calls of the native module, with Nova's manners: threads, logs and exceptions."""
 
+import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -51,8 +53,19 @@ def run(method: Callable[..., Answer], *arguments: object) -> Answer:
     if patcher and patcher.is_monkey_patched("thread"):
         from eventlet import tpool
 
-        return tpool.execute(method, *arguments)
+        with _places_in_pool():
+            return tpool.execute(method, *arguments)
     return method(*arguments)
+
+
+@functools.cache
+def _places_in_pool() -> Any:  # noqa: ANN401
+    """Count half of eventlet's threads: the rest stays free for Nova's calls of libvirt when all of ours wait."""
+    from eventlet.semaphore import Semaphore
+
+    # eventlet's own variable and default.
+    threads = int(os.environ.get("EVENTLET_THREADPOOL_SIZE", "20"))
+    return Semaphore(max(1, threads // 2))
 
 
 def _translate(
