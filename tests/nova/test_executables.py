@@ -14,6 +14,8 @@ import pytest
 REGISTERED = "Quobyte volumes are served by nova_quobyte.volume.LibvirtQuobyteVolumeDriver"
 PROGRAMS = Path(sys.executable).parent
 CONDUCTOR = Path(__file__).with_name("conductor")
+# Ample for nova-compute to start on a busy machine, in seconds.
+LIMIT = 300
 
 
 class Placement(BaseHTTPRequestHandler):
@@ -70,6 +72,9 @@ endpoint_override = {placement}
         env={**os.environ, "PYTHONPATH": str(CONDUCTOR), "OS_NOVA_DISABLE_EVENTLET_PATCHING": "true"},
         start_new_session=True,
     )
+    # A service that says nothing more would be listened to for ever.
+    limit = threading.Timer(LIMIT, os.killpg, (service.pid, signal.SIGKILL))
+    limit.start()
     try:
         lines = []
         for line in service.stdout:
@@ -80,6 +85,8 @@ endpoint_override = {placement}
         else:
             pytest.fail("".join(lines))
     finally:
+        limit.cancel()
+        limit.join()
         os.killpg(service.pid, signal.SIGKILL)
         service.wait()
 

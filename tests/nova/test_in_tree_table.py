@@ -30,7 +30,8 @@ def test_detaching_one_of_two_volumes_on_a_share_tries_no_unmount(quobyte, stora
     assert "unmounting" not in caplog.text
     quobyte.disconnect_volume(second, other)
     assert storage.mounts() == []
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    ours = [record for record in caplog.records if record.name.startswith("nova_quobyte")]
+    assert not [record for record in ours if record.levelno >= logging.WARNING]
 
 
 def test_a_volume_that_is_connected_and_not_yet_opened_keeps_its_share(compute, quobyte, storage, boot):
@@ -84,11 +85,11 @@ def test_while_a_client_hangs_other_shares_go_on(quobyte, storage, scratch):
     connect.result()
 
 
-@pytest.mark.options(probe_timeout=1)
+@pytest.mark.options(probe_timeout=5)
 def test_a_hung_client_is_answered_by_a_deadline(quobyte, storage):
-    hung = storage.volume()
+    connect = hang(quobyte, storage, storage.volume())
     with pytest.raises(exception.StaleVolumeMount) as raised:
-        hang(quobyte, storage, hung).result()
+        connect.result()
     assert code(raised) == "mount_hung"
 
 
