@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use quobyte_volume::attachments::Attachment;
 use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::driver::{self, Finding, Kept, LeftAlone, Mended};
+use quobyte_volume::error::with_causes;
 use quobyte_volume::image::Layer;
 use quobyte_volume::io_policy::{Discard, IoMode, IoPolicy};
 use quobyte_volume::mount_path::MountPath;
@@ -82,6 +83,7 @@ impl From<driver::Disconnected> for Disconnected {
 #[pyclass(frozen, get_all)]
 pub(crate) struct Found {
     what: &'static str,
+    why: Option<String>,
     mended: bool,
     mount_path: Option<PathBuf>,
     attachments: Vec<Ids>,
@@ -89,24 +91,33 @@ pub(crate) struct Found {
 
 impl From<&Finding> for Found {
     fn from(finding: &Finding) -> Self {
-        let found = |what, mended, at: Option<&MountPath>, attachments: &[Attachment]| Self {
+        let found = |what, why, mended, at: Option<&MountPath>, attachments: &[Attachment]| Self {
             what,
+            why,
             mended,
             mount_path: at.map(|at| at.as_path().to_owned()),
             attachments: attachments.iter().map(ids).collect(),
         };
         match finding {
-            Finding::Swept(_) => found("swept", true, None, &[]),
-            Finding::Unusable(error) => found(error.code().as_str(), false, None, &[]),
+            Finding::Swept(_) => found("swept", None, true, None, &[]),
+            Finding::Unusable(error) => {
+                found(error.code().as_str(), Some(with_causes(error)), false, None, &[])
+            }
             Finding::Mended(at, mended) => {
                 let (what, attachments) = match mended {
                     Mended::Remounted(lost) => ("remounted", lost.as_slice()),
                     Mended::TakenDown => ("taken_down", [].as_slice()),
                     Mended::Adopted(adopted) => ("adopted", adopted.as_slice()),
                 };
-                found(what, true, Some(at), attachments)
+                found(what, None, true, Some(at), attachments)
             }
             Finding::LeftAlone(at, left) => {
+                let why = match left {
+                    LeftAlone::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
+                    LeftAlone::Unknown(why) | LeftAlone::Kept(Kept::Unknown(why)) => Some(why.clone()),
+                    LeftAlone::Failed(error) => Some(with_causes(error)),
+                    _ => None,
+                };
                 let (what, attachment) = match left {
                     LeftAlone::Hung => ("hung", None),
                     LeftAlone::Disconnected => ("disconnected", None),
@@ -119,7 +130,7 @@ impl From<&Finding> for Found {
                     LeftAlone::Kept(kept) => (kept.as_str(), None),
                     LeftAlone::Failed(error) => (error.code().as_str(), None),
                 };
-                found(what, false, Some(at), attachment.map(std::slice::from_ref).unwrap_or_default())
+                found(what, why, false, Some(at), attachment.map(std::slice::from_ref).unwrap_or_default())
             }
         }
     }

@@ -73,6 +73,8 @@ class Found:
     """One thing that reconcile found."""
 
     what: str
+    #: The error or circumstance behind it, for operators.
+    why: str | None
     mended: bool
     mount_path: Path | None
     #: The instances and volumes it is about.

@@ -111,7 +111,8 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
             return
         for found in findings:
             level = logging.INFO if found.mended else logging.WARNING
-            LOG.log(level, "Quobyte share %s: %s", found.mount_path, found.what)
+            why = f" ({found.why})" if found.why else ""
+            LOG.log(level, "Quobyte share %s: %s%s", found.mount_path, found.what, why)
             if found.what in ("lost", "remounted"):
                 _warn_of_lost(found.attachments)
 
