@@ -1,5 +1,6 @@
 """Nova's libvirt volume driver for Quobyte: Nova's words for what the native module does."""
 
+import threading
 from typing import Any
 
 from nova import exception
@@ -41,15 +42,21 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
     """
 
     def __init__(self, host: libvirt_host.Host) -> None:
-        """Take up what an earlier run, or Nova's own driver, has left."""
+        """Begin to take up what an earlier run, or Nova's own driver, has left.
+
+        Nova makes no other volume driver meanwhile, so the work itself goes on in the background.
+        """
         super().__init__(_HostWithoutSecrets(host), is_block_dev=False)
         self._domains = Domains(host)
         settings = options.native(*self._domains.versions())
         self._native = call(_native.Driver, settings, self._domains, otherwise=exception.InternalError)
-        self._reconcile()
+        self._reconciling = threading.Thread(target=self._reconcile, daemon=True)
+        self._reconciling.start()
 
     def connect_volume(self, connection_info, instance):
         """Mount the volume's share, if it is not, and keep it mounted for the instance."""
+        # It puts guests on record for a share that has no record yet, as this is about to make one.
+        self._reconciling.join()
         connected = call(
             self._native.connect,
             jsonutils.dumps(connection_info),
@@ -72,6 +79,7 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
 
     def disconnect_volume(self, connection_info, instance, force=False):
         """Let go of the volume, and unmount its share once nobody is left."""
+        self._reconciling.join()
         self._domains.renew()
         volume_id = block_device.get_volume_id(connection_info)
         disconnected = call(
