@@ -99,6 +99,12 @@ def row(what, ours, theirs, bar=None, at_most=False):
     print(f"{what:44} {summary(ours)} {summary(theirs)}  x{ratio:<8.2f} {verdict}")
 
 
+def save():
+    """Leaves the rows so far in the file named, beside what they were measured on."""
+    with open(sys.argv[1], "w", encoding="utf-8") as file:
+        json.dump({"machine": machine(), "rows": results}, file, indent=1)
+
+
 def mount_bind(where):
     if libc.mount(b"/run/lock", os.fsencode(where), None, MS_BIND, None):
         raise OSError(ctypes.get_errno(), "mount")
@@ -199,8 +205,7 @@ def main():
     print(f"{'':44} {'this driver':>24} {'other':>24}")
     cold()
     warm()
-    with open(sys.argv[1], "w", encoding="utf-8") as file:
-        json.dump({"machine": machine(), "rows": results}, file, indent=1)
+    save()
     if missed:
         print(f"\nMissed: {', '.join(missed)}")
     return 1 if missed else 0
