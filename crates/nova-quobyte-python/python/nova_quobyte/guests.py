@@ -50,8 +50,17 @@ class Domains:
 
 
 def _descriptions(domain: libvirt.virDomain) -> list[str]:
-    """Return a domain's description as it runs, as it will start, and as it was saved."""
+    """Return a domain's description as it runs, as it will start, and as it was saved.
+
+    One that was saved may be started while it is asked about, and runs by the time it is found not to be saved; hence
+    the last question.
+    """
     descriptions = [domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
-    if domain.hasManagedSaveImage(0):
-        descriptions.append(domain.managedSaveGetXMLDesc(0))
-    return descriptions
+    try:
+        if domain.hasManagedSaveImage(0):
+            return [*descriptions, domain.managedSaveGetXMLDesc(0)]
+    except libvirt.libvirtError as error:
+        # It has been started since, or its state was removed.
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+    return [*descriptions, domain.XMLDesc(0)]

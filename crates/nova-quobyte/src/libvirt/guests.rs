@@ -49,15 +49,25 @@ fn ask(connection: &Connect, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<
     Ok(uses)
 }
 
-/// Every description of a domain: as it runs, as it will start, and as it was saved.
+/// Every description of a domain: as it runs, as it will start, and as it was saved. One that was saved may be started
+/// while it is asked about, and runs by the time it is found not to be saved; hence the last question.
 fn descriptions(domain: &Domain) -> Result<Vec<String>, virt::error::Error> {
     let now = present(domain.xml_desc(0))?;
     let next = present(domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE))?;
-    let saved = match present(domain.has_managed_save(0))? {
-        Some(true) => present(raw::managed_save_xml(domain))?,
-        _ => None,
-    };
-    Ok([now, next, saved].into_iter().flatten().collect())
+    let saved = saved(domain)?;
+    let again = if saved.is_none() { present(domain.xml_desc(0))? } else { None };
+    Ok([now, next, saved, again].into_iter().flatten().collect())
+}
+
+fn saved(domain: &Domain) -> Result<Option<String>, virt::error::Error> {
+    if present(domain.has_managed_save(0))? != Some(true) {
+        return Ok(None);
+    }
+    match present(raw::managed_save_xml(domain)) {
+        // It has been started since, or its state was removed.
+        Err(error) if error.code().is(virt::error::ErrorNumber::OperationInvalid) => Ok(None),
+        xml => xml,
+    }
 }
 
 /// A domain that is gone since it was listed uses nothing.
