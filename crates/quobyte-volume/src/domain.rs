@@ -17,8 +17,8 @@ use crate::mount_path::MountPath;
 #[error("a domain's description cannot be read")]
 pub struct DomainError(#[from] roxmltree::Error);
 
-/// Every use of a path at or below one of `places` that the descriptions of one guest mention: as it runs, as it will start, as it
-/// was saved.
+/// Every use of a path at or below one of `places` that the descriptions of one guest mention: as it runs, as it will
+/// start, as it was saved.
 ///
 /// # Errors
 /// [`DomainError`] when one is not XML.
