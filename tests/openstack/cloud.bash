@@ -22,6 +22,11 @@ in_cloud() {
         PATH="$cloud/venv/bin:/run/nova-quobyte-lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "$@"
 }
 
+# Runs a command as the services' user. Inside the cloud.
+as_nova() {
+    HOME=$cloud/nova setpriv --reuid=nova --regid=nova --init-groups "$@"
+}
+
 # Waits for what nobody announces: until the command succeeds, at most 3 minutes.
 await() {
     local tries

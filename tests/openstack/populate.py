@@ -9,6 +9,7 @@ import sys
 import time
 
 import openstack
+import sdk
 from openstack import exceptions
 
 GUEST = os.environ["NOVA_QUOBYTE_CLOUD"] + "/guest.qcow2"
@@ -40,7 +41,7 @@ def endpoints(cloud: openstack.connection.Connection) -> None:
 def resources(cloud: openstack.connection.Connection) -> None:
     wait_for_hypervisor(cloud)
     for flavor, memory in FLAVORS.items():
-        if not cloud.get_flavor_by_id(flavor):
+        if not cloud.get_flavor(f"guest-{memory}"):
             cloud.create_flavor(f"guest-{memory}", ram=memory, vcpus=1, disk=1, flavorid=flavor)
     network = cloud.get_network("private") or cloud.create_network("private", shared=True)
     if not cloud.get_subnet("private"):
@@ -64,13 +65,4 @@ def wait_for_hypervisor(cloud: openstack.connection.Connection) -> None:
         time.sleep(1)
 
 
-connection = openstack.connect(
-    auth_url="http://127.0.0.1:5000/v3",
-    username="admin",
-    password="cloud",
-    project_name="admin",
-    user_domain_id="default",
-    project_domain_id="default",
-    region_name="RegionOne",
-)
-{"endpoints": endpoints, "resources": resources}[sys.argv[1]](connection)
+{"endpoints": endpoints, "resources": resources}[sys.argv[1]](sdk.connect())

@@ -36,8 +36,15 @@ def name(test: str) -> str:
 def cell(test: dict | None) -> str:
     if test is None:
         return ""
+    if interrupted(test):
+        return "interrupted"
     begin, end = test["timestamps"]
     return f"{WORDS[test['status']]} {(end - begin).total_seconds():.0f} s"
+
+
+def interrupted(test: dict) -> bool:
+    """Of a test that was ended with its run there is a failure without a reason."""
+    return test["status"] == "fail" and not why(test)
 
 
 def why(test: dict) -> str:
@@ -60,7 +67,7 @@ def main(results: str, document: str) -> None:
         notes.update(
             f"- {WORDS[outcome['status']]}: {test}: {why(outcome)}"
             for outcome in outcomes
-            if outcome and outcome["status"] != "success"
+            if outcome and outcome["status"] != "success" and not interrupted(outcome)
         )
     counts = []
     for run in RUNS:
