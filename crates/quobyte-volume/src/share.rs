@@ -30,7 +30,6 @@ pub use self::facts::RootFacts;
 use self::helper::{Asked, Helper};
 use self::protocol::{Answer, Request};
 use crate::attachments::StateDir;
-use crate::connection::ImageName;
 use crate::deadline::Deadline;
 use crate::error::Code;
 use crate::image::{Declared, Layer, Violation};
@@ -139,12 +138,12 @@ impl Shares {
         }
     }
 
-    /// Finds out how the mount at `at` does direct I/O, by reading the image of that name, or a file of its own where
-    /// that is too short.
-    pub(crate) fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+    /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
+    /// where that is too short.
+    pub(crate) fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
         match self.ask(at, &Request::Probe(image.clone()))? {
             Answer::Probe(probe) => Ok(probe),
-            Answer::Failed(errno) => Err(failed(at, at.image(image), errno)),
+            Answer::Failed(errno) => Err(failed(at, at.as_path().join(image.path.as_path()), errno)),
             Answer::Look(..) => Err(self.confused()),
         }
     }

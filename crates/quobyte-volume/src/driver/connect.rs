@@ -93,7 +93,7 @@ impl Driver {
         let image = (&info.name, info.format);
         let (mount, seen) = self.bring_up(share, &mut record, Some(image), begun)?;
         let chain = judge(image, seen, &mount, &record.mount_path)?;
-        let decision = self.decide_on_record(info, facts, &mut record)?;
+        let decision = self.decide_on_record(info, facts, &chain, &mut record)?;
         record.attach(Attachment {
             instance,
             volume: info.volume_id,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{GuestUse, Guests};
 use crate::attachments::LockedShare;
-use crate::connection::{Export, ImageName};
+use crate::connection::Export;
 use crate::image::{self, Declared, Identity, Rule, Violation};
 use crate::io_policy::{AioSlots, DirectIo, Probe};
 use crate::mount::{ClientError, Host, How, Unmounted};
@@ -206,10 +206,10 @@ impl Host for FakeHost {
         Ok(Look { root, chain: image.map_or(Ok(Vec::new()), |image| world.chain(at, root.device, image)) })
     }
 
-    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+    fn probe(&self, at: &MountPath, image: &image::Layer) -> Result<Probe, ShareError> {
         let mut world = self.world();
         world.ask(at)?;
-        let path = at.image(image);
+        let path = at.as_path().join(image.path.as_path());
         let (Image::Regular, Some(direct_io)) = (world.image, world.direct_io) else {
             return Err(ShareError::Failed { path, source: io::ErrorKind::ReadOnlyFilesystem.into() });
         };

@@ -4,7 +4,7 @@ use super::bring_up::unusable;
 use super::judge::judge;
 use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
-use crate::connection::{ConnectionInfo, ImageName};
+use crate::connection::ConnectionInfo;
 use crate::image::{self, Layer};
 use crate::io_policy::{Decision, Facts, HostFacts, Probe};
 use crate::mount::{MountError, MountState, inspect_with};
@@ -42,7 +42,7 @@ impl Driver {
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         let (chain, known) = self.look(info, &share, &at)?;
-        let probe = known.map_or_else(|| self.probe(&at, &info.name), |known| Ok(Some(known)))?;
+        let probe = known.map_or_else(|| self.probe(&at, &chain), |known| Ok(Some(known)))?;
         let facts = Facts { probe, ..self.unprobed(facts) };
         Ok(Examined { chain, facts, decision: self.decide(info, &facts)? })
     }
@@ -77,10 +77,11 @@ impl Driver {
         &self,
         info: &ConnectionInfo,
         facts: &HostFacts,
+        chain: &[Layer],
         record: &mut ShareRecord,
     ) -> Result<Decision, Error> {
         if record.probe.is_none() {
-            record.probe = self.probe(&record.mount_path, &info.name)?;
+            record.probe = self.probe(&record.mount_path, chain)?;
         }
         let decision = self.decide(info, &Facts { probe: record.probe, ..self.unprobed(facts) })?;
         for (row, cost) in decision.costs() {
@@ -107,8 +108,9 @@ impl Driver {
         Ok(Decision::make(info, facts, &self.config.io)?)
     }
 
-    /// How the mount does direct I/O; `None` where that cannot be found out, which is no reason to refuse an image.
-    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Option<Probe>, Error> {
+    /// How the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found out, which is no reason to refuse an image.
+    fn probe(&self, at: &MountPath, chain: &[Layer]) -> Result<Option<Probe>, Error> {
+        let Some(image) = chain.first() else { return Ok(None) };
         match self.host.probe(at, image) {
             Ok(probe) => Ok(Some(probe)),
             Err(source @ (ShareError::Dead { .. } | ShareError::Hung { .. } | ShareError::Helper { .. })) => {

@@ -12,10 +12,10 @@ use super::client::{self, ClientError};
 use super::launcher::{Launch, Launcher, Request};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
-use crate::connection::{Export, ImageName};
+use crate::connection::Export;
 use crate::crash;
 use crate::deadline::Deadline;
-use crate::image::Declared;
+use crate::image::{Declared, Layer};
 use crate::io_policy::{AioSlots, Probe};
 use crate::mount_path::MountPath;
 use crate::mount_table::{self, Lookup, Mount};
@@ -45,12 +45,12 @@ pub trait Host {
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError>;
 
-    /// Finds out how the mount at `at` does direct I/O, by reading the image of that name, a regular file, or a file of
-    /// its own where that is too short.
+    /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
+    /// where that is too short.
     ///
     /// # Errors
-    /// [`ShareError::Failed`] where nothing can be read so.
-    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError>;
+    /// [`ShareError::Failed`] where nothing can be read so, [`ShareError::Missing`] where it is another file by now.
+    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError>;
 
     /// The slots for Linux AIO; `None` where the kernel does not tell.
     fn aio_slots(&self) -> Option<AioSlots>;
@@ -155,7 +155,7 @@ impl Host for LinuxHost {
         self.shares.look(at, image)
     }
 
-    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
         self.shares.probe(at, image)
     }
 

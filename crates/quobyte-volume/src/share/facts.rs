@@ -58,13 +58,14 @@ pub(super) fn look(
 ///
 /// Every layer is opened beneath the share, following no link and crossing no mount. It is opened for reading only once
 /// it is known to be a regular file, and only if it has to be read: a FIFO in its place blocks nobody.
-fn chain(root: &OwnedFd, (name, format): Declared<'_>) -> std::result::Result<Vec<Layer>, NoChain> {
+pub(super) fn chain(
+    root: &OwnedFd,
+    (name, format): Declared<'_>,
+) -> std::result::Result<Vec<Layer>, NoChain> {
     let mut open = |path: &RelativePath| {
         let refused = |rule| Err(NoChain::Refused(path.clone(), Violation::new(rule, path)));
         match open_layer(root, path) {
-            Ok((_, file)) if FileType::from_raw_mode(file.stx_mode.into()) != FileType::RegularFile => {
-                refused(Rule::NotRegularFile)
-            }
+            Ok((_, file)) if !is_regular(&file) => refused(Rule::NotRegularFile),
             Ok((content, file)) => Ok(Opened {
                 identity: identity(&file),
                 size: file.stx_size,
@@ -99,13 +100,26 @@ fn open_layer(root: &OwnedFd, path: &RelativePath) -> Result<(OwnedFd, Statx)> {
     Ok((file, facts))
 }
 
+/// Finds a layer that was looked at before.
+///
+/// # Errors
+/// `ENOENT` where another file has its place by now, too.
+pub(super) fn find_again(root: &OwnedFd, layer: &Layer) -> Result<OwnedFd> {
+    let (file, facts) = open_layer(root, &layer.path)?;
+    if is_regular(&facts) && identity(&facts) == layer.identity { Ok(file) } else { Err(Errno::NOENT) }
+}
+
+/// Opens a file once more, to be used otherwise. Through the descriptor and not the name, so that it is the same file.
+pub(super) fn reopen(file: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
+    open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// A file that was found and looked at, and is opened for reading when somebody reads it.
 struct Unread(OwnedFd);
 
 impl ReadAt for Unread {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        // Through the descriptor and not the name, so that it is the file that was looked at.
-        let file = File::open(format!("/proc/self/fd/{}", self.0.as_raw_fd()))?;
+        let file = File::from(reopen(&self.0, OFlags::RDONLY)?);
         ReadAt::read_exact_at(&file, buffer, offset)
     }
 }
@@ -113,6 +127,10 @@ impl ReadAt for Unread {
 fn stat_now(file: &OwnedFd) -> Result<Statx> {
     let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO | StatxFlags::BTIME;
     statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
+}
+
+fn is_regular(file: &Statx) -> bool {
+    FileType::from_raw_mode(file.stx_mode.into()) == FileType::RegularFile
 }
 
 fn device(file: &Statx) -> Device {
@@ -126,7 +144,7 @@ fn identity(file: &Statx) -> Identity {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
 
@@ -149,7 +167,7 @@ mod tests {
         }
     }
 
-    fn fifo(path: PathBuf) {
+    pub(in crate::share) fn fifo(path: PathBuf) {
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
     }

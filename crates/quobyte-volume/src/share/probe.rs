@@ -7,12 +7,12 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ftruncate, openat, unlinkat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags, ftruncate, unlinkat};
 use rustix::io::Errno;
 
-use super::facts::{open_beneath, open_root};
-use crate::connection::ImageName;
+use super::facts::{find_again, open_beneath, open_root, reopen};
+use crate::image::Layer;
 use crate::io_policy::{DirectIo, Probe};
 use crate::sys::aio::Aio;
 
@@ -27,13 +27,16 @@ const SCRATCH: &str = ".nova-quobyte-probe";
 /// How often that file is made anew where another host, which probes the same volume, makes it first.
 const ATTEMPTS: u8 = 8;
 
-/// Looks at the mount at `mount_point`, whose image of that name is known to be a regular file.
+/// Looks at the mount at `mount_point`, by an image on it that was looked at before. It is the same file, or none is
+/// opened.
 ///
 /// # Errors
-/// When nothing on the mount can be read so, with what the kernel said last.
-pub(super) fn probe(mount_point: &Path, image: &ImageName) -> io::Result<Probe> {
+/// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` where another file has the image's
+/// place by now, too.
+pub(super) fn probe(mount_point: &Path, image: &Layer) -> io::Result<Probe> {
     let root = open_root(mount_point)?;
-    match open_beneath(&root, image.as_str().as_ref(), OFlags::RDONLY | OFlags::DIRECT, Mode::empty()) {
+    let image = find_again(&root, image)?;
+    match reopen(&image, OFlags::RDONLY | OFlags::DIRECT) {
         Ok(file) => match read(&file)? {
             Some(probe) => Ok(probe),
             None => read_scratch(&root),
@@ -46,8 +49,7 @@ pub(super) fn probe(mount_point: &Path, image: &ImageName) -> io::Result<Probe> 
 
 fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
     let scratch = make_scratch(root)?;
-    let path = format!("/proc/self/fd/{}", scratch.as_raw_fd());
-    let direct = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty());
+    let direct = reopen(&scratch, OFlags::RDONLY | OFlags::DIRECT);
     remove_scratch(root)?;
     match direct {
         Ok(direct) => {
@@ -117,7 +119,16 @@ fn refused(errno: Errno) -> Probe {
 mod tests {
     use std::fs::{self, File};
 
+    use super::super::facts::chain;
+    use super::super::facts::tests::fifo;
     use super::*;
+    use crate::connection::{ImageFormat, ImageName};
+
+    /// What a look at `disk` in that directory shows.
+    fn look(directory: &Path) -> Layer {
+        let name = ImageName::parse("disk").unwrap();
+        chain(&open_root(directory).unwrap(), (&name, ImageFormat::Raw)).unwrap().remove(0)
+    }
 
     /// Probes beside an image of that length, and lists what is there afterwards.
     fn probe_beside(length: u64, scratch_is_there: bool) -> (Probe, Vec<String>) {
@@ -126,7 +137,7 @@ mod tests {
         if scratch_is_there {
             File::create(directory.path().join(SCRATCH)).unwrap();
         }
-        let seen = probe(directory.path(), &ImageName::parse("disk").unwrap()).unwrap();
+        let seen = probe(directory.path(), &look(directory.path())).unwrap();
         let names = fs::read_dir(directory.path()).unwrap();
         (seen, names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
     }
@@ -160,16 +171,32 @@ mod tests {
         File::create(path("volume")).unwrap().set_len(8192).unwrap();
         fs::hard_link(path("volume"), path(SCRATCH)).unwrap();
         File::create(path("disk")).unwrap();
-        probe(directory.path(), &ImageName::parse("disk").unwrap()).unwrap();
+        probe(directory.path(), &look(directory.path())).unwrap();
         assert_eq!(fs::metadata(path("volume")).unwrap().len(), 8192);
         assert!(!path(SCRATCH).exists());
     }
 
     #[test]
-    fn an_image_that_is_not_there_is_an_error_and_nothing_is_made_in_its_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let error = probe(directory.path(), &ImageName::parse("disk").unwrap()).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
-        assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
+    fn what_has_taken_the_images_place_is_not_opened_and_blocks_nobody() {
+        type Make = fn(&Path);
+        let others: [(&str, Make); 4] = [
+            ("nothing", |_| {}),
+            ("fifo", |disk| fifo(disk.to_owned())),
+            ("another file", |disk| drop(File::create(disk).unwrap())),
+            ("link", |disk| std::os::unix::fs::symlink("looked at", disk).unwrap()),
+        ];
+        for (other, make) in others {
+            let directory = tempfile::tempdir().unwrap();
+            let disk = directory.path().join("disk");
+            File::create(&disk).unwrap();
+            let image = look(directory.path());
+            // Kept, so that no other file gets its number.
+            rustix::fs::rename(&disk, directory.path().join("looked at")).unwrap();
+            make(&disk);
+            let error = probe(directory.path(), &image).unwrap_err();
+            let expected = if other == "link" { libc::ELOOP } else { libc::ENOENT };
+            assert_eq!(error.raw_os_error(), Some(expected), "{other}");
+            assert!(!directory.path().join(SCRATCH).exists(), "{other}");
+        }
     }
 }

@@ -17,8 +17,8 @@ use crate::io_policy::Probe;
 pub(super) enum Request {
     /// What is the root like, and what are the layers of the image of that name, declared as that format?
     Look(Option<(ImageName, ImageFormat)>),
-    /// How does the mount do direct I/O, as the image of that name shows?
-    Probe(ImageName),
+    /// How does the mount do direct I/O, as an image shows that was looked at?
+    Probe(Layer),
 }
 
 /// What the share says.

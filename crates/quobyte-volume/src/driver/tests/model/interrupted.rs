@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
 use crate::attachments::LockedShare;
-use crate::connection::{Export, ImageName};
+use crate::connection::Export;
 use crate::driver::fake::{FakeHost, Life};
 use crate::driver::{GuestUse, Guests};
-use crate::image::Declared;
+use crate::image::{Declared, Layer};
 use crate::io_policy::{AioSlots, Probe};
 use crate::mount::{ClientError, Host, How, Unmounted};
 use crate::mount_path::MountPath;
@@ -78,7 +78,7 @@ impl Host for Interrupted {
         self.around(|host| host.look(at, image))
     }
 
-    fn probe(&self, at: &MountPath, image: &ImageName) -> Result<Probe, ShareError> {
+    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
         self.around(|host| host.probe(at, image))
     }
 
