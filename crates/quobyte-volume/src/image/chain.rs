@@ -91,7 +91,7 @@ pub enum ChainError<E> {
 /// Follows the chain from the file at `start`, which is declared as `format`, down to the layer that has nothing below.
 ///
 /// The layers come back in that order. `open` is asked for one at a time and must open a regular file beneath the share
-/// without following a link. A raw layer is the last one, and not a byte of it is read.
+/// without following a link. A raw layer is the last one, and nothing that it holds is looked at.
 ///
 /// # Errors
 /// [`ChainError`], which names the layer at fault; what `open` answers is passed on as it is.
