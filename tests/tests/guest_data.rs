@@ -9,14 +9,17 @@ const FLUSHED: usize = 256 << 10;
 const SIZE: usize = 2 << 20;
 
 /// Every cache and I/O mode there can be. QEMU takes `threads` where it is told of none.
-const POLICIES: [[&str; 2]; 7] = [
+const POLICIES: [[&str; 2]; 10] = [
     ["none", "native"],
     ["none", "threads"],
     ["none", "io_uring"],
     ["directsync", "native"],
     ["directsync", "threads"],
+    ["directsync", "io_uring"],
     ["writeback", "threads"],
+    ["writeback", "io_uring"],
     ["writethrough", "threads"],
+    ["writethrough", "io_uring"],
 ];
 
 /// A new image that a guest has as a disk.
