@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import nova_host
@@ -87,3 +88,16 @@ def test_libvirt_is_called_while_many_volumes_wait_for_one_share(compute, quobyt
     gate.open()
     for connect in connects:
         connect.result()
+
+
+@pytest.mark.options(io_mode="io_uring")
+def test_io_uring_is_given_to_disks_where_qemu_has_it_and_refused_elsewhere(quobyte, storage):
+    info, instance = storage.volume(), nova_host.instance()
+    bench = ["qemu-img", "bench", "-c", "1", "-f", "raw", "-i", "io_uring", storage.image(info)]
+    if subprocess.run(bench, capture_output=True).returncode == 0:
+        quobyte.connect_volume(info, instance)
+        disk = quobyte.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"})
+        assert disk.driver_io == "io_uring"
+    else:
+        with pytest.raises(exception.InvalidVolume, match="invalid_config"):
+            quobyte.connect_volume(info, instance)

@@ -7,6 +7,7 @@ use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::driver::{self, Error, Force};
 use quobyte_volume::io_policy::HostFacts;
 use quobyte_volume::mount::LinuxHost;
+use quobyte_volume::qemu;
 
 use crate::answers::{Connected, Disconnected, Disk, Found};
 use crate::error::{raise, raise_invalid};
@@ -27,8 +28,13 @@ impl Driver {
     /// `domains` is called, from any thread, to learn who uses a share.
     #[new]
     fn new(said: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
-        let Settings { config, linux, state_dir, facts } = options.try_into()?;
+        let Settings { config, linux, state_dir, mut facts, emulator } = options.try_into()?;
         let driver = run(said, || {
+            facts.io_uring = emulator.and_then(|emulator| {
+                let answer = qemu::has_io_uring(&emulator);
+                let cannot = |error: &_| tracing::info!(emulator = %emulator.display(), %error, "QEMU cannot be asked");
+                answer.inspect_err(cannot).ok()
+            });
             let state = StateDir::open(&state_dir)?;
             let host = LinuxHost::new(linux, state.clone());
             driver::Driver::new(config, state, Box::new(host), Box::new(NovaGuests(domains)))

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use quobyte_volume::driver::Config;
 use quobyte_volume::io_policy::{HostFacts, IoOptions, Version};
 use quobyte_volume::mount::LinuxConfig;
+use quobyte_volume::qemu;
 
 use crate::error::raise_invalid;
 
@@ -27,6 +28,7 @@ pub(crate) struct Options {
     physical_block_size: Option<u32>,
     qemu_version: u32,
     libvirt_version: u32,
+    domain_capabilities: Option<String>,
 }
 
 /// The same in the library's types.
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) linux: LinuxConfig,
     pub(crate) state_dir: PathBuf,
     pub(crate) facts: HostFacts,
+    /// The QEMU to ask for io_uring, where an option depends on it.
+    pub(crate) emulator: Option<PathBuf>,
 }
 
 impl TryFrom<Options> for Settings {
@@ -64,7 +68,11 @@ impl TryFrom<Options> for Settings {
         };
         let mut facts = HostFacts::new(Some(Version::from_libvirt(options.qemu_version)));
         facts.libvirt_version = Some(Version::from_libvirt(options.libvirt_version));
-        Ok(Self { config, linux, state_dir: options.state_dir, facts })
+        let emulator = match options.domain_capabilities {
+            Some(capabilities) => qemu::emulator(&capabilities).map_err(raise_invalid)?,
+            None => None,
+        };
+        Ok(Self { config, linux, state_dir: options.state_dir, facts, emulator })
     }
 }
 

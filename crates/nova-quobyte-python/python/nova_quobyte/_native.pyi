@@ -23,6 +23,8 @@ class Options(TypedDict):
     #: As libvirt's getVersion() and getLibVersion() have them.
     qemu_version: int
     libvirt_version: int
+    #: As libvirt's getDomainCapabilities() has them; needed for io_mode io_uring alone.
+    domain_capabilities: str | None
 
 class QuobyteError(Exception):
     """A call failed, and what it had begun is undone. Its text is for operators."""

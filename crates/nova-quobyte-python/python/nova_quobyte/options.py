@@ -88,7 +88,7 @@ def list_opts() -> Iterable[tuple[str, list[cfg.Opt]]]:
     return [("libvirt", _missing_from_nova()), ("quobyte", QUOBYTE_OPTS)]
 
 
-def native(qemu_version: int, libvirt_version: int) -> "Options":
+def native(qemu_version: int, libvirt_version: int, domain_capabilities: str | None) -> "Options":
     """Return the options' values as the native module takes them."""
     return {
         "mount_point_base": CONF.libvirt.quobyte_mount_point_base,
@@ -104,4 +104,5 @@ def native(qemu_version: int, libvirt_version: int) -> "Options":
         "physical_block_size": CONF.quobyte.physical_block_size,
         "qemu_version": qemu_version,
         "libvirt_version": libvirt_version,
+        "domain_capabilities": domain_capabilities,
     }

@@ -48,7 +48,7 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         """
         super().__init__(_HostWithoutSecrets(host), is_block_dev=False)
         self._domains = Domains(host)
-        settings = options.native(*self._domains.versions())
+        settings = options.native(*self._domains.versions(), self._domains.capabilities())
         self._native = call(_native.Driver, settings, self._domains, otherwise=exception.InternalError)
         self._reconciling = threading.Thread(target=self._reconcile, daemon=True)
         self._reconciling.start()
