@@ -120,7 +120,8 @@ def make_table(place):
 def fill_table(place, size, filled):
     for number in range(filled, size):
         where = place / str(number)
-        where.mkdir()
+        # All tables are in the one directory that is mounted.
+        where.mkdir(exist_ok=True)
         mount_bind(where)
     return size
 

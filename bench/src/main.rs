@@ -96,7 +96,10 @@ fn connect_all(driver: &Driver, host: &LinuxHost, exports: &[String]) -> Result<
 }
 
 fn image(export: &str) -> Result<ConnectionInfo> {
-    Ok(ConnectionInfo::new(Export::parse(export)?, ImageName::parse("disk")?, ImageFormat::Raw))
+    let mut info = ConnectionInfo::new(Export::parse(export)?, ImageName::parse("disk")?, ImageFormat::Raw);
+    // One image is connected for one guest after the other.
+    info.multiattach = true;
+    Ok(info)
 }
 
 /// What the mount table shows at `at`, which has to be a mount of `export`.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::thread;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, ftruncate, unlinkat};
@@ -81,10 +82,17 @@ fn remove_scratch(root: &OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-/// Reads until enough reads agree. One that is under way when its submission returns is proof by itself. `None` for a
-/// file that is too short to be read directly.
+/// What reads of `file` show. `None` for a file that is too short to be read directly.
 fn read(file: &OwnedFd) -> io::Result<Option<Probe>> {
     let mut aio = Aio::new()?;
+    let seen = read_until_agreed(&mut aio, file);
+    // The kernel takes tens of milliseconds to free a context (an RCU grace period), and nobody need wait for that.
+    thread::spawn(move || drop(aio));
+    seen
+}
+
+/// Reads until enough reads agree. One that is under way when its submission returns is proof by itself.
+fn read_until_agreed(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>> {
     let (mut waited, mut not_waited) = (0, 0);
     loop {
         let read = match aio.read(file) {
