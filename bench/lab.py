@@ -38,7 +38,7 @@ def machine():
         "system": f"{platform.system()} {platform.release()}",
         "processor": f"{os.cpu_count()} x {processor[0] if processor else platform.machine()}",
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "qemu": output("qemu-img", "--version").split()[2],
+        "qemu": output("qemu-system-x86_64", "--version").split()[3],
         "libvirt": output("virsh", "--version").strip(),
         "guests": os.environ["NOVA_QUOBYTE_VIRT_TYPE"],
     }
