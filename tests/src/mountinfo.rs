@@ -1,6 +1,9 @@
 //! What the kernel says about a mount point.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// One line of the kernel's mount table. The lab's paths have no characters that the kernel escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,14 @@ pub struct MountEntry {
     pub source: String,
     /// Options of the file system, joined by commas.
     pub super_options: String,
+}
+
+impl MountEntry {
+    /// The kernel's control file of that name of the connection to the FUSE client behind the mount.
+    pub fn control(&self, name: &str) -> PathBuf {
+        let (_, minor) = self.device.split_once(':').expect("a device has two numbers");
+        ["/sys/fs/fuse/connections", minor, name].iter().collect()
+    }
 }
 
 /// The top mount at exactly `path`, as this process sees it.

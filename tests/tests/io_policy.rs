@@ -1,6 +1,8 @@
 //! From what is seen of host and mount to the disk that libvirt is told of.
 
-use lab::{Program, Reply, Site};
+use std::{fs, path::Path};
+
+use lab::{Program, Reply, Site, mount_at};
 use serde_json::{Value, json};
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
@@ -37,6 +39,22 @@ fn a_client_that_refuses_o_direct_gets_its_images_cached_or_refused() {
     info["multiattach"] = json!(false);
     let answer = connect(&site, &info, &[]).answer();
     assert_eq!((&answer["cache"], &answer["io"]), (&json!("writeback"), &json!("threads")));
+}
+
+#[test]
+fn asynchronous_direct_io_may_be_under_way_as_much_as_a_guest_asks_for_unless_the_client_allows_more() {
+    for (async_dio, own, expected) in [("on", 12, "256\n"), ("on", 300, "300\n"), ("off", 12, "12\n")] {
+        let settings = [format!("standin.async_dio={async_dio}"), format!("standin.max_background={own}")];
+        let site = site(&settings.each_ref().map(String::as_str));
+        let limit = || {
+            let path = site.connect(ALICE, &site.info("disk")).answer()["mount_path"].take();
+            let mount = mount_at(Path::new(path.as_str().expect("a path"))).expect("it is mounted");
+            fs::read_to_string(mount.control("max_background")).expect("ask the kernel")
+        };
+        assert_eq!(limit(), expected, "{settings:?}");
+        site.crash_clients();
+        assert_eq!(limit(), expected, "{settings:?}, mounted anew");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@
 //! [`inspect`] alone says in which state a mount point is; everybody else asks it.
 
 mod client;
+mod connection;
 mod host;
 mod launcher;
 mod unmount;

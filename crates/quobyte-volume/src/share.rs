@@ -182,6 +182,16 @@ impl Shares {
         }
     }
 
+    /// Starts the helper of a share that is about to be mounted, so that it is there once the client is. Where that
+    /// fails, the first question tells.
+    pub(crate) fn prepare(&self, at: &MountPath) {
+        if !hold(&self.idle).contains_key(at)
+            && let Ok(helper) = self.start(at)
+        {
+            self.keep(at, helper);
+        }
+    }
+
     /// Ends the helper of a share that is not mounted any more.
     pub(crate) fn forget(&self, at: &MountPath) {
         let helper = hold(&self.idle).remove(at);

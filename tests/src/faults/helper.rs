@@ -77,9 +77,7 @@ pub(super) fn wait_for_quiet(mount_point: &Path) {
 }
 
 fn wait_for_requests(mount_point: &Path, some: bool) {
-    let device = mount_at(mount_point).expect("the share is mounted").device;
-    let (_, minor) = device.split_once(':').expect("a device has two numbers");
-    let waiting = format!("/sys/fs/fuse/connections/{minor}/waiting");
+    let waiting = mount_at(mount_point).expect("the share is mounted").control("waiting");
     let deadline = Instant::now() + LIMIT;
     while (fs::read_to_string(&waiting).expect("ask the kernel") != "0\n") != some {
         assert!(Instant::now() < deadline, "requests under way: {}", !some);

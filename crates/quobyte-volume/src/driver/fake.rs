@@ -322,6 +322,10 @@ impl Host for FakeHost {
         world.mounts.retain(|_, layers| !layers.is_empty());
         Ok(())
     }
+
+    fn raise_background(&self, _: &Mount) -> io::Result<Option<u32>> {
+        Ok(None)
+    }
 }
 
 impl Guests for FakeHost {

@@ -6,7 +6,7 @@ use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
 use crate::connection::ConnectionInfo;
 use crate::image::{self, Layer};
-use crate::io_policy::{Decision, Facts, HostFacts, Probe};
+use crate::io_policy::{Decision, DirectIo, Facts, HostFacts, Probe};
 use crate::mount::{MountError, MountState, inspect_with};
 use crate::mount_path::MountPath;
 use crate::share::ShareError;
@@ -82,6 +82,7 @@ impl Driver {
     ) -> Result<Decision, Error> {
         if record.probe.is_none() {
             record.probe = self.probe(&record.mount_path, chain)?;
+            self.widen(record);
         }
         let decision = self.decide(info, &Facts { probe: record.probe, ..self.unprobed(facts) })?;
         for (row, cost) in decision.costs() {
@@ -106,6 +107,26 @@ impl Driver {
     /// [`Error::IoPolicy`]
     pub fn decide(&self, info: &ConnectionInfo, facts: &Facts) -> Result<Decision, Error> {
         Ok(Decision::make(info, facts, &self.config.io)?)
+    }
+
+    /// Where direct I/O is asynchronous, has the kernel let enough of it be under way at once. Where that cannot be had,
+    /// the mount is slower with many requests, and no less right.
+    fn widen(&self, record: &ShareRecord) {
+        let (Some(mount), Some(Probe { direct_io: DirectIo::Asynchronous, .. })) =
+            (&record.mount, record.probe)
+        else {
+            return;
+        };
+        let at = &record.mount_path;
+        match self.host.raise_background(mount) {
+            Ok(None) => {}
+            Ok(Some(limit)) => {
+                tracing::info!(mount_path = %at, limit, "raised the limit of background requests")
+            }
+            Err(error) => {
+                tracing::info!(mount_path = %at, %error, "the limit of background requests cannot be raised");
+            }
+        }
     }
 
     /// How the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found out, which is no reason to refuse an image.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
 
 use super::client::{self, ClientError};
+use super::connection;
 use super::launcher::{Launch, Launcher, Request};
 use super::unmount::{self, How, Unmounted};
 use crate::attachments::{LockedShare, StateDir};
@@ -96,6 +97,13 @@ pub trait Host {
     /// # Errors
     /// When the kernel's control file system is not there or not open to this user.
     fn abort(&self, mount: &Mount) -> io::Result<()>;
+
+    /// Has the kernel let at least 256 asynchronous requests to the client behind `mount` be under way at once. Returns
+    /// the limit that was too low.
+    ///
+    /// # Errors
+    /// As [`Host::abort`]; and where the kernel permits ordinary users fewer, by `fuse.max_user_bgreq`.
+    fn raise_background(&self, mount: &Mount) -> io::Result<Option<u32>>;
 }
 
 /// The machine this process runs on, as the user it runs as.
@@ -203,6 +211,7 @@ impl Host for LinuxHost {
             budget: self.mount_timeout,
         };
         let deadline = Deadline::after(self.mount_timeout);
+        self.shares.prepare(at);
         match self.launch.manager() {
             Some(manager) => self.launch.run(manager, &request, deadline),
             None => client::run(&request, deadline),
@@ -211,6 +220,7 @@ impl Host for LinuxHost {
 
     fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
         crash::point("what a client has left is about to be ended");
+        self.shares.forget(at);
         // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
         self.launch.take_back(at)?;
         let ended = client::end_strays(at, Deadline::after(TO_END))?;
@@ -233,7 +243,11 @@ impl Host for LinuxHost {
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {
-        unmount::abort(mount)
+        connection::abort(mount)
+    }
+
+    fn raise_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
+        connection::raise_background(mount)
     }
 }
 

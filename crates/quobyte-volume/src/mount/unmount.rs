@@ -10,7 +10,6 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::deadline::Deadline;
-use crate::mount_table::Mount;
 use crate::process::{self, RunError, printed};
 
 /// How hard to try.
@@ -59,11 +58,4 @@ pub(super) fn unmount(
     } else {
         Err(io::Error::other(format!("fusermount3 ({}){}", outcome.status, printed(&outcome.output))))
     }
-}
-
-/// Ends the connection behind a FUSE mount: whoever waits for its client gets an error. The kernel lets its owner do
-/// that through the control file system.
-#[expect(clippy::disallowed_methods, reason = "the kernel's control file system, not a file")]
-pub(super) fn abort(mount: &Mount) -> io::Result<()> {
-    std::fs::write(format!("/sys/fs/fuse/connections/{}/abort", mount.device.minor), "1")
 }

@@ -113,6 +113,10 @@ impl Host for Interrupted {
     fn abort(&self, mount: &Mount) -> io::Result<()> {
         self.around(|host| host.abort(mount))
     }
+
+    fn raise_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
+        self.around(|host| host.raise_background(mount))
+    }
 }
 
 impl Guests for Interrupted {
