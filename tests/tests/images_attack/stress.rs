@@ -15,9 +15,15 @@ const ROUNDS: usize = 60;
 
 /// A site whose share stays mounted, with a link to the canary, a pipe and a directory on it.
 fn site(canary: &Canary) -> Site {
-    let site = Site::new(&[]);
+    let site = unmounted(canary);
     site.volume().image("bobs", "raw", &[0; 4096]);
     site.connect(BOB, &site.info("bobs")).answer();
+    site
+}
+
+/// The same, but each connect mounts the share anew, and so probes it.
+fn unmounted(canary: &Canary) -> Site {
+    let site = Site::new(&[]);
     let directory = site.volume().directory();
     symlink(canary.path(), directory.join("link")).expect("make a link");
     make_pipe(&directory.join("pipe"));
@@ -25,11 +31,16 @@ fn site(canary: &Canary) -> Site {
     site
 }
 
-/// The file at a layer of the volume on record: its inode.
-fn recorded_inode(site: &Site, layer: usize) -> u64 {
+/// The record of the one share in use.
+fn record(site: &Site) -> Value {
     let [record] = &site.records()[..] else { panic!("one volume is connected") };
     let record = fs::read(site.state().join("shares").join(record)).expect("read a record");
-    let record: Value = serde_json::from_slice(&record).expect("a record is JSON");
+    serde_json::from_slice(&record).expect("a record is JSON")
+}
+
+/// The file at a layer of the volume on record: its inode.
+fn recorded_inode(site: &Site, layer: usize) -> u64 {
+    let record = record(site);
     let attachments = record["attachments"].as_array().expect("a record lists attachments");
     let ours = attachments.iter().find(|attachment| attachment["instance"] == ALICE).expect("connected");
     ours["chain"][layer]["identity"]["inode"].as_u64().expect("an inode is a number")
@@ -49,7 +60,8 @@ struct Assault<'a> {
 }
 
 impl Assault<'_> {
-    fn run(&self, site: &Site) {
+    /// Returns how many of the connects that were accepted had their mount probed.
+    fn run(&self, site: &Site) -> usize {
         let path = |name: &&str| site.volume().directory().join(name);
         let inode = |name| fs::metadata(path(&name)).expect("it is there").ino();
         let legitimate: Vec<_> = self.legitimate.iter().map(|(name, size)| (inode(name), *size)).collect();
@@ -57,8 +69,9 @@ impl Assault<'_> {
         let mut info = site.info(image);
         info["data"]["format"] = json!(format);
 
+        let kept = site.records();
         let exchanger = Exchanger::start(path(&self.exchanged.0), self.others.iter().map(path).collect());
-        let (mut accepted, mut refused) = (0, 0);
+        let (mut accepted, mut refused, mut probed) = (0, 0, 0);
         for _ in 0..ROUNDS {
             let reply = site.connect(ALICE, &info);
             if reply.is_answer() {
@@ -66,16 +79,18 @@ impl Assault<'_> {
                 let size = reply.answer()["chain"][layer]["virtual_size"].as_u64().expect("a size");
                 let found = (recorded_inode(site, layer), size);
                 assert!(legitimate.contains(&found), "{image}: {found:?} is none of {legitimate:?}");
+                probed += usize::from(!record(site)["probe"].is_null());
                 site.disconnect(ALICE, &info).answer();
                 accepted += 1;
             } else {
                 self.assert_refused(&reply);
                 refused += 1;
             }
+            assert_eq!(site.records(), kept);
         }
         exchanger.stop();
         assert!(accepted > 0 && refused > 0, "{image}: accepted {accepted}, refused {refused}");
-        assert_eq!(site.records().len(), 1);
+        probed
     }
 
     fn assert_refused(&self, reply: &Reply) {
@@ -138,5 +153,25 @@ fn a_backing_file_under_exchange_is_the_file_that_was_looked_at_or_refused() {
         rules: &["leads_away", "not_regular_file", "backing_name"],
     }
     .run(&site);
+    assert!(canary.is_untouched());
+}
+
+#[test]
+fn an_image_under_exchange_is_probed_as_the_file_that_was_looked_at_or_not_at_all() {
+    let canary = Canary::of_the_lab();
+    let site = unmounted(&canary);
+    let directory = site.volume().directory();
+    place(directory, "disk", Content::zeroes(1 << 20));
+    place(directory, "other", Content::zeroes(2 << 20));
+    let probed = Assault {
+        image: ("disk", "raw"),
+        exchanged: ("disk", 0),
+        others: &["link", "other", "pipe", "directory"],
+        legitimate: &[("disk", 1 << 20), ("other", 2 << 20)],
+        rules: &["leads_away", "not_regular_file"],
+    }
+    .run(&site);
+    assert!(probed > 0, "no probe found the file that was looked at");
+    site.assert_nothing_is_left();
     assert!(canary.is_untouched());
 }
