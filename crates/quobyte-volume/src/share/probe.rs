@@ -99,7 +99,8 @@ fn read(file: &OwnedFd) -> io::Result<Option<Probe>> {
     let mut aio = Aio::new()?;
     let seen = read_until_agreed(&mut aio, file);
     // The kernel takes tens of milliseconds to free a context (an RCU grace period), and nobody need wait for that.
-    thread::spawn(move || drop(aio));
+    // Where no thread can be had it is freed here.
+    let _ = thread::Builder::new().spawn(move || drop(aio));
     seen
 }
 
