@@ -19,6 +19,7 @@ mod probe;
 mod protocol;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
@@ -28,7 +29,7 @@ use std::time::Duration;
 use self::facts::NoChain;
 pub use self::facts::RootFacts;
 use self::helper::{Asked, Helper};
-use self::protocol::{Answer, Request};
+use self::protocol::{Answer, Request, VERSION};
 use crate::attachments::StateDir;
 use crate::deadline::Deadline;
 use crate::error::Code;
@@ -134,7 +135,7 @@ impl Shares {
         match self.ask(at, &Request::Look(image))? {
             Answer::Look(root, chain) => Ok(Look { root, chain: chain.map_err(|error| error.at(at)) }),
             Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
-            Answer::Probe(_) => Err(self.confused()),
+            _ => Err(self.confused()),
         }
     }
 
@@ -144,12 +145,16 @@ impl Shares {
         match self.ask(at, &Request::Probe(image.clone()))? {
             Answer::Probe(probe) => Ok(probe),
             Answer::Failed(errno) => Err(failed(at, at.as_path().join(image.path.as_path()), errno)),
-            Answer::Look(..) => Err(self.confused()),
+            _ => Err(self.confused()),
         }
     }
 
     fn confused(&self) -> ShareError {
-        let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
+        self.unusable("it answered another question")
+    }
+
+    fn unusable(&self, why: &str) -> ShareError {
+        let source = io::Error::new(io::ErrorKind::InvalidData, why);
         ShareError::Helper { program: self.program.clone(), source }
     }
 
@@ -163,6 +168,12 @@ impl Shares {
         let was_kept = kept.is_some();
         let helper = kept.map_or_else(|| self.start(at), Ok)?;
         match helper.ask(request, deadline) {
+            Asked::Answered(Answer::OtherVersion(version), helper) => {
+                self.end(helper);
+                Err(self.unusable(&format!(
+                    "it is of version {version}, its caller of {VERSION}, from before an upgrade: restart the service"
+                )))
+            }
             Asked::Answered(answer, helper) => {
                 self.keep(at, helper);
                 Ok(answer)
@@ -254,12 +265,45 @@ fn hold<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The whole of the helper program: answers on standard output what standard input asks about the share at
-/// `mount_point`, until that ends.
+/// The whole of the helper program: answers on standard output what a caller of version `caller` asks on standard input
+/// about the share at `mount_point`, until that ends.
 #[must_use]
-pub fn serve(mount_point: &Path) -> ExitCode {
-    match protocol::serve(mount_point, BufReader::new(io::stdin()), io::stdout()) {
+pub fn serve(mount_point: &Path, caller: &OsStr) -> ExitCode {
+    match protocol::serve(mount_point, caller, BufReader::new(io::stdin()), io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::connection::Export;
+    use crate::error::with_causes;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is who installs programs")]
+    fn a_helper_that_an_upgrade_has_replaced_asks_for_a_restart_until_it_fits_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("helper");
+        let install = |answer: &str| {
+            fs::write(&program, format!("#!/bin/sh\nread -r _\necho '{answer}'\nread -r _\n")).unwrap();
+            fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        };
+        let state = StateDir::open(&directory.path().join("state")).unwrap();
+        let shares = Shares::new(program.clone(), state, Duration::from_secs(30));
+        let at = MountPath::new(directory.path(), &Export::parse("reg/vol").unwrap());
+
+        install(r#"{"other_version":"99.0.0"}"#);
+        let error = shares.look(&at, None).unwrap_err();
+        assert_eq!(error.code(), Code::Internal);
+        let text = with_causes(&error);
+        assert!(text.contains("version 99.0.0") && text.ends_with("restart the service"), "{text}");
+
+        install(r#"{"failed":2}"#);
+        assert!(matches!(shares.look(&at, None).unwrap_err(), ShareError::Missing { .. }));
     }
 }

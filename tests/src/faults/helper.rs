@@ -31,7 +31,8 @@ impl Helper {
             .filter_map(|entry| {
                 let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
                 let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-                let (program, argument) = arguments.trim_end_matches('\0').split_once('\0')?;
+                let (program, arguments) = arguments.split_once('\0')?;
+                let (argument, _) = arguments.split_once('\0')?;
                 let is_helper = program.ends_with("quobyte-share-helper") && argument == mount_point;
                 let pid = Pid::from_raw(pid).filter(|_| is_helper)?;
                 Some(Self { pid, exit: pidfd_open(pid, PidfdFlags::empty()).ok()? })

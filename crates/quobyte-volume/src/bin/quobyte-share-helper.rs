@@ -3,8 +3,13 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args_os().nth(1) {
-        Some(mount_point) => quobyte_volume::share::serve(mount_point.as_ref()),
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(mount_point) => {
+            // Callers that say none are older than all that do.
+            let caller = arguments.next().unwrap_or_default();
+            quobyte_volume::share::serve(mount_point.as_ref(), &caller)
+        }
         None => ExitCode::from(2),
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::protocol::{Answer, Request};
+use super::protocol::{Answer, Request, VERSION};
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::flock;
@@ -44,6 +44,7 @@ impl Helper {
         let probe_lock = flock::open(probe_lock)?;
         let child = Command::new(program)
             .arg(mount_point)
+            .arg(VERSION)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

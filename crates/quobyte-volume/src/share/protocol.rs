@@ -1,5 +1,9 @@
 //! What is said between a caller and its helper: a JSON value a line, one answer to each request.
+//!
+//! A service may outlive an upgrade of the package it is of, and starts the new helper then. So the caller says its
+//! version as it starts a helper, and one of another version answers everything with its own.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
@@ -10,6 +14,9 @@ use super::probe;
 use crate::connection::{ImageFormat, ImageName};
 use crate::image::Layer;
 use crate::io_policy::Probe;
+
+/// What caller and helper have to have in common.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A question about the share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,28 +37,44 @@ pub(super) enum Answer {
     Probe(Probe),
     /// A system call failed with this error number: about the root, or for a probe.
     Failed(i32),
+    /// The helper is of this version, and the caller of another. No version may change how this is written.
+    OtherVersion(String),
 }
 
-/// Answers requests about the share at `mount_point` until there are no more.
-pub(super) fn serve(mount_point: &Path, requests: impl BufRead, mut answers: impl Write) -> io::Result<()> {
+/// Answers requests of a caller of version `caller` about the share at `mount_point` until there are no more.
+pub(super) fn serve(
+    mount_point: &Path,
+    caller: &OsStr,
+    requests: impl BufRead,
+    mut answers: impl Write,
+) -> io::Result<()> {
     for line in requests.lines() {
-        let answer = match serde_json::from_str(&line?)? {
-            Request::Look(image) => {
-                match facts::look(mount_point, image.as_ref().map(|(name, format)| (name, *format))) {
-                    Ok((root, chain)) => Answer::Look(root, chain),
-                    Err(errno) => Answer::Failed(errno.raw_os_error()),
-                }
-            }
-            Request::Probe(image) => match probe::probe(mount_point, &image) {
-                Ok(probe) => Answer::Probe(probe),
-                Err(error) => Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
-            },
+        let line = line?;
+        let answer = if caller == VERSION {
+            answer(mount_point, serde_json::from_str(&line)?)
+        } else {
+            Answer::OtherVersion(VERSION.to_owned())
         };
         serde_json::to_writer(&mut answers, &answer)?;
         answers.write_all(b"\n")?;
         answers.flush()?;
     }
     Ok(())
+}
+
+fn answer(mount_point: &Path, request: Request) -> Answer {
+    match request {
+        Request::Look(image) => {
+            match facts::look(mount_point, image.as_ref().map(|(name, format)| (name, *format))) {
+                Ok((root, chain)) => Answer::Look(root, chain),
+                Err(errno) => Answer::Failed(errno.raw_os_error()),
+            }
+        }
+        Request::Probe(image) => match probe::probe(mount_point, &image) {
+            Ok(probe) => Answer::Probe(probe),
+            Err(error) => Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +86,7 @@ mod tests {
         let requests = "{\"look\":null}\n{\"look\":[\"none\",\"raw\"]}\n{\"look\":null}\n";
         let mut answers = Vec::new();
         // Its root has the size that a connected client shows.
-        serve(Path::new("/proc"), requests.as_bytes(), &mut answers).unwrap();
+        serve(Path::new("/proc"), VERSION.as_ref(), requests.as_bytes(), &mut answers).unwrap();
         let answers: Vec<Answer> =
             answers.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
         let [Answer::Look(_, Ok(none)), Answer::Look(_, Err(missing)), Answer::Look(_, Ok(_))] = &answers[..]
@@ -76,6 +99,15 @@ mod tests {
 
     #[test]
     fn what_is_no_request_ends_the_service() {
-        assert!(serve(Path::new("/"), "x\n".as_bytes(), Vec::new()).is_err());
+        assert!(serve(Path::new("/"), VERSION.as_ref(), "x\n".as_bytes(), Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_caller_of_another_version_learns_that_whatever_it_asks() {
+        for caller in ["", "0.0.1"] {
+            let mut answer = Vec::new();
+            serve(Path::new("/"), caller.as_ref(), "\"of later days\"\n".as_bytes(), &mut answer).unwrap();
+            assert_eq!(answer, format!("{{\"other_version\":\"{VERSION}\"}}\n").as_bytes(), "{caller:?}");
+        }
     }
 }
