@@ -8,7 +8,7 @@ use super::{Driver, Error};
 use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
 use crate::image::Layer;
-use crate::io_policy::{Decision, HostFacts, IoPolicy};
+use crate::io_policy::{Decision, Facts, HostFacts, IoPolicy};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
 
@@ -52,7 +52,8 @@ impl Driver {
         facts: &HostFacts,
     ) -> Result<Connected, Error> {
         // What no probe could change is refused before anything is begun.
-        self.decide(info, &self.unprobed(facts))?;
+        let facts = self.unprobed(facts);
+        self.decide(info, &facts)?;
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         let before = share.load()?;
@@ -60,7 +61,7 @@ impl Driver {
             return Err(Error::Held { export: info.export.clone(), holder: Box::new(holder.clone()) });
         }
         let mut begun = Begun::default();
-        match self.establish(&share, info, instance, facts, before.as_ref(), &mut begun) {
+        match self.establish(&share, info, instance, &facts, before.as_ref(), &mut begun) {
             Ok((record, mount, chain, decision)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
@@ -82,7 +83,7 @@ impl Driver {
         share: &LockedShare,
         info: &ConnectionInfo,
         instance: InstanceId,
-        facts: &HostFacts,
+        facts: &Facts,
         before: Option<&ShareRecord>,
         begun: &mut Begun,
     ) -> Result<(ShareRecord, Mount, Vec<Layer>, Decision), Error> {

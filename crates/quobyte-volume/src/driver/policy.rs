@@ -71,12 +71,12 @@ impl Driver {
         }
     }
 
-    /// Decides for the image on the record's mount, which is probed if it was not yet, and tells an operator what the
-    /// decision costs, once for each mount.
+    /// Decides for the image on the record's mount, which is probed if it was not yet, given the other facts, and tells
+    /// an operator what the decision costs, once for each mount.
     pub(super) fn decide_on_record(
         &self,
         info: &ConnectionInfo,
-        facts: &HostFacts,
+        facts: &Facts,
         chain: &[Layer],
         record: &mut ShareRecord,
     ) -> Result<Decision, Error> {
@@ -84,11 +84,11 @@ impl Driver {
             record.probe = self.probe(&record.mount_path, chain)?;
             self.widen(record);
         }
-        let decision = self.decide(info, &Facts { probe: record.probe, ..self.unprobed(facts) })?;
+        let decision = self.decide(info, &Facts { probe: record.probe, ..*facts })?;
         for (row, cost) in decision.costs() {
             if !record.told.iter().any(|told| told == row.name) {
-                let at = &record.mount_path;
-                tracing::warn!(export = %record.export, mount_path = %at, row = row.name, remedy = cost.remedy, "{}", cost.loss);
+                let (export, mount_path, remedy) = (&record.export, &record.mount_path, cost.remedy);
+                tracing::warn!(%export, %mount_path, row = row.name, remedy, "{}", cost.loss);
                 record.told.push(row.name.to_owned());
             }
         }
@@ -129,7 +129,8 @@ impl Driver {
         }
     }
 
-    /// How the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found out, which is no reason to refuse an image.
+    /// How the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found
+    /// out, which is no reason to refuse an image.
     fn probe(&self, at: &MountPath, chain: &[Layer]) -> Result<Option<Probe>, Error> {
         let Some(image) = chain.first() else { return Ok(None) };
         match self.host.probe(at, image) {
