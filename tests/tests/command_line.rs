@@ -153,6 +153,16 @@ fn a_missing_helper_is_told_before_anything_is_mounted() {
 }
 
 #[test]
+fn who_may_not_make_the_directory_to_mount_below_learns_who_may() {
+    let mut site = site(&[]);
+    site.set("--quobyte-mount-point-base", "/nonexistent/mnt");
+    let reply = site.connect(GUEST, &site.info("one"));
+    assert_eq!(reply.failure(), (4, "mount_failed"));
+    assert!(reply.hint().ends_with("install -d -o USER /nonexistent/mnt"), "{}", reply.hint());
+    site.assert_nothing_is_left();
+}
+
+#[test]
 fn who_may_not_use_fuse_or_libvirt_is_told_of_the_groups() {
     let site = site(&[]);
     // nova, but in no group.

@@ -45,7 +45,7 @@ pub(crate) enum Error {
     AttachedElsewhere { domain: String, target: String },
     #[error("domain {domain} has no free disk name left")]
     NoTarget { domain: String },
-    #[error("the hypervisor cannot open {image}")]
+    #[error("the hypervisor may not open {image}")]
     NotOpened { image: PathBuf, source: Box<Error> },
     #[error("the helper {path} is not installed")]
     NoHelper { path: PathBuf },
@@ -75,17 +75,21 @@ impl Error {
             | Self::Libvirt { .. }
             | Self::Remote { .. }
             | Self::NoTarget { .. } => Code::LibvirtError,
-            Self::NotOpened { source, .. } => source.code(),
             Self::NoHelper { .. } => Code::Internal,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
             Self::DiskNotFound { .. } | Self::NotOurs { .. } => Code::DiskNotFound,
-            Self::NotVisible { .. } => Code::MountNotVisible,
+            Self::NotVisible { .. } | Self::NotOpened { .. } => Code::MountNotVisible,
             Self::AttachedElsewhere { .. } | Self::StillInUse { .. } | Self::Refused { .. } => {
                 Code::VolumeInUse
             }
             Self::NotUndone { cause, .. } => cause.code(),
         }
     }
+}
+
+/// Whether libvirt passes on that somebody may not do something.
+pub(crate) fn is_denied(message: &str) -> bool {
+    message.contains("Permission denied")
 }
 
 macro_rules! from_the_library {

@@ -1,5 +1,6 @@
 //! What a person can do about an error, where that is more than the error itself says.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -7,33 +8,38 @@ use quobyte_volume::driver;
 use quobyte_volume::mount::{ClientError, MountError};
 use rustix::fs::Access;
 
-use crate::error::Error;
+use crate::error::{Error, is_denied};
 
 /// A way out, in one line.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     match error {
-        Error::Libvirt { message, .. } if is_denied(message) && message.contains("socket") => {
-            Some("this user may not talk to libvirt: usermod --append --groups libvirt USER, then log in anew".to_owned())
-        }
-        Error::NotOpened { image, source } if is_denied(&source.to_string()) => Some(admit(image)),
-        Error::DomainNotFound { .. } => Some(
-            "an attachment of a guest that is gone is in `nova-quobyte status`; `nova-quobyte disconnect` drops it"
+        Error::Libvirt { message, .. } if is_denied(message) && message.contains("socket") => Some(
+            "this user may not talk to libvirt: usermod --append --groups libvirt USER, then log in anew"
                 .to_owned(),
         ),
+        Error::NotOpened { image, .. } => Some(admit(image)),
+        Error::DomainNotFound { .. } => Some(
+            "`virsh list --all` has all domains; an attachment of a guest that is gone is in \
+             `nova-quobyte status`, and `nova-quobyte disconnect` drops it"
+                .to_owned(),
+        ),
+        Error::Driver(driver::Error::Mount(MountError::MountPoint { at, source }))
+            if source.kind() == ErrorKind::PermissionDenied =>
+        {
+            let base = at.as_path().parent()?.display();
+            Some(format!("as root, make the directory to mount below: install -d -o USER {base}"))
+        }
         Error::Driver(driver::Error::Held { export, holder }) => Some(format!(
             "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
             holder.instance, holder.name
         )),
         Error::Driver(driver::Error::Mount(MountError::Client(ClientError::Refused { .. }))) => {
             let fuse = rustix::fs::access("/dev/fuse", Access::READ_OK | Access::WRITE_OK);
-            fuse.is_err().then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
+            fuse.is_err()
+                .then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
         }
         _ => None,
     }
-}
-
-fn is_denied(message: &str) -> bool {
-    message.contains("Permission denied")
 }
 
 /// What keeps QEMU's user from an image that it was denied: a directory on the way to its mount, or else its own mode.
@@ -47,7 +53,11 @@ fn admit(image: &Path) -> String {
             "QEMU's user may not pass {}: chmod o+x it, or choose another quobyte_mount_point_base",
             directory.display()
         ),
-        None => format!("QEMU's user may not open it: chmod ugo+rw {}", image.display()),
+        // The volume may be unmounted by now.
+        None => format!(
+            "QEMU's user may not open it: where the volume is mounted, chmod ugo+rw {}",
+            image.file_name().unwrap_or_default().display()
+        ),
     }
 }
 
@@ -64,7 +74,7 @@ mod tests {
         set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
         assert!(admit(&image).contains(&format!("pass {}:", directory.path().display())));
         set_permissions(directory.path(), Permissions::from_mode(0o711)).unwrap();
-        assert!(admit(&image).ends_with(&format!("chmod ugo+rw {}", image.display())));
+        assert!(admit(&image).ends_with("chmod ugo+rw disk"), "{}", admit(&image));
     }
 
     #[test]

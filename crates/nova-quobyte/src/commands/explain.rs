@@ -109,12 +109,16 @@ fn text(mounted: bool, json: &Value, decision: &Decision, others: &[(&str, Value
     };
     let modes = |policy: &Value| format!("cache={}, io={}", plain(&policy["cache"]), plain(&policy["io"]));
     let reason = |row: &Row| format!("{} ({}): {}", row.when, row.name, row.why);
+    let policy = modes(&json["policy"]);
     let mut rows = vec![
         ("QEMU", plain(&facts["qemu"])),
         ("libvirt", plain(&facts["libvirt"])),
         ("direct I/O", direct_io),
         ("AIO slots", slots),
-        ("policy", modes(&json["policy"])),
+        (
+            "policy",
+            if mounted { policy } else { format!("{policy}, unless a connect's probe shows otherwise") },
+        ),
         ("cache because", reason(decision.cache_row)),
         ("io because", reason(decision.io_row)),
     ];

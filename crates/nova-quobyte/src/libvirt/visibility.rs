@@ -11,7 +11,7 @@ use quobyte_volume::mount_table::{Mount, MountInfo};
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::Hypervisor;
-use crate::error::Error;
+use crate::error::{Error, is_denied};
 
 const ALLOW_OTHER: &str = "it was mounted without allow_other; write user_allow_other into /etc/fuse.conf, or run \
                            this as root, and try again once it is unmounted";
@@ -41,11 +41,12 @@ impl Hypervisor {
     /// What libvirt's refusal to open `image` on `at` really means: that the mount never reached the guest, or that it
     /// did and QEMU may not open the image.
     pub(crate) fn explain(&self, refusal: Error, at: &MountPath, image: &Path) -> Error {
-        let names_the_mount = refusal.to_string().contains(&at.as_path().display().to_string());
+        let text = refusal.to_string();
+        let names_the_mount = text.contains(&at.as_path().display().to_string());
         let is_private = matches!(self.entry(at), Some(Some((_, parent_is_shared))) if !parent_is_shared);
         if names_the_mount && is_private {
             Error::NotVisible { at: at.clone(), remedy: PROPAGATION, source: Some(Box::new(refusal)) }
-        } else if names_the_mount {
+        } else if names_the_mount && is_denied(&text) {
             Error::NotOpened { image: image.to_owned(), source: Box::new(refusal) }
         } else {
             refusal
