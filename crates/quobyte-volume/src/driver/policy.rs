@@ -121,7 +121,7 @@ impl Driver {
         match self.host.raise_background(mount) {
             Ok(None) => {}
             Ok(Some(limit)) => {
-                tracing::info!(mount_path = %at, limit, "raised the limit of background requests")
+                tracing::info!(mount_path = %at, limit, "raised the limit of background requests");
             }
             Err(error) => {
                 tracing::info!(mount_path = %at, %error, "the limit of background requests cannot be raised");
