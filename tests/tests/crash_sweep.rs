@@ -73,6 +73,15 @@ fn sweep<T>(
     }
 }
 
+/// The same beside Bob, whom `prepare` attaches: he is attached throughout, or even served, as `check` makes sure.
+fn sweep_beside_bob(
+    call: Call,
+    prepare: impl Fn(&Site) -> Bystander,
+    check: impl Fn(&Bystander, &Site, &str),
+) {
+    sweep(call, prepare, |site, bob, when| check(bob, site, when), |site, bob| bob.leave(site));
+}
+
 /// After a reconcile, every attachment on record is mounted and nothing is left to mend; after the next call, what it
 /// was to do is done.
 fn recover(site: &Site, call: Call, recovery: Recovery) {
@@ -110,17 +119,12 @@ fn a_first_connect_can_be_killed_anywhere() {
 
 #[test]
 fn a_connect_beside_another_guest_can_be_killed_anywhere() {
-    sweep(Call::Connect, bob, |site, bob, when| bob.assert_served(site, when), |site, bob| bob.leave(site));
+    sweep_beside_bob(Call::Connect, bob, Bystander::assert_served);
 }
 
 #[test]
 fn a_connect_that_replaces_a_dead_mount_can_be_killed_anywhere() {
-    sweep(
-        Call::Connect,
-        dead,
-        |site, bob, when| bob.assert_attached(site, when),
-        |site, bob| bob.leave(site),
-    );
+    sweep_beside_bob(Call::Connect, dead, Bystander::assert_attached);
 }
 
 #[test]
@@ -135,22 +139,12 @@ fn a_disconnect_beside_another_guest_can_be_killed_anywhere() {
         site.connect(ALICE, &site.info("one")).answer();
         bob(site)
     };
-    sweep(
-        Call::Disconnect,
-        both,
-        |site, bob, when| bob.assert_served(site, when),
-        |site, bob| bob.leave(site),
-    );
+    sweep_beside_bob(Call::Disconnect, both, Bystander::assert_served);
 }
 
 #[test]
 fn a_reconcile_that_mounts_again_can_be_killed_anywhere() {
-    sweep(
-        Call::Reconcile,
-        dead,
-        |site, bob, when| bob.assert_attached(site, when),
-        |site, bob| bob.leave(site),
-    );
+    sweep_beside_bob(Call::Reconcile, dead, Bystander::assert_attached);
 }
 
 #[test]
