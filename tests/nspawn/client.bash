@@ -36,12 +36,14 @@ a_client_that_the_service_starts_itself_dies_with_it() {
 
 the_client_runs_as_the_service_user_in_its_own_units_control_group() {
     connect
-    local client
+    local client instance
     client=$(client)
+    instance=$(unit)
+    matches "$instance" "$template@$key-????????????????.service"
     matches "$(tr '\0' ' ' <"/proc/$client/cmdline")" "mount.quobyte * registry/volume $mount "
     equal "$(stat --format=%U "/proc/$client")" nova
     equal "$(control_group "$client")" \
-        "/system.slice/system-nova\\x2dquobyte\\x2dmount.slice/$template@$key.service"
+        "/system.slice/system-nova\\x2dquobyte\\x2dmount.slice/$instance"
     equal "$(readlink "/proc/$client/ns/mnt")" "$(readlink /proc/1/ns/mnt)"
     disconnect
     assert_nothing_is_left
@@ -65,7 +67,7 @@ a_client_that_crashed_leaves_no_unit_and_is_replaced() {
 
 stopping_an_idle_clients_unit_unmounts() {
     connect
-    systemctl stop "$template@$key.service"
+    systemctl stop "$(unit)"
     refused is_mounted
     until_holds no_units
     connect
@@ -73,19 +75,61 @@ stopping_an_idle_clients_unit_unmounts() {
     assert_nothing_is_left
 }
 
-a_client_left_without_its_mount_does_not_keep_a_new_one_from_starting() {
+a_client_left_without_its_mount_serves_on_whatever_is_called() {
+    serves_on_whatever_is_called systemd-system
+    assert_nothing_is_left
+}
+
+stopping_the_unit_of_such_a_client_takes_nothing_from_the_next() {
     connect
-    local image client
-    client=$(client)
+    local image old
+    old=$(unit)
     exec {image}<"$mount/image"
     umount --lazy "$mount"
-    equal "$(client)" "$client"
     connect
+    systemctl stop "$old"
+    refused read_direct "$image"
     is_mounted
-    refused equal "$(client)" "$client"
+    exec {image}<&-
+    exec {image}<"$mount/image"
+    read_direct "$image"
     exec {image}<&-
     disconnect
     assert_nothing_is_left
+}
+
+only_client_is() { # process
+    [ "$(pgrep --full '^mount\.quobyte ')" = "$1" ]
+}
+
+# Whatever is called, a client whose mount somebody has unmounted lazily serves what is open on it.
+serves_on_whatever_is_called() { # launcher
+    connect --launcher "$1"
+    local image client status=0
+    exec {image}<"$mount/image"
+    client=$(pgrep --full '^mount\.quobyte ')
+    umount --lazy "$mount"
+    read_direct "$image"
+    echo standin.fault=unreachable >>/etc/quobyte/client.cfg
+    connect --launcher "$1" || status=$?
+    as nova nova-quobyte --json --launcher "$1" reconcile
+    sed -i /standin.fault/d /etc/quobyte/client.cfg
+    equal $status 4
+    read_direct "$image"
+    as nova nova-quobyte --json --launcher "$1" reconcile
+    is_mounted
+    read_direct "$image"
+    connect --launcher "$1"
+    disconnect
+    refused is_mounted
+    read_direct "$image"
+    connect --launcher "$1"
+    is_mounted
+    disconnect
+    until_holds only_client_is "$client"
+    read_direct "$image"
+    exec {image}<&-
+    until_holds refused test -e "/proc/$client"
 }
 
 what_the_client_says_reaches_the_caller_and_its_unit_is_gone() {

@@ -3,16 +3,21 @@
 
 # What nova may not do, one attempt a line. Each would succeed for root, or fail for another reason than being refused,
 # which the test tells apart.
-attempts() {
-    local instance=$template@$key.service
+attempts() { # instance
+    local instance=$1 name
+    name=${instance#*@}
+    name=${name%.service}
     cat <<ATTEMPTS
 systemctl start other.service
 systemctl stop other.service
 systemctl start $template@other.service
-systemctl start $template@${key}0.service
-systemctl start $template@${key^^}.service
-systemctl start x$template@$key.service
-systemctl start $template-$key.service
+systemctl start $template@$key.service
+systemctl start $template@$key-.service
+systemctl start $template@${name}0.service
+systemctl start $template@${name^^}.service
+systemctl start $template@${name/-/_}.service
+systemctl start x$instance
+systemctl start $template-$name.service
 systemctl restart $instance
 systemctl reload $instance
 systemctl try-restart $instance
@@ -32,7 +37,7 @@ systemctl set-environment A=b
 systemctl isolate rescue.target
 systemctl poweroff
 systemd-run true
-systemd-run --unit=$template@$key.service true
+systemd-run --unit=$instance true
 systemd-run --scope true
 systemd-run --uid=0 true
 ATTEMPTS
@@ -40,17 +45,20 @@ ATTEMPTS
 
 nova_may_start_and_stop_an_instance_of_the_template() {
     connect
-    as nova systemctl --no-ask-password start "$template@$key.service"
-    as nova systemctl --no-ask-password stop "$template@$key.service"
+    local instance
+    instance=$(unit)
+    as nova systemctl --no-ask-password start "$instance"
+    as nova systemctl --no-ask-password stop "$instance"
     refused is_mounted
     disconnect
 }
 
 a_stranger_may_not_even_do_that() {
-    local verb said
+    local verb said instance
     connect
+    instance=$(unit)
     for verb in start stop; do
-        said=$(refused as stranger systemctl --no-ask-password $verb "$template@$key.service" 2>&1)
+        said=$(refused as stranger systemctl --no-ask-password $verb "$instance" 2>&1)
         is_refusal "$said"
     done
     is_mounted
@@ -68,7 +76,7 @@ nova_may_do_nothing_else() {
     while read -r -a words; do
         said=$(refused as nova "${words[@]}" 2>&1 </dev/null) || fail "${words[*]}: $said"
         is_refusal "$said" || fail "${words[*]}: $said"
-    done < <(attempts)
+    done < <(attempts "$(unit)")
     systemctl is-active other.service
     equal "$(client)" "$client"
     systemctl stop other.service

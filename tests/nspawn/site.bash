@@ -54,8 +54,13 @@ is_mounted() {
     grep -q " $mount .* - fuse.quobyte quobyte@registry/volume " /proc/self/mountinfo
 }
 
+# The unit of the volume's client, of which there is one.
+unit() {
+    systemctl list-units --full --plain --no-legend "$template@$key-*" | cut -d' ' -f1
+}
+
 client() {
-    systemctl show --property=MainPID --value "$template@$key.service"
+    systemctl show --property=MainPID --value "$(unit)"
 }
 
 # The host's kernel may have hierarchies of the old kind besides, which systemd here does not use.

@@ -26,7 +26,7 @@ a_service_with_a_stuck_helper_stops_in_time_and_starts_again() {
     systemctl start compute
     systemctl is-active compute
     equal "$(stuck_helper)" "$helper"
-    set_fault none
+    set_fault ""
     systemctl stop compute
 }
 

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::StateError;
@@ -41,8 +43,8 @@ pub struct ShareRecord {
     /// The rows of the I/O policy whose cost an operator has been told of, for that mount.
     #[serde(default)]
     pub told: Vec<String>,
-    /// How often it has been mounted since there is this record.
-    pub generation: u32,
+    /// Which of its mounts this is about, later ones having greater numbers; see [`ShareRecord::begin_generation`].
+    pub generation: u64,
     /// Who uses it.
     pub attachments: Vec<Attachment>,
 }
@@ -62,7 +64,7 @@ pub struct Attachment {
     #[serde(default)]
     pub chain: Vec<Layer>,
     /// The share's generation when the guest was last connected. Files opened on an earlier one are dead.
-    pub generation: u32,
+    pub generation: u64,
 }
 
 impl Attachment {
@@ -86,6 +88,14 @@ impl ShareRecord {
             generation: 0,
             attachments: Vec::new(),
         })
+    }
+
+    /// Begins a generation: the nanoseconds since the boot. It is greater than the one on record, and one that the
+    /// share has never had in this boot, also if its record was taken back or removed since. For who holds the share.
+    pub(crate) fn begin_generation(&mut self) {
+        let up = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+        let now = u64::try_from(up.as_nanos()).unwrap_or(u64::MAX);
+        self.generation = now.max(self.generation.saturating_add(1));
     }
 
     /// Puts on record what is mounted. What was known of an earlier mount is not known of this one.

@@ -71,6 +71,19 @@ fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
 }
 
 #[test]
+fn a_generation_is_greater_than_all_before_even_if_they_are_on_no_record_any_more() {
+    let mut generations = Vec::new();
+    for _ in 0..3 {
+        let mut record = record();
+        record.begin_generation();
+        generations.push(record.generation);
+        record.begin_generation();
+        generations.push(record.generation);
+    }
+    assert!(generations.is_sorted_by(|earlier, later| earlier < later), "{generations:?}");
+}
+
+#[test]
 fn a_share_has_one_holder_and_another_share_does_not_wait() {
     let Fixture { state, directory: _kept } = fixture();
     let held = state.lock(&at("reg/vol"), soon()).unwrap();

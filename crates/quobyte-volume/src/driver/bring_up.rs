@@ -15,7 +15,8 @@ use crate::mount_table::Mount;
 pub(super) struct Begun {
     pub(super) record_written: bool,
     pub(super) directories: Vec<PathBuf>,
-    pub(super) client_started: bool,
+    /// The generation that a client was started for.
+    pub(super) client: Option<u64>,
 }
 
 impl Driver {
@@ -30,13 +31,13 @@ impl Driver {
         let mut found = self.clear(share, record, image)?;
         // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
         if found.is_none() && share.load()?.is_some_and(|record| record.mount.is_none()) {
-            self.end_strays(&record.mount_path)?;
+            self.end_client(&record.mount_path, record.generation)?;
             found = self.clear(share, record, image)?;
         }
         let (mount, seen) = match found {
             Some((mount, seen)) => {
                 if record.mount.is_some() && self.is_replaced(record, &mount)? {
-                    record.generation += 1;
+                    record.begin_generation();
                 }
                 (mount, seen)
             }
@@ -102,16 +103,16 @@ impl Driver {
     ) -> Result<(Mount, Chain), Error> {
         let at = record.mount_path.clone();
         record.mount = None;
-        record.generation += 1;
+        record.begin_generation();
         begun.record_written = true;
         share.store(record)?;
         begun.directories = self
             .host
             .make_mount_point(&at)
             .map_err(|source| MountError::MountPoint { at: at.clone(), source })?;
-        begun.client_started = true;
+        begun.client = Some(record.generation);
         tracing::info!(export = %record.export, mount_path = %at, "mounting");
-        let said = self.host.mount(&record.export, &at);
+        let said = self.host.mount(&record.export, &at, record.generation);
         let (state, seen) = inspect_with(self.host.as_ref(), &at, &record.export, None, image)?;
         match (state, said) {
             (MountState::Healthy(mount), Ok(())) => Ok((mount, seen)),
@@ -145,8 +146,8 @@ impl Driver {
         before: Option<&ShareRecord>,
         begun: &Begun,
     ) -> Vec<Error> {
-        if begun.client_started
-            && let Err(error) = self.unmount_begun(share, at)
+        if let Some(generation) = begun.client
+            && let Err(error) = self.unmount_begun(share, at, generation)
         {
             // The record and the directories belong to a mount that is still there, or may yet come.
             return vec![error];
@@ -172,9 +173,9 @@ impl Driver {
     }
 
     /// Unmounts whatever the client this call started has mounted, and ends what is left of it.
-    fn unmount_begun(&self, share: &LockedShare, at: &MountPath) -> Result<(), Error> {
+    fn unmount_begun(&self, share: &LockedShare, at: &MountPath, generation: u64) -> Result<(), Error> {
         self.unmount_unanswered(share, at)?;
-        self.end_strays(at)?;
+        self.end_client(at, generation)?;
         // It may have mounted as it was being ended.
         self.unmount_unanswered(share, at)
     }
@@ -209,9 +210,10 @@ impl Driver {
         }
     }
 
-    pub(super) fn end_strays(&self, at: &MountPath) -> Result<(), Error> {
+    /// Ends what may be left of the client that was started for that generation, which is not on record as mounted.
+    pub(super) fn end_client(&self, at: &MountPath, generation: u64) -> Result<(), Error> {
         let unmount = |source| MountError::Unmount { at: at.clone(), source };
-        match self.host.end_strays(at).map_err(unmount)? {
+        match self.host.end_client(at, generation).map_err(unmount)? {
             0 => {}
             count => {
                 tracing::info!(mount_path = %at, count, "ended what was left of the client");

@@ -68,7 +68,7 @@ impl Driver {
                 mount,
                 chain,
                 policy: decision.policy,
-                mounted: begun.client_started,
+                mounted: begun.client.is_some(),
                 attached: !before.iter().any(|before| before.has(instance, info.volume_id)),
                 changed: before.as_ref() != Some(&record),
                 lost: record.lost(),

@@ -157,7 +157,7 @@ impl Driver {
         }
         // A client that a killed call has left may be about to mount. One that has mounted ends by itself.
         if record.mount.is_none() && self.top_mount(&record.mount_path, None)?.is_none() {
-            self.end_strays(&record.mount_path)?;
+            self.end_client(&record.mount_path, record.generation)?;
         }
         let kept = self.take_down(share, &record, leaving, force)?;
         match kept {

@@ -66,6 +66,8 @@ pub(super) struct Layer {
     pub(super) life: Life,
     /// Whether files on it are open.
     pub(super) busy: bool,
+    /// The generation that its client was started for, if the driver did.
+    pub(super) generation: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +76,10 @@ pub(super) struct World {
     pub(super) image: Image,
     /// What is mounted where, top last.
     pub(super) mounts: BTreeMap<PathBuf, Vec<Layer>>,
-    /// What clients that nobody ended are going to mount.
-    pub(super) late: Vec<(MountPath, Export)>,
+    /// What somebody unmounted lazily, and where: the client serves on as long as files are open.
+    pub(super) detached: Vec<(PathBuf, Layer)>,
+    /// What clients that nobody ended are going to mount, and for which generation.
+    pub(super) late: Vec<(MountPath, Export, u64)>,
     /// Whether those mount as they are being ended.
     pub(super) mounts_when_ended: bool,
     pub(super) directories: BTreeSet<PathBuf>,
@@ -99,6 +103,7 @@ impl FakeHost {
             client: Client::Mounts,
             image: Image::Regular,
             mounts: BTreeMap::new(),
+            detached: Vec::new(),
             late: Vec::new(),
             mounts_when_ended: false,
             directories: BTreeSet::new(),
@@ -135,15 +140,79 @@ impl World {
             source,
             options: format!("user_id={},allow_other", self.user),
         };
-        let layer = Layer { mount, life, busy: false };
+        let layer = Layer { mount, life, busy: false, generation: None };
         self.mounts.entry(at.as_path().to_owned()).or_default().push(layer);
     }
 
     /// Clients that were about to mount do so.
     pub(super) fn mount_late(&mut self) {
-        for (at, export) in std::mem::take(&mut self.late) {
+        for (at, export, generation) in std::mem::take(&mut self.late) {
             self.put(&at, "fuse.quobyte", export.mount_source(), Life::Serving);
+            self.serve_for(&at, generation);
         }
+    }
+
+    /// What is mounted on top at `at`, if anything, is served by the client of that generation.
+    fn serve_for(&mut self, at: &MountPath, generation: u64) {
+        if let Some(top) = self.mounts.get_mut(at.as_path()).and_then(|layers| layers.last_mut()) {
+            top.generation = Some(generation);
+        }
+    }
+
+    /// Somebody unmounts what is on top at `at` lazily.
+    pub(super) fn unmount_lazily(&mut self, at: &MountPath) {
+        let Some(layers) = self.mounts.get_mut(at.as_path()) else { return };
+        let top = layers.pop().filter(|top| top.busy);
+        self.detached.extend(top.map(|top| (at.as_path().to_owned(), top)));
+        if layers.is_empty() {
+            self.mounts.remove(at.as_path());
+        }
+    }
+
+    /// The client that is told to mount does what it does.
+    fn start_client(&mut self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
+        let refused = |output: &str| ClientError::Refused {
+            export: export.clone(),
+            status: ExitStatus::from_raw(4 << 8),
+            output: output.to_owned(),
+        };
+        let timeout = || ClientError::Timeout { export: export.clone(), output: String::new() };
+        let quobyte = "fuse.quobyte";
+        let source = export.mount_source();
+        match self.client {
+            Client::Mounts => self.put(at, quobyte, source, Life::Serving),
+            Client::MountsAndComplains => {
+                self.put(at, quobyte, source, Life::Serving);
+                return Err(refused("is busy or already mounted"));
+            }
+            Client::MountsAndHangs => {
+                self.put(at, quobyte, source, Life::Silent);
+                // The question that is never answered keeps it busy.
+                self.mounts.values_mut().flatten().last().expect("just mounted").busy = true;
+            }
+            Client::MountsAndDies => self.put(at, quobyte, source, Life::Gone),
+            Client::MountsLate => self.late.push((at.clone(), export.clone(), generation)),
+            Client::ExitsWithoutMount => {}
+            Client::Refuses => return Err(refused("cannot reach a registry")),
+            Client::IsMissing => {
+                return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
+            }
+            Client::TimesOut => return Err(timeout()),
+            Client::TimesOutAndMountsLate => {
+                self.late.push((at.clone(), export.clone(), generation));
+                return Err(timeout());
+            }
+            Client::TimesOutHavingMounted => {
+                self.put(at, quobyte, source, Life::Serving);
+                return Err(timeout());
+            }
+            Client::MountsAnotherType => self.put(at, "fuse.sshfs", source, Life::Serving),
+            Client::MountsAnotherVolume => {
+                self.put(at, quobyte, "quobyte@reg/other".to_owned(), Life::Serving);
+            }
+            Client::MountsWithoutRegistries => self.put(at, quobyte, source, Life::WithoutRegistries),
+        }
+        Ok(())
     }
 
     /// What the one image on every volume is.
@@ -233,67 +302,31 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
+    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
         let mut world = self.world();
         assert!(world.directories.contains(at.as_path()), "the mount point is made first");
         assert!(world.top(at).is_none(), "nothing is mounted over a mount");
-        let refused = |output: &str| ClientError::Refused {
-            export: export.clone(),
-            status: ExitStatus::from_raw(4 << 8),
-            output: output.to_owned(),
-        };
-        let timeout = || ClientError::Timeout { export: export.clone(), output: String::new() };
-        let quobyte = "fuse.quobyte";
-        let source = export.mount_source();
-        match world.client {
-            Client::Mounts => world.put(at, quobyte, source, Life::Serving),
-            Client::MountsAndComplains => {
-                world.put(at, quobyte, source, Life::Serving);
-                return Err(refused("is busy or already mounted"));
-            }
-            Client::MountsAndHangs => {
-                world.put(at, quobyte, source, Life::Silent);
-                // The question that is never answered keeps it busy.
-                world.mounts.values_mut().flatten().last().expect("just mounted").busy = true;
-            }
-            Client::MountsAndDies => world.put(at, quobyte, source, Life::Gone),
-            Client::MountsLate => world.late.push((at.clone(), export.clone())),
-            Client::ExitsWithoutMount => {}
-            Client::Refuses => return Err(refused("cannot reach a registry")),
-            Client::IsMissing => {
-                return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
-            }
-            Client::TimesOut => return Err(timeout()),
-            Client::TimesOutAndMountsLate => {
-                world.late.push((at.clone(), export.clone()));
-                return Err(timeout());
-            }
-            Client::TimesOutHavingMounted => {
-                world.put(at, quobyte, source, Life::Serving);
-                return Err(timeout());
-            }
-            Client::MountsAnotherType => world.put(at, "fuse.sshfs", source, Life::Serving),
-            Client::MountsAnotherVolume => {
-                world.put(at, quobyte, "quobyte@reg/other".to_owned(), Life::Serving);
-            }
-            Client::MountsWithoutRegistries => world.put(at, quobyte, source, Life::WithoutRegistries),
-        }
-        Ok(())
+        let said = world.start_client(export, at, generation);
+        world.serve_for(at, generation);
+        said
     }
 
-    fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
+    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
         let mut world = self.world();
         if world.mounts_when_ended {
             world.mount_late();
         }
         let before = world.late.len();
-        world.late.retain(|(other, _)| other != at);
+        world.late.retain(|(other, _, others)| (other, *others) != (at, generation));
         let pending = before - world.late.len();
-        // The client of a mount is known by the same mark as one that has yet to mount.
-        let layers = world.mounts.get_mut(at.as_path()).into_iter().flatten();
-        let serving = layers.filter(|layer| layer.mount.owner() == Some(1000) && layer.life != Life::Gone);
-        let mounted = serving.map(|layer| layer.life = Life::Gone).count();
-        Ok(pending + mounted)
+        let World { mounts, detached, .. } = &mut *world;
+        let mounted = mounts.get_mut(at.as_path()).into_iter().flatten();
+        let detached = detached.iter_mut().filter(|(other, _)| other == at.as_path()).map(|(_, layer)| layer);
+        let serving = mounted.chain(detached);
+        let serving =
+            serving.filter(|layer| layer.generation == Some(generation) && layer.life != Life::Gone);
+        let served = serving.map(|layer| layer.life = Life::Gone).count();
+        Ok(pending + served)
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {

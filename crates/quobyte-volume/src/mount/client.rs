@@ -13,9 +13,15 @@ use crate::process::{self, Process, RunError, printed};
 
 const PROGRAM: &str = "mount.quobyte";
 
-/// Tells a client started for one mount path from all other processes: it stands in the client's environment, which
-/// its background process inherits.
-pub(super) const MARK: &str = "NOVA_QUOBYTE_SHARE";
+/// Tells one client from all other processes: its name stands in its environment, which its background process
+/// inherits.
+pub(super) const MARK: &str = "NOVA_QUOBYTE_CLIENT";
+
+/// What the client is called that is started for a share's generation. No other has the name in this boot: one that
+/// has mounted may serve on where its mount was unmounted lazily, and must not be taken for another.
+pub(super) fn name(at: &MountPath, generation: u64) -> String {
+    format!("{}-{generation:016x}", at.key())
+}
 
 /// Why the client, as far as it can tell, did not mount.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +71,13 @@ pub enum ClientError {
 /// Has the client mount as `request` says, and waits until it has put itself into the background. Success says that the
 /// client was content, not that anything is mounted. The command line is the one Nova and Cinder use.
 pub(super) fn run(request: &Request, deadline: Deadline) -> Result<(), ClientError> {
-    let Request { export, mount_path, client_cfg, .. } = request;
+    let Request { client, export, mount_path, client_cfg, .. } = request;
     let mut arguments: Vec<OsString> =
         vec!["--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
     if let Some(config) = client_cfg {
         arguments.extend(["-c".into(), config.into()]);
     }
-    match process::run(
-        OsStr::new(PROGRAM),
-        arguments,
-        Some((MARK, &mount_path.key())),
-        Stdio::null(),
-        deadline,
-    ) {
+    match process::run(OsStr::new(PROGRAM), arguments, Some((MARK, client)), Stdio::null(), deadline) {
         Ok(outcome) if outcome.status.success() => Ok(()),
         Ok(outcome) => Err(ClientError::Refused {
             export: export.clone(),
@@ -90,34 +90,33 @@ pub(super) fn run(request: &Request, deadline: Deadline) -> Result<(), ClientErr
     }
 }
 
-/// Ends the processes that a client started for `at` has left, so that none mounts there later, and returns how many
-/// there were. To be called while nothing is mounted at `at`.
+/// Ends the processes of the client of that name, so that it mounts nothing later, and returns how many there were.
 ///
 /// They are known by the environment they were given; only those of this user can be looked at, and only those were
 /// started by it.
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`] when there are still some at the deadline.
-pub(super) fn end_strays(at: &MountPath, deadline: Deadline) -> io::Result<usize> {
+pub(super) fn end(client: &str, deadline: Deadline) -> io::Result<usize> {
     let mut ended = 0;
     // A process seen may have started another meanwhile, so it takes a round that finds none.
     loop {
-        let strays = processes(at)?;
-        if strays.is_empty() {
+        let processes = processes(client)?;
+        if processes.is_empty() {
             return Ok(ended);
         }
         if deadline.has_passed() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        strays.iter().try_for_each(Process::kill)?;
-        strays.iter().try_for_each(|stray| stray.wait_for_end(deadline))?;
-        ended += strays.len();
+        processes.iter().try_for_each(Process::kill)?;
+        processes.iter().try_for_each(|process| process.wait_for_end(deadline))?;
+        ended += processes.len();
     }
 }
 
-/// The processes that were started for `at`, by this user or by its unit, and are not this one.
-pub(super) fn processes(at: &MountPath) -> io::Result<Vec<Process>> {
-    let mark = format!("{MARK}={}", at.key());
+/// The processes of the client of that name, its unit's among them, but for this one.
+pub(super) fn processes(client: &str) -> io::Result<Vec<Process>> {
+    let mark = format!("{MARK}={client}");
     let mut processes = Vec::new();
     for entry in Path::new("/proc").read_dir()? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {

@@ -69,18 +69,20 @@ pub trait Host {
     /// When it is not empty or may not be removed.
     fn remove_directory(&self, directory: &Path) -> io::Result<()>;
 
-    /// Has Quobyte's client mount `export` at `at`. Only the mount table tells whether it did.
+    /// Has Quobyte's client mount `export` at `at`, for a generation of the share that no other client was started for.
+    /// Only the mount table tells whether it did.
     ///
     /// # Errors
     /// What the client said.
-    fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError>;
+    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError>;
 
-    /// Ends every client started for `at`, so that nothing is mounted there later. To be called while nothing is
-    /// mounted at `at`; one that mounts meanwhile leaves a dead mount. Returns how many processes there were.
+    /// Ends the client that was started at `at` for that generation, and no other, so that it mounts nothing later. To
+    /// be called while nothing is mounted at `at`; one that mounts meanwhile leaves a dead mount. Returns how many
+    /// processes there were.
     ///
     /// # Errors
     /// When a process does not end.
-    fn end_strays(&self, at: &MountPath) -> io::Result<usize>;
+    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize>;
 
     /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
     fn may_unmount(&self, mount: &Mount) -> bool;
@@ -203,8 +205,9 @@ impl Host for LinuxHost {
         }
     }
 
-    fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
+    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
         let request = Request {
+            client: client::name(at, generation),
             export: export.clone(),
             mount_path: at.clone(),
             client_cfg: self.client_cfg.clone(),
@@ -218,12 +221,12 @@ impl Host for LinuxHost {
         }
     }
 
-    fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
+    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
         crash::point("what a client has left is about to be ended");
         self.shares.forget(at);
         // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
         self.launch.take_back(at)?;
-        let ended = client::end_strays(at, Deadline::after(TO_END))?;
+        let ended = client::end(&client::name(at, generation), Deadline::after(TO_END))?;
         self.launch.take_back(at)?;
         Ok(ended)
     }

@@ -126,7 +126,7 @@ fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
     share.store(&record).unwrap();
     drop(share);
     f.host.world().directories.insert(at.as_path().to_owned());
-    f.host.world().late.push((at.clone(), a.export.clone()));
+    f.host.world().late.push((at.clone(), a.export.clone(), record.generation));
     assert_eq!(found(&f, false), ["TakenDown"]);
     f.host.world().mount_late();
     f.assert_clean("after reconcile");

@@ -165,14 +165,56 @@ fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
         let at = f.at(&a);
         // A caller was killed while its client ran; the client's last act was to mount.
         let share = f.driver.lock(&at).unwrap();
-        share.store(&crate::attachments::ShareRecord::new(a.export.clone(), at.clone()).unwrap()).unwrap();
+        let record = crate::attachments::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
+        share.store(&record).unwrap();
         drop(share);
         f.host.world().directories.insert(at.as_path().to_owned());
-        f.host.world().late.push((at, a.export.clone()));
+        f.host.world().late.push((at, a.export.clone(), record.generation));
         f.host.world().mounts_when_ended = true;
         recover(&f);
         f.assert_clean("the stray has mounted");
     }
+}
+
+#[test]
+fn a_client_whose_mount_somebody_unmounted_lazily_is_never_ended() {
+    let connect = |f: &Fixture| drop(f.connect(&volume("b"), 2));
+    let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
+    let disconnect = |f: &Fixture| assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    let clients = [Client::Mounts, Client::Refuses, Client::TimesOutAndMountsLate, Client::MountsAndHangs];
+    for (client, call) in clients.into_iter().flat_map(|client| {
+        let calls: [fn(&Fixture); 3] = [connect, reconcile, disconnect];
+        calls.map(|call| (client, call))
+    }) {
+        let f = share_with(Life::Serving, true);
+        f.host.world().unmount_lazily(&f.at(&volume("a")));
+        let before = f.host.world().detached.clone();
+        assert_eq!(before.len(), 1);
+        f.host.world().client = client;
+        // The second finds what the first has left.
+        call(&f);
+        call(&f);
+        assert_eq!(f.host.world().detached, before, "{client:?}");
+    }
+}
+
+#[test]
+fn a_client_that_serves_on_is_not_the_one_that_a_killed_call_has_left() {
+    let f = share_with(Life::Serving, true);
+    let at = f.at(&volume("a"));
+    f.host.world().unmount_lazily(&at);
+    let before = f.host.world().detached.clone();
+    // The caller is killed as its client is about to mount.
+    let share = f.driver.lock(&at).unwrap();
+    let mut record = share.load().unwrap().unwrap();
+    record.mount = None;
+    record.begin_generation();
+    share.store(&record).unwrap();
+    drop(share);
+    f.host.world().late.push((at.clone(), record.export.clone(), record.generation));
+    assert!(f.connect(&volume("b"), 2).unwrap().mounted);
+    assert!(f.host.world().late.is_empty());
+    assert_eq!(f.host.world().detached, before);
 }
 
 #[test]

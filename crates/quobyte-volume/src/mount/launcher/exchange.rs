@@ -1,12 +1,11 @@
 //! What caller and unit tell each other, through files of the caller's state directory:
 //!
 //! ```text
-//! <state_dir>/launch/<key>.request   what to mount; written by the caller, who holds the share's lock
-//! <state_dir>/launch/<key>.outcome   what came of it; written by the unit, taken by the caller
-//! <state_dir>/launch/<key>.running   the request, while the unit's client runs; the unit's own
+//! <state_dir>/launch/<client>.request   what to mount; written by the caller, who holds the share's lock
+//! <state_dir>/launch/<client>.outcome   what came of it; written by the unit, taken by the caller
 //! ```
 //!
-//! Each appears whole: it is written as `<key>.tmp-request` or `<key>.tmp-outcome`, then renamed.
+//! Each appears whole: it is written as `<client>.tmp-request` or `<client>.tmp-outcome`, then renamed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader};
@@ -27,6 +26,8 @@ use crate::mount_path::MountPath;
 /// What a unit is to mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::mount) struct Request {
+    /// The name of the client that is to do it, a plain one.
+    pub(in crate::mount) client: String,
     pub(in crate::mount) export: Export,
     pub(in crate::mount) mount_path: MountPath,
     pub(in crate::mount) client_cfg: Option<PathBuf>,
@@ -76,21 +77,20 @@ impl Outcome {
     }
 }
 
-/// The files of one mount path.
+/// The files of one client.
 #[derive(Debug)]
 pub(super) struct Exchange<'a> {
     directory: &'a Path,
-    key: &'a str,
+    client: &'a str,
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(directory: &'a Path, key: &'a str) -> Self {
-        Self { directory, key }
+    pub(super) fn new(directory: &'a Path, client: &'a str) -> Self {
+        Self { directory, client }
     }
 
-    /// Leaves a request, and nothing of an earlier one that nobody has taken.
+    /// Leaves a request.
     pub(super) fn ask(&self, request: &Request) -> io::Result<()> {
-        remove(&self.file("outcome"))?;
         self.write("request", request)?;
         crash::point("a unit's request is in place");
         Ok(())
@@ -104,38 +104,20 @@ impl<'a> Exchange<'a> {
         Ok(outcome)
     }
 
-    /// Takes back a request that no unit is to find any more, and whatever was left half written or not taken.
-    pub(super) fn take_back(&self) -> io::Result<()> {
-        ["request", "tmp-request", "outcome", "tmp-outcome"]
-            .iter()
-            .try_for_each(|ending| remove(&self.file(ending)))
-    }
-
     /// The request, to the unit.
     pub(super) fn request(&self) -> io::Result<Request> {
         read(&self.file("request"))?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Tells the caller what came of the request. One that has succeeded stays for [`Exchange::take_running`].
-    #[expect(clippy::disallowed_methods, reason = "a request changes hands here alone")]
+    /// Tells the caller what came of the request.
     pub(super) fn answer(&self, outcome: &Outcome) -> io::Result<()> {
-        match outcome {
-            Outcome::Mounted => std::fs::rename(self.file("request"), self.file("running"))?,
-            _ => remove(&self.file("request"))?,
-        }
+        remove(&self.file("request"))?;
         crash::point("a unit has taken its request");
         self.write("outcome", outcome)
     }
 
-    /// Takes the request that the unit's client was started with, if one is running.
-    pub(super) fn take_running(&self) -> io::Result<Option<Request>> {
-        let request = read(&self.file("running"))?;
-        remove(&self.file("running"))?;
-        Ok(request)
-    }
-
     fn file(&self, ending: &str) -> PathBuf {
-        self.directory.join(format!("{}.{ending}", self.key))
+        self.directory.join(format!("{}.{ending}", self.client))
     }
 
     /// Readable by this user alone. A caller whose deadline has passed does not wait for the writer, hence the rename.
@@ -148,6 +130,24 @@ impl<'a> Exchange<'a> {
         crash::point("a file for the other side is written");
         std::fs::rename(unfinished, self.file(ending))
     }
+}
+
+/// Takes back whatever was asked of clients for `at`, which no unit is to find any more, and what was left half written
+/// or not taken. For who holds the share.
+pub(super) fn take_back(directory: &Path, at: &MountPath) -> io::Result<()> {
+    let entries = match directory.read_dir() {
+        // Nobody has ever asked.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let key = at.key();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(key.as_bytes()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {

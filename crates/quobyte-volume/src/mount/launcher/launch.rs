@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::Launcher;
-use super::exchange::{Exchange, Request};
+use super::exchange::{self, Exchange, Request};
 use super::manager::{CommandLine, Manager, TEMPLATE_DIRECTORY, Unit, runtime_directory};
 use super::surroundings::Here;
 use crate::attachments;
@@ -38,9 +38,9 @@ impl Launch {
         self.launcher.manager(&Here { directory: &self.directory, program: &self.program })
     }
 
-    /// Takes back what an earlier caller has asked for at `at`: a unit that systemd has yet to start finds nothing to do.
+    /// Takes back what was asked for at `at`: a unit that systemd has yet to start finds nothing to do.
     pub(in crate::mount) fn take_back(&self, at: &MountPath) -> io::Result<()> {
-        Exchange::new(&self.directory, &at.key()).take_back()
+        exchange::take_back(&self.directory, at)
     }
 
     /// Has `manager` start a client, and waits until that has mounted or failed.
@@ -57,36 +57,28 @@ impl Launch {
         }
         let host = |source| ClientError::Host { source };
         attachments::make_directory(&self.directory).map_err(host)?;
-        let key = request.mount_path.key();
+        self.take_back(&request.mount_path).map_err(host)?;
         let unit = Unit {
             manager,
-            key: &key,
+            client: &request.client,
             directory: &self.directory,
             program: &self.program,
             search_path: &std::env::var_os("PATH").unwrap_or_default(),
         };
-        let exchange = Exchange::new(&self.directory, &key);
+        let exchange = Exchange::new(&self.directory, &request.client);
         exchange.ask(request).map_err(host)?;
-        let mut reason = String::new();
-        for attempt in 1..=2 {
-            // What is left of an earlier client keeps its unit running, which then is not started.
-            if attempt == 2 {
-                let _ = run(&unit.stop(), deadline);
-            }
-            let said = run(&unit.start(), deadline);
-            if let Err(RunError::Timeout { output, .. }) = said {
-                // What the unit answers from now on is about a client that is being ended.
-                give_up(&unit);
-                exchange.take_back().map_err(host)?;
-                return Err(ClientError::Timeout { export: request.export.clone(), output });
-            }
-            if let Some(outcome) = exchange.take_outcome().map_err(host)? {
-                return outcome.into_result(&request.export);
-            }
-            reason = said.map_or_else(|error| error.to_string(), |said| said.output);
+        let said = run(&unit.start(), deadline);
+        if let Err(RunError::Timeout { output, .. }) = said {
+            // What the unit answers from now on is about a client that is being ended.
+            give_up(&unit);
+            self.take_back(&request.mount_path).map_err(host)?;
+            return Err(ClientError::Timeout { export: request.export.clone(), output });
         }
-        exchange.take_back().map_err(host)?;
-        Err(not_launched(reason))
+        if let Some(outcome) = exchange.take_outcome().map_err(host)? {
+            return outcome.into_result(&request.export);
+        }
+        self.take_back(&request.mount_path).map_err(host)?;
+        Err(not_launched(said.map_or_else(|error| error.to_string(), |said| said.output)))
     }
 }
 

@@ -30,12 +30,12 @@ pub(super) struct CommandLine {
     pub(super) arguments: Vec<OsString>,
 }
 
-/// The unit of one mount path's client.
+/// The unit of one client.
 #[derive(Debug)]
 pub(super) struct Unit<'a> {
     pub(super) manager: Manager,
-    /// The mount path's key, which is a plain name.
-    pub(super) key: &'a str,
+    /// The client's name, a plain one.
+    pub(super) client: &'a str,
     /// Where its request is.
     pub(super) directory: &'a Path,
     /// The program that reads it.
@@ -56,8 +56,8 @@ impl fmt::Display for Manager {
 impl Unit<'_> {
     fn name(&self) -> String {
         match self.manager {
-            Manager::System => format!("{TEMPLATE}@{}.service", self.key),
-            Manager::User => format!("{TEMPLATE}-{}.service", self.key),
+            Manager::System => format!("{TEMPLATE}@{}.service", self.client),
+            Manager::User => format!("{TEMPLATE}-{}.service", self.client),
         }
     }
 
@@ -79,7 +79,7 @@ impl Unit<'_> {
         .map(OsString::from)
         .into();
         arguments.push(format!("--unit={}", self.name()).into());
-        arguments.push(format!("--setenv={MARK}={}", self.key).into());
+        arguments.push(format!("--setenv={MARK}={}", self.client).into());
         arguments.push(joined(&format!("--setenv={DIRECTORY}="), self.directory.as_os_str()));
         arguments.push(joined("--setenv=PATH=", self.search_path));
         // systemd splits this one at white space, and would replace what follows a dollar were it not for the colon.
@@ -87,11 +87,6 @@ impl Unit<'_> {
         stop.push(" stop");
         arguments.extend([stop, "--".into(), self.program.into(), "start".into()]);
         CommandLine { program: "systemd-run", arguments }
-    }
-
-    /// Stops the unit and waits until it has stopped.
-    pub(super) fn stop(&self) -> CommandLine {
-        self.systemctl(&["stop"])
     }
 
     /// Has systemd stop the unit, or never start it, without waiting.
@@ -136,15 +131,15 @@ fn quoted(word: &OsStr) -> OsString {
 mod tests {
     use super::*;
 
-    fn lines(manager: Manager) -> [String; 3] {
+    fn lines(manager: Manager) -> [String; 2] {
         let unit = Unit {
             manager,
-            key: "0123456789abcdef0123456789abcdef",
+            client: "0123456789abcdef0123456789abcdef-0000000000000fed",
             directory: Path::new("/run/user/7/nova $HOME/launch"),
             program: Path::new("/opt/a \"b\\$c/quobyte-client-unit"),
             search_path: OsStr::new("/opt/quo byte:/usr/bin"),
         };
-        [unit.start(), unit.stop(), unit.give_up()].map(|line| {
+        [unit.start(), unit.give_up()].map(|line| {
             let words = line.arguments.iter().map(|argument| format!("|{}", argument.to_str().unwrap()));
             format!("{}{}", line.program, words.collect::<String>())
         })
@@ -152,12 +147,11 @@ mod tests {
 
     #[test]
     fn the_system_is_asked_for_an_instance_by_name_and_for_nothing_else() {
-        let instance = "nova-quobyte-mount@0123456789abcdef0123456789abcdef.service";
+        let instance = "nova-quobyte-mount@0123456789abcdef0123456789abcdef-0000000000000fed.service";
         assert_eq!(
             lines(Manager::System),
             [
                 format!("systemctl|--no-ask-password|--quiet|start|{instance}"),
-                format!("systemctl|--no-ask-password|--quiet|stop|{instance}"),
                 format!("systemctl|--no-ask-password|--quiet|--no-block|stop|{instance}"),
             ]
         );
@@ -165,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_users_systemd_gets_paths_whole_whatever_is_in_them() {
-        let unit = "nova-quobyte-mount-0123456789abcdef0123456789abcdef.service";
+        let unit = "nova-quobyte-mount-0123456789abcdef0123456789abcdef-0000000000000fed.service";
         assert_eq!(
             lines(Manager::User),
             [
@@ -173,13 +167,12 @@ mod tests {
                     "systemd-run|--user|--no-ask-password|--quiet|--collect|--service-type=forking\
                      |--property=TimeoutStartSec=infinity|--property=TimeoutStopSec=30s\
                      |--property=LimitNOFILE=524288|--unit={unit}\
-                     |--setenv=NOVA_QUOBYTE_SHARE=0123456789abcdef0123456789abcdef\
+                     |--setenv=NOVA_QUOBYTE_CLIENT=0123456789abcdef0123456789abcdef-0000000000000fed\
                      |--setenv=NOVA_QUOBYTE_LAUNCH=/run/user/7/nova $HOME/launch\
                      |--setenv=PATH=/opt/quo byte:/usr/bin\
                      |--property=ExecStop=:\"/opt/a \\\"b\\\\$c/quobyte-client-unit\" stop\
                      |--|/opt/a \"b\\$c/quobyte-client-unit|start"
                 ),
-                format!("systemctl|--user|--no-ask-password|--quiet|stop|{unit}"),
                 format!("systemctl|--user|--no-ask-password|--quiet|--no-block|stop|{unit}"),
             ]
         );

@@ -6,13 +6,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Outcome};
+use crate::attachments::StateDir;
 use crate::crash;
 use crate::deadline::Deadline;
 use crate::mount::client::{self, MARK};
 use crate::mount::unmount::{self, How, Unmounted};
 use crate::mount_table::{self, Lookup};
 
-/// Names the directory of requests in a unit's environment, beside the mark, which names the request in it.
+/// Names the directory of requests in a unit's environment, beside the mark, which names the client.
 pub(super) const DIRECTORY: &str = "NOVA_QUOBYTE_LAUNCH";
 
 /// How long unmounting and the client's end may take together; a unit's `TimeoutStopSec` is a little more.
@@ -20,8 +21,8 @@ const STOP: Duration = Duration::from_secs(25);
 
 /// Runs the client as the request has it, and tells its outcome.
 pub(in crate::mount) fn start() -> io::Result<()> {
-    let (directory, key) = environment()?;
-    let exchange = Exchange::new(&directory, &key);
+    let (directory, client) = environment()?;
+    let exchange = Exchange::new(&directory, &client);
     let request = exchange.request()?;
     crash::point("a unit has read its request");
     let result = client::run(&request, Deadline::after(request.budget));
@@ -30,17 +31,23 @@ pub(in crate::mount) fn start() -> io::Result<()> {
 }
 
 /// Unmounts what the client serves and waits for its end, so that nothing it still has to store is lost. A client that
-/// has ended by itself leaves its mount to the driver, which knows who had files open on it.
+/// has ended by itself leaves its mount to the driver, which knows who had files open on it; one that is not on record
+/// any more has none.
 pub(in crate::mount) fn stop() -> io::Result<()> {
-    let (directory, key) = environment()?;
-    let Some(request) = Exchange::new(&directory, &key).take_running()? else { return Ok(()) };
-    crash::point("a unit that is to stop has taken what it runs");
-    let clients = client::processes(&request.mount_path)?;
-    let at = request.mount_path.as_path();
+    let (directory, client) = environment()?;
+    let processes = client::processes(&client)?;
+    let state = StateDir::open(directory.parent().unwrap_or(&directory)).map_err(io::Error::other)?;
+    let mut records = state.records().map_err(io::Error::other)?.into_iter().flatten();
+    let record = records.find(|record| client::name(&record.mount_path, record.generation) == client);
+    crash::point("a unit that is to stop has found what it serves");
+    let Some((mount_path, mount)) = record.and_then(|record| Some((record.mount_path, record.mount?))) else {
+        return Ok(());
+    };
+    let at = mount_path.as_path();
     let deadline = Deadline::after(STOP);
-    if clients.is_empty()
-        || !mount_table::top_mount(at, None, Lookup::Statmount)?
-            .is_some_and(|mount| mount.is_of(&request.export))
+    if processes.is_empty()
+        || !mount_table::top_mount(at, Some(&mount), Lookup::Statmount)?
+            .is_some_and(|top| top.is_same(&mount))
     {
         return Ok(());
     }
@@ -50,12 +57,12 @@ pub(in crate::mount) fn stop() -> io::Result<()> {
             format!("files on {} are open", at.display()),
         ));
     }
-    clients.iter().try_for_each(|client| client.wait_for_end(deadline))
+    processes.iter().try_for_each(|process| process.wait_for_end(deadline))
 }
 
 fn environment() -> io::Result<(PathBuf, String)> {
-    let key = std::env::var(MARK).map_err(io::Error::other)?;
+    let client = std::env::var(MARK).map_err(io::Error::other)?;
     let directory = std::env::var_os(DIRECTORY);
     let directory = directory.ok_or_else(|| io::Error::other(format!("{DIRECTORY} is not set")))?;
-    Ok((directory.into(), key))
+    Ok((directory.into(), client))
 }

@@ -44,6 +44,7 @@ impl Machine {
                     self.tidy_up_after_others(share);
                 }
             }
+            Event::UnmountedLazily(share) => self.unmount_lazily(share),
             Event::RemountedByHand(share) => self.remount_by_hand(share),
             Event::Reboot => self.reboot(),
         }
@@ -68,9 +69,11 @@ impl Machine {
     pub(super) fn close(&mut self, user: User) {
         let Some(mount) = self.open.remove(&user) else { return };
         let is_busy = self.open.values().any(|other| *other == mount);
-        for layer in self.host.world().mounts.values_mut().flatten().filter(|layer| layer.mount == mount) {
+        let mut world = self.host.world();
+        for layer in world.mounts.values_mut().flatten().filter(|layer| layer.mount == mount) {
             layer.busy = is_busy;
         }
+        world.detached.retain(|(_, layer)| layer.mount != mount || is_busy);
     }
 
     fn describe(&self, user: User, is_described: bool) {
@@ -78,6 +81,17 @@ impl Machine {
         if let Some(guests) = &mut self.host.world().guests {
             guests.retain(|guest| *guest != description);
             guests.extend(is_described.then_some(description));
+        }
+    }
+
+    /// A mount that no call has put on record is none that a guest was told of.
+    fn unmount_lazily(&self, share: usize) {
+        let at = self.at(share);
+        let records = self.records();
+        let mut world = self.host.world();
+        let top = world.mounts.get(at.as_path()).and_then(|layers| layers.last());
+        if top.is_some_and(|top| records.iter().any(|record| record.is_about(&top.mount))) {
+            world.unmount_lazily(&at);
         }
     }
 
@@ -121,6 +135,7 @@ impl Machine {
         {
             let mut world = self.host.world();
             world.mounts.clear();
+            world.detached.clear();
             world.late.clear();
             world.directories.clear();
         }

@@ -94,12 +94,12 @@ impl Host for Interrupted {
         self.around(|host| host.remove_directory(directory))
     }
 
-    fn mount(&self, export: &Export, at: &MountPath) -> Result<(), ClientError> {
-        self.around(|host| host.mount(export, at))
+    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
+        self.around(|host| host.mount(export, at, generation))
     }
 
-    fn end_strays(&self, at: &MountPath) -> io::Result<usize> {
-        self.around(|host| host.end_strays(at))
+    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
+        self.around(|host| host.end_client(at, generation))
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {

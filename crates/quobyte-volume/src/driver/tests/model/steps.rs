@@ -86,6 +86,8 @@ pub(super) enum Event {
     MountedOver(usize, &'static str),
     /// Whatever was mounted over the share goes.
     Uncovered(usize),
+    /// Somebody unmounts the share lazily, once it is on record.
+    UnmountedLazily(usize),
     /// The operator replaces a dead mount by hand.
     RemountedByHand(usize),
     Reboot,
@@ -154,6 +156,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(LateMounts),
         1 => (share(), select(vec!["fuse.quobyte", "tmpfs"])).prop_map(|(share, fs)| MountedOver(share, fs)),
         2 => share().prop_map(Uncovered),
+        2 => share().prop_map(UnmountedLazily),
         1 => share().prop_map(RemountedByHand),
         1 => Just(Reboot),
     ]

@@ -39,6 +39,9 @@ impl Before {
     /// Panics with the first mount that should be there and is gone, or whose client was killed.
     pub(super) fn assert_needed_mounts_are_there(&self, machine: &Machine, call: Call) {
         let world = machine.host.world();
+        for detached in &world.detached {
+            assert!(self.world.detached.contains(detached), "{call:?} killed the client of {detached:?}");
+        }
         for (share, before) in &self.needed {
             let mut layers = layers(machine, &world, *share).iter();
             let Some(after) = layers.find(|layer| layer.mount == before.mount) else {

@@ -2,13 +2,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
-
-const KEY: &str = "0123456789abcdef0123456789abcdef";
+use crate::mount::client::name;
 
 fn request(directory: &str, client_cfg: Option<&str>) -> Request {
     let export = Export::parse("one:7861,two/volume").unwrap();
     let mount_path = MountPath::new(Path::new(directory), &export);
     Request {
+        client: name(&mount_path, 1),
         export,
         mount_path,
         client_cfg: client_cfg.map(PathBuf::from),
@@ -16,9 +16,10 @@ fn request(directory: &str, client_cfg: Option<&str>) -> Request {
     }
 }
 
-fn files(directory: &Path) -> Vec<String> {
+/// The files there are, the client's name left out.
+fn files(directory: &Path, client: &str) -> Vec<String> {
     let names = directory.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.map(|name| name.replace(KEY, "KEY")).collect();
+    let mut names: Vec<_> = names.map(|name| name.replace(client, "")).collect();
     names.sort();
     names
 }
@@ -26,12 +27,12 @@ fn files(directory: &Path) -> Vec<String> {
 #[test]
 fn a_request_arrives_as_it_was_made_whatever_its_paths_are() {
     let directory = tempfile::tempdir().unwrap();
-    let exchange = Exchange::new(directory.path(), KEY);
     for request in [
         request("/mnt", None),
         request("/a b/$HOME/%i/\"'", Some("-o suid")),
-        request("/line\nNOVA_QUOBYTE_SHARE=x", Some("/x\\n\u{e9}")),
+        request("/line\nNOVA_QUOBYTE_CLIENT=x", Some("/x\\n\u{e9}")),
     ] {
+        let exchange = Exchange::new(directory.path(), &request.client);
         exchange.ask(&request).unwrap();
         assert_eq!(exchange.request().unwrap(), request);
     }
@@ -40,8 +41,8 @@ fn a_request_arrives_as_it_was_made_whatever_its_paths_are() {
 #[test]
 fn every_outcome_reaches_the_caller_as_the_unit_saw_it() {
     let directory = tempfile::tempdir().unwrap();
-    let exchange = Exchange::new(directory.path(), KEY);
     let request = request("/mnt", None);
+    let exchange = Exchange::new(directory.path(), &request.client);
     for outcome in [
         Outcome::Mounted,
         Outcome::NotFound { errno: Some(libc::EACCES) },
@@ -60,43 +61,46 @@ fn every_outcome_reaches_the_caller_as_the_unit_saw_it() {
 #[test]
 fn a_file_lasts_until_who_it_is_for_has_taken_it() {
     let directory = tempfile::tempdir().unwrap();
-    let exchange = Exchange::new(directory.path(), KEY);
     let request = request("/mnt", None);
+    let exchange = Exchange::new(directory.path(), &request.client);
     exchange.ask(&request).unwrap();
-    assert_eq!(files(directory.path()), ["KEY.request"]);
+    assert_eq!(files(directory.path(), &request.client), [".request"]);
     let mode = exchange.file("request").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     exchange.answer(&Outcome::Mounted).unwrap();
-    assert_eq!(files(directory.path()), ["KEY.outcome", "KEY.running"]);
+    assert_eq!(files(directory.path(), &request.client), [".outcome"]);
     assert_eq!(exchange.take_outcome().unwrap(), Some(Outcome::Mounted));
     assert_eq!(exchange.take_outcome().unwrap(), None);
-    assert_eq!(exchange.take_running().unwrap(), Some(request.clone()));
-    assert_eq!(exchange.take_running().unwrap(), None);
-    exchange.ask(&request).unwrap();
-    exchange.take_back().unwrap();
-    assert!(files(directory.path()).is_empty());
+    assert!(files(directory.path(), "").is_empty());
 }
 
 #[test]
-fn what_an_earlier_caller_has_not_taken_is_not_the_next_ones_outcome() {
+fn a_unit_finds_no_request_and_a_caller_no_outcome_of_another_client() {
     let directory = tempfile::tempdir().unwrap();
-    let exchange = Exchange::new(directory.path(), KEY);
-    exchange.ask(&request("/mnt", None)).unwrap();
-    exchange.answer(&Outcome::Mounted).unwrap();
-    exchange.ask(&request("/mnt", None)).unwrap();
-    assert_eq!(exchange.take_outcome().unwrap(), None);
+    let request = request("/mnt", None);
+    let [earlier, later] = [1, 2].map(|generation| name(&request.mount_path, generation));
+    let [earlier, later] = [&earlier, &later].map(|client| Exchange::new(directory.path(), client));
+    later.ask(&request).unwrap();
+    assert_eq!(earlier.request().unwrap_err().kind(), io::ErrorKind::NotFound);
+    earlier.answer(&Outcome::Mounted).unwrap();
+    assert_eq!(later.take_outcome().unwrap(), None);
+    assert_eq!(later.request().unwrap(), request);
 }
 
 #[test]
 fn what_is_taken_back_leaves_nothing_however_far_it_got() {
     let directory = tempfile::tempdir().unwrap();
-    let exchange = Exchange::new(directory.path(), KEY);
-    exchange.ask(&request("/mnt", None)).unwrap();
-    exchange.answer(&Outcome::Timeout { output: String::new() }).unwrap();
-    exchange.ask(&request("/mnt", None)).unwrap();
-    for ending in ["tmp-request", "tmp-outcome"] {
-        File::create(exchange.file(ending)).unwrap();
+    let here = request("/mnt", None);
+    take_back(&directory.path().join("none"), &here.mount_path).unwrap();
+    for generation in [1, 2] {
+        let client = name(&here.mount_path, generation);
+        let exchange = Exchange::new(directory.path(), &client);
+        for ending in ["request", "tmp-request", "outcome", "tmp-outcome"] {
+            File::create(exchange.file(ending)).unwrap();
+        }
     }
-    exchange.take_back().unwrap();
-    assert!(files(directory.path()).is_empty());
+    let elsewhere = request("/srv", None);
+    Exchange::new(directory.path(), &elsewhere.client).ask(&elsewhere).unwrap();
+    take_back(directory.path(), &here.mount_path).unwrap();
+    assert_eq!(files(directory.path(), &elsewhere.client), [".request"]);
 }
