@@ -6,10 +6,12 @@ Exits with 1 when a bar is missed.
 
 import collections
 import ctypes
+import hashlib
 import json
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,10 +34,17 @@ class Worker:
                                         stdout=subprocess.PIPE, text=True, cwd="/", **as_nova())
 
     def __call__(self, *words):
+        self.tell(*words)
+        return self.answer()
+
+    def tell(self, *words):
+        """Has it begin, and does not wait for the answer."""
         print(*words, file=self.process.stdin, flush=True)
+
+    def answer(self):
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit(f"{self.process.args[0]} failed at: {' '.join(map(str, words))}")
+            raise SystemExit(f"{' '.join(self.process.args)} failed")
         return int(answer) / 1e6
 
     def processor_time(self):
@@ -198,6 +207,42 @@ def cold():
         site.theirs("disconnect", f"registry/many-{number}", guest)
 
 
+def hung():
+    """A hot connect while callers wait for another share, whose client is stopped, and while that one answers."""
+    pid = HOME / "hung" / "pid"
+    site = Site("hung", f"standin.pid_file={pid}")
+    served, silent = site.volume("served"), site.volume("silent")
+    site.ours("connect", served, uuid.UUID(int=0))
+    # In the state directory of the one that is timed, and under its locks.
+    waiting = [site.our_worker() for _ in range(4)]
+
+    def each(what):
+        return [what(uuid.UUID(int=number), caller) for number, caller in enumerate(waiting)]
+
+    each(lambda guest, caller: caller("connect", silent, guest))
+    client = int(pid.read_text(encoding="ascii"))
+    where = site.directory / "ours" / hashlib.md5(silent.encode()).hexdigest()
+    requests = pathlib.Path(f"/sys/fs/fuse/connections/{os.minor(where.stat().st_dev)}/waiting")
+    hanging, answering = [], []
+
+    def connect(times):
+        for number in range(10):
+            guest = uuid.UUID(int=number + 1)
+            times.append(site.ours("connect", served, guest))
+            site.ours("disconnect", served, guest)
+
+    for _ in range(30):
+        connect(answering)
+        os.kill(client, signal.SIGSTOP)
+        each(lambda guest, caller: caller.tell("connect", silent, guest))
+        while requests.read_text(encoding="ascii") == "0\n":
+            os.sched_yield()
+        connect(hanging)
+        os.kill(client, signal.SIGCONT)
+        each(lambda guest, caller: caller.answer())
+    row("hot connect, another share hung, against none", hanging, answering, 1.3, at_most=True)
+
+
 def main():
     HOME.mkdir()
     give_to_nova(HOME)
@@ -205,6 +250,7 @@ def main():
           "milliseconds: median [quartiles]\n")
     print(f"{'':44} {'this driver':>24} {'other':>24}")
     cold()
+    hung()
     warm()
     save()
     if missed:
