@@ -203,11 +203,12 @@ impl Shares {
         }
     }
 
-    /// Ends the helper of a share that is not mounted any more.
+    /// Ends the helper of a share that is not mounted any more. It keeps nothing busy, so nobody waits for its end:
+    /// one that has just probed a mount takes tens of milliseconds.
     pub(crate) fn forget(&self, at: &MountPath) {
         let helper = hold(&self.idle).remove(at);
         if let Some(helper) = helper {
-            self.end(helper);
+            hold(&self.given_up).push(helper.kill());
         }
     }
 

@@ -96,6 +96,13 @@ impl Helper {
 }
 
 impl Helper {
+    /// Has it end, and returns the process that is to be reaped once it has.
+    pub(super) fn kill(mut self) -> Child {
+        // One that has ended already is as good as killed.
+        let _ = self.child.kill();
+        self.child
+    }
+
     /// Ends it. Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
     /// Where it cannot, it keeps the lock, and the process returned is to be reaped once it can.
     pub(super) fn end(mut self) -> Option<Child> {
