@@ -1,10 +1,14 @@
 """Real Nova's libvirt driver with this volume driver and with Nova's own, for in_nova.py to time in turns.
 
-Told on standard input what to do by which, a line at a time; answers each with the nanoseconds it took.
+Told on standard input what to do by which, a line at a time; answers each with the nanoseconds it took, or for which it
+kept the rest of the process from running.
 """
 
 import os
+import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,11 +20,37 @@ sys.path.insert(0, str(TESTS))
 
 import nova_host
 from guest import Guest
+from nova import exception
 from nova.virt.libvirt.volume.quobyte import LibvirtQuobyteVolumeDriver as InTree
 from nova_quobyte.volume import LibvirtQuobyteVolumeDriver as Ours
 from storage import Storage
 
 DISK = {"type": "disk", "dev": "vdb", "bus": "virtio"}
+# Seconds that a client takes, or hangs for.
+LONG = 2
+
+
+class Heartbeat:
+    """What else goes on in nova-compute: something that wants to run every 10 ms."""
+
+    def __enter__(self):
+        self.longest = 0
+        self._stopped = False
+        self._last = time.perf_counter_ns()
+        self._thread = threading.Thread(target=self._beat)
+        self._thread.start()
+        return self
+
+    def _beat(self):
+        while not self._stopped:
+            time.sleep(0.01)
+            now = time.perf_counter_ns()
+            self.longest = max(self.longest, now - self._last)
+            self._last = now
+
+    def __exit__(self, *_):
+        self._stopped = True
+        self._thread.join()
 
 
 class Side:
@@ -34,6 +64,8 @@ class Side:
         self.instance = nova_host.instance()
         self.take_turn(directory)
         self.driver = driver(compute._host)
+        # Nova's own waits as long as it takes.
+        self.gives_up = driver is Ours
 
     def take_turn(self, directory=None):
         """Have Nova's configuration be this side's."""
@@ -63,6 +95,34 @@ class Side:
         self.held.close()
         self.driver.disconnect_volume(self.other, self.holder)
 
+    def mount_slowly(self):
+        """Connect by a client that takes its time; return the longest stall."""
+        self.storage.settings(f"standin.mount_delay_ms={LONG * 1000}")
+        with Heartbeat() as heart:
+            self.connect()
+        self.storage.settings()
+        self.disconnect()
+        return heart.longest
+
+    def hang(self):
+        """Connect again while the client is stopped; return the longest stall."""
+        self.connect()
+        client = self.storage.client()
+        if not self.gives_up:
+            # By another process, since this one may not run meanwhile.
+            subprocess.Popen(["sh", "-c", f"sleep {LONG}; kill -CONT {client}"])
+        os.kill(client, signal.SIGSTOP)
+        with Heartbeat() as heart:
+            try:
+                self.connect()
+                gave_up = False
+            except exception.StaleVolumeMount:
+                gave_up = True
+        os.kill(client, signal.SIGCONT)
+        assert gave_up == self.gives_up
+        self.disconnect()
+        return heart.longest
+
     def boot(self):
         """Boot a guest to attach to."""
         self.guest = Guest(self.compute._host.get_connection(), DIRECTORY)
@@ -90,15 +150,17 @@ class Side:
 
 def main():
     """Do what is asked for."""
-    compute = nova_host.start(DIRECTORY, ["[DEFAULT]", f"log_file = {DIRECTORY}/nova.log"])
+    options = ["[DEFAULT]", f"log_file = {DIRECTORY}/nova.log", "[quobyte]", f"probe_timeout = {LONG}"]
+    compute = nova_host.start(DIRECTORY, options)
     sides = {name: Side(compute, driver, DIRECTORY / name) for name, driver in (("ours", Ours), ("theirs", InTree))}
     for line in sys.stdin:
         name, word = line.split()
         sides[name].take_turn()
         work = getattr(sides[name], word)
         began = time.perf_counter_ns()
-        work()
-        print(time.perf_counter_ns() - began, file=answers)
+        stall = work()
+        took = time.perf_counter_ns() - began
+        print(took if stall is None else stall, file=answers)
     # Nova's threads would keep the process.
     os._exit(0)
 
