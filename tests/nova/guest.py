@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import libvirt
+from lxml import etree
 
 LAB = Path(os.environ["NOVA_QUOBYTE_LAB"])
 DOMAIN = Path(__file__).parents[1] / "lab" / "domain.xml"
@@ -46,13 +47,26 @@ class Guest:
         """Start the domain, and wait until it takes commands."""
         self.domain.create()
         self.attend()
-        assert self._commands.readline() == b"ready\n"
+        self._await_boot()
 
     def attend(self):
         """Take the connection of a domain that has been started or resumed."""
         connection, _ = self._listener.accept()
+        self._talk(connection)
+
+    def call(self):
+        """Connect to the domain that Nova has made in this one's place and booted; wait until it takes commands."""
+        description = etree.fromstring(self.domain.XMLDesc(0))
+        port = description.findall("devices/serial/source")[1]
+        self._talk(socket.create_connection((port.get("host"), port.get("service"))))
+        self._await_boot()
+
+    def _talk(self, connection):
         connection.settimeout(LIMIT)
         self._commands = connection.makefile("rwb", buffering=0)
+
+    def _await_boot(self):
+        assert self._commands.readline() == b"ready\n"
 
     def run(self, command):
         """Run one line of shell in the guest and return what it wrote; it must succeed."""

@@ -13,6 +13,7 @@ if hasattr(monkey_patch, "patch"):
 import os
 import uuid
 
+import nova.conf.neutron
 import nova.db.main.api
 from nova import config, context, objects
 from nova.network import model as network_model
@@ -20,6 +21,7 @@ from nova.objects import base, block_device, virtual_interface
 from nova.virt import driver as virt_driver
 from nova.virt.fake import FakeVirtAPI
 from oslo_log import log as logging
+from oslo_serialization import jsonutils
 
 CONF = config.CONF
 
@@ -40,7 +42,7 @@ class Conductor:
         return cls(ctxt, objects=[])
 
     def object_action(self, ctxt, obj, method, args, kwargs):
-        assert (obj.obj_name(), method) == ("Instance", "save"), (obj.obj_name(), method)
+        assert method == "save" and obj.obj_name() in ("Instance", "BlockDeviceMapping"), (obj.obj_name(), method)
         return {}, None
 
 
@@ -72,6 +74,7 @@ def start(directory, lines=()):
     configure(directory, lines)
     nova.db.main.api.DISABLE_DB_ACCESS = True
     objects.register_all()
+    nova.conf.neutron.register_dynamic_opts(CONF)
     base.NovaObject.indirection_api = Conductor()
     compute = virt_driver.load_compute_driver(FakeVirtAPI())
     compute.init_host("lab")
@@ -83,8 +86,8 @@ def admin():
     return context.get_admin_context()
 
 
-def instance(guest_uuid=None):
-    """Return an instance, that of a domain if its UUID is given."""
+def instance(guest_uuid=None, **image):
+    """Return an instance, that of a domain if its UUID is given, with these properties of its image."""
     return objects.Instance(
         admin(),
         id=1,
@@ -94,7 +97,21 @@ def instance(guest_uuid=None):
         info_cache=objects.InstanceInfoCache(network_info=network_model.NetworkInfo()),
         host="lab",
         node="lab",
-        system_metadata={},
+        kernel_id="kernel",
+        ramdisk_id="ramdisk",
+        root_device_name="/dev/vda",
+        user_id="user",
+        project_id="project",
+        os_type=None,
+        vm_mode=None,
+        config_drive="",
+        launched_at=None,
+        vcpu_model=None,
+        memory_mb=128,
+        vcpus=1,
+        root_gb=0,
+        ephemeral_gb=0,
+        system_metadata={f"image_{name}": value for name, value in image.items()},
         metadata={},
         vm_state="active",
         task_state=None,
@@ -103,5 +120,42 @@ def instance(guest_uuid=None):
         pci_requests=objects.InstancePCIRequests(requests=[]),
         resources=None,
         numa_topology=None,
-        flavor=objects.Flavor(name="small", memory_mb=128, vcpus=1, root_gb=0, ephemeral_gb=0, swap=0, extra_specs={}),
+        flavor=objects.Flavor(
+            name="small",
+            flavorid="small",
+            memory_mb=128,
+            vcpus=1,
+            root_gb=0,
+            ephemeral_gb=0,
+            swap=0,
+            extra_specs={},
+        ),
     )
+
+
+def boots_from(info, instance):
+    """Return the block devices of an instance that has one, the volume which it boots from."""
+    volume = objects.BlockDeviceMapping(
+        admin(),
+        id=1,
+        uuid=str(uuid.uuid4()),
+        instance_uuid=instance.uuid,
+        source_type="volume",
+        destination_type="volume",
+        volume_id=info["serial"],
+        connection_info=jsonutils.dumps(info),
+        device_name=instance.root_device_name,
+        disk_bus="virtio",
+        device_type="disk",
+        boot_index=0,
+        no_device=False,
+        delete_on_termination=False,
+        guest_format=None,
+        snapshot_id=None,
+        image_id=None,
+        volume_size=1,
+        volume_type=None,
+        attachment_id=None,
+        tag=None,
+    )
+    return virt_driver.get_block_device_info(instance, objects.BlockDeviceMappingList(objects=[volume]))

@@ -1,9 +1,14 @@
 """Volumes reach a running guest through Nova's libvirt driver, and leave it."""
 
+import shutil
+
 import nova_host
 import pytest
+from guest import LAB
+from nova.network import model as network_model
 
 MARK = "written by the guest"
+NO_NETWORK = network_model.NetworkInfo()
 
 
 @pytest.fixture
@@ -18,9 +23,39 @@ def attach(compute):
     return make
 
 
+@pytest.fixture
+def hard_reboot(compute, scratch):
+    """Has Nova boot a guest anew from a volume, in a domain of Nova's own making with the lab's kernel."""
+    conf = nova_host.CONF
+    # A guest takes commands on its second serial port; whoever shows its screen stays out.
+    ours = [("instances_path", str(scratch), None), ("enabled", True, "serial_console"), ("enabled", False, "vnc")]
+    for name, value, group in ours:
+        conf.set_override(name, value, group)
+
+    def make(guest, info):
+        instance = nova_host.instance(guest.uuid, hw_serial_port_count="2", os_command_line="console=ttyS0 quiet")
+        directory = scratch / guest.uuid
+        directory.mkdir()
+        for image, name in (("vmlinuz", "kernel"), ("initramfs", "ramdisk")):
+            shutil.copy(LAB / "guest" / image, directory / name)
+        disks = nova_host.boots_from(info, instance)
+        compute.reboot(nova_host.admin(), instance, NO_NETWORK, "HARD", block_device_info=disks)
+        guest.call()
+
+    yield make
+    for name, _, group in ours:
+        conf.clear_override(name, group)
+
+
 def write(guest, info):
     """Have a guest write to the start of a volume."""
     guest.run(f"echo -n '{MARK}' | dd of={guest.disk(info['serial'])} conv=fsync")
+
+
+def read(guest, info):
+    """Have a guest read what is at the start of a volume now."""
+    disk = guest.disk(info["serial"])
+    return guest.run(f"dd if={disk} bs={len(MARK)} count=1 iflag=direct,fullblock 2>/dev/null")
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2"])
@@ -52,8 +87,7 @@ def test_two_guests_share_a_volumes_bytes_when_it_is_for_several(attach, storage
     detach_own = attach(own, guest, "/dev/vdc")
     detach_other = attach(shared, other)
     write(guest, shared)
-    seen = other.run(f"dd if={other.disk(shared['serial'])} bs={len(MARK)} count=1 iflag=direct,fullblock 2>/dev/null")
-    assert seen == MARK
+    assert read(other, shared) == MARK
     detach()
     assert storage.mounts() == [storage.mount_path(shared)]
     detach_own()
@@ -74,11 +108,25 @@ def test_a_suspended_guest_keeps_its_volume_and_goes_on_with_it(compute, attach,
     quobyte.connect_volume(other, instance)
     quobyte.disconnect_volume(other, instance)
     assert storage.mounts() == [storage.mount_path(info)]
-    guest.domain.create()
+    compute.resume(nova_host.admin(), instance, NO_NETWORK)
     guest.attend()
     write(guest, info)
     detach()
     assert storage.content(info, len(MARK)) == MARK.encode()
+    assert storage.mounts() == []
+
+
+@pytest.mark.parametrize("image_format", ["raw", "qcow2"])
+def test_a_guest_goes_on_with_its_volume_after_a_hard_reboot(attach, storage, boot, hard_reboot, image_format):
+    info = storage.volume(image_format=image_format)
+    guest = boot()
+    detach = attach(info, guest, "/dev/vda")
+    write(guest, info)
+    hard_reboot(guest, info)
+    assert read(guest, info) == MARK
+    assert storage.mounts() == [storage.mount_path(info)]
+    detach()
+    assert storage.mounts() == []
 
 
 def test_a_stopped_guest_gets_and_keeps_its_volume(attach, storage, define):
