@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nova_host
@@ -14,7 +15,7 @@ from nova.virt.libvirt.volume.quobyte import LibvirtQuobyteVolumeDriver as InTre
 
 SEED = 20150731
 PAIRS = 2000
-COMMAND_PAIRS = 100
+COMMANDS_AT_ONCE = 2
 LIMITS = ["bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max"]
 
 
@@ -110,10 +111,9 @@ def test_the_description_is_that_of_nova_s_own_driver_but_for_what_is_below_the_
 def test_the_command_describes_the_same_disk(quobyte, pairs, storage, scratch):
     command = Path(os.environ["NOVA_QUOBYTE_LAB"]) / "bin" / "nova-quobyte"
     options = ["--quobyte-mount-point-base", storage.base, "--state-dir", scratch / "state"]
-    for _ in range(COMMAND_PAIRS):
-        info, disk = pairs.make()
-        # The command leaves a disk's unit to libvirt.
-        disk.pop("unit", None)
+
+    def describe(pair):
+        info, disk = pair
         target = ["--target", disk["dev"], "--bus", disk["bus"]]
         answer = subprocess.run(
             [command, "disk-xml", "--connection-info", "-", *target, *options],
@@ -122,7 +122,14 @@ def test_the_command_describes_the_same_disk(quobyte, pairs, storage, scratch):
             text=True,
             check=True,
         )
-        assert in_one_order(answer.stdout) == in_one_order(quobyte.get_config(info, disk).to_xml()), (info, disk)
+        return answer.stdout
+
+    made = [pairs.make() for _ in range(PAIRS)]
+    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as commands:
+        for (info, disk), theirs in zip(made, commands.map(describe, made), strict=True):
+            # The command leaves a disk's unit to libvirt.
+            disk.pop("unit", None)
+            assert in_one_order(theirs) == in_one_order(quobyte.get_config(info, disk).to_xml()), (info, disk)
 
 
 def in_one_order(xml):
