@@ -42,6 +42,6 @@ await() {
 
 as_root() { # script and its arguments
     if [ "$EUID" -ne 0 ]; then
-        exec sudo --preserve-env=NOVA_QUOBYTE_CLOUD,TESTS,TYPE,DRIVER -- "$@"
+        exec sudo --preserve-env=NOVA_QUOBYTE_CLOUD,TESTS,TYPE,DRIVER,KILLS -- "$@"
     fi
 }
