@@ -75,6 +75,17 @@ stopping_an_idle_clients_unit_unmounts() {
     assert_nothing_is_left
 }
 
+stopping_it_unmounts_although_its_record_was_lost() {
+    connect
+    rm "/run/nova-quobyte/shares/$key.json"
+    connect
+    systemctl stop "$(unit)"
+    refused is_mounted
+    until_holds no_units
+    disconnect
+    assert_nothing_is_left
+}
+
 a_client_left_without_its_mount_serves_on_whatever_is_called() {
     serves_on_whatever_is_called systemd-system
     assert_nothing_is_left

@@ -63,7 +63,8 @@ pub struct Attachment {
     /// The image's layers as they were looked at; empty where another driver attached it.
     #[serde(default)]
     pub chain: Vec<Layer>,
-    /// The share's generation when the guest was last connected. Files opened on an earlier one are dead.
+    /// The share's generation when the guest was last connected. Files opened on an earlier one are on a
+    /// mount that is gone.
     pub generation: u64,
 }
 

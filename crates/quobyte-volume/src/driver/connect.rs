@@ -43,8 +43,8 @@ impl Driver {
     ///
     /// # Errors
     /// The first thing that is not as it should be, [`Error::Held`] where another guest has the volume and it is not
-    /// multiattach. Nothing this call made is left: no mount, directory, record or
-    /// process.
+    /// multiattach. Nothing this call made is left: no mount, directory or record,
+    /// and no process but a helper that is ending.
     pub fn connect(
         &self,
         info: &ConnectionInfo,

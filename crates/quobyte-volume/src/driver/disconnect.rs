@@ -64,7 +64,8 @@ pub enum Force {
     No,
     /// With nobody else on record, the mount goes even if it is hung or files are open on it.
     Alone,
-    /// The mount goes whoever uses it. What they wrote and the client has not stored is lost.
+    /// The mount goes whoever uses it. What they wrote to one that hangs and the client has not stored is lost; files
+    /// that are open on one that answers are served on until they are closed.
     Everybody,
 }
 

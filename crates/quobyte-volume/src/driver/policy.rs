@@ -110,7 +110,7 @@ impl Driver {
     }
 
     /// Where direct I/O is asynchronous, has the kernel let enough of it be under way at once. Where that cannot be had,
-    /// the mount is slower with many requests, and no less right.
+    /// the mount is slower with many requests, and no less right; an operator is told.
     fn widen(&self, record: &ShareRecord) {
         let (Some(mount), Some(Probe { direct_io: DirectIo::Asynchronous, .. })) =
             (&record.mount, record.probe)
@@ -124,7 +124,8 @@ impl Driver {
                 tracing::info!(mount_path = %at, limit, "raised the limit of background requests");
             }
             Err(error) => {
-                tracing::info!(mount_path = %at, %error, "the limit of background requests cannot be raised");
+                let remedy = "have Quobyte's client ask for a max_background of 256";
+                tracing::warn!(mount_path = %at, %error, remedy, "guests may be slowed by the limit of background requests");
             }
         }
     }

@@ -14,7 +14,8 @@ pub struct ShareStatus {
 }
 
 impl ShareStatus {
-    /// Whether the files that this attachment's guest has open will never be served again.
+    /// Whether the files that this attachment's guest has open are on a mount that is gone. They will never be served
+    /// again, but where somebody unmounted it lazily: its client serves them until they are closed.
     #[must_use]
     pub fn is_lost(&self, attachment: &Attachment) -> bool {
         let mount_is_gone = matches!(self.state, ShareState::Known(MountState::Absent | MountState::Dead(_)));

@@ -114,9 +114,23 @@ pub(super) fn end(client: &str, deadline: Deadline) -> io::Result<usize> {
     }
 }
 
+/// Whether any other client of the same mount path lives than the one of that name.
+pub(super) fn has_others(client: &str) -> io::Result<bool> {
+    let key = client.split_once('-').map_or(client, |(key, _)| key);
+    Ok(!marked(|other| other != client && other.starts_with(key))?.is_empty())
+}
+
 /// The processes of the client of that name, its unit's among them, but for this one.
 pub(super) fn processes(client: &str) -> io::Result<Vec<Process>> {
-    let mark = format!("{MARK}={client}");
+    marked(|other| other == client)
+}
+
+/// The processes of clients by whose name `is_wanted` goes, but for this one.
+fn marked(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
+    let name = |variable: &[u8]| {
+        let name = variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?;
+        std::str::from_utf8(name).ok().map(str::to_owned)
+    };
     let mut processes = Vec::new();
     for entry in Path::new("/proc").read_dir()? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -126,9 +140,8 @@ pub(super) fn processes(client: &str) -> io::Result<Vec<Process>> {
         let Some(process) = Process::open(pid)? else { continue };
         // Gone since, or another user's.
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
-            && pid != std::process::id()
-        {
+        let client = environment.split(|&byte| byte == 0).find_map(name);
+        if client.is_some_and(|client| is_wanted(&client)) && pid != std::process::id() {
             processes.push(process);
         }
     }

@@ -18,17 +18,20 @@ pub(super) fn abort(mount: &Mount) -> io::Result<()> {
     std::fs::write(control(mount, "abort"), "1")
 }
 
-/// Raises the limit of background requests to [`BACKGROUND`]; a higher one stays. Returns the client's own where it was
-/// raised.
+/// Raises the limit of background requests to [`BACKGROUND`], or to what the kernel permits ordinary users where that is
+/// less; a higher one stays. Returns the client's own where it was raised.
 #[expect(clippy::disallowed_methods, reason = "the kernel's control file system, not a file")]
 pub(super) fn raise_background(mount: &Mount) -> io::Result<Option<u32>> {
     let file = control(mount, "max_background");
     let text = std::fs::read_to_string(&file)?;
     let limit = text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    if limit >= BACKGROUND {
+    let permitted = std::fs::read_to_string("/sys/module/fuse/parameters/max_user_bgreq");
+    let permitted = permitted.ok().and_then(|text| text.trim().parse().ok()).filter(|&limit| limit > 0);
+    let wanted = BACKGROUND.min(permitted.unwrap_or(BACKGROUND));
+    if limit >= wanted {
         return Ok(None);
     }
-    std::fs::write(file, BACKGROUND.to_string())?;
+    std::fs::write(file, wanted.to_string())?;
     Ok(Some(limit))
 }
 

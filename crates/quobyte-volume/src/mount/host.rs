@@ -100,11 +100,11 @@ pub trait Host {
     /// When the kernel's control file system is not there or not open to this user.
     fn abort(&self, mount: &Mount) -> io::Result<()>;
 
-    /// Has the kernel let at least 256 asynchronous requests to the client behind `mount` be under way at once. Returns
-    /// the limit that was too low.
+    /// Has the kernel let at least 256 asynchronous requests to the client behind `mount` be under way at once, or as
+    /// many as it permits ordinary users (`max_user_bgreq` of module `fuse`). Returns the limit that was too low.
     ///
     /// # Errors
-    /// As [`Host::abort`]; and where the kernel permits ordinary users fewer, by `fuse.max_user_bgreq`.
+    /// As [`Host::abort`].
     fn raise_background(&self, mount: &Mount) -> io::Result<Option<u32>>;
 }
 

@@ -38,7 +38,12 @@ pub(in crate::mount) fn stop() -> io::Result<()> {
     let processes = client::processes(&client)?;
     let state = StateDir::open(directory.parent().unwrap_or(&directory)).map_err(io::Error::other)?;
     let mut records = state.records().map_err(io::Error::other)?.into_iter().flatten();
-    let record = records.find(|record| client::name(&record.mount_path, record.generation) == client);
+    // A record that was made anew, as when an earlier one was lost, does not know the client's name.
+    let is_only = !client::has_others(&client)?;
+    let record = records.find(|record| {
+        client::name(&record.mount_path, record.generation) == client
+            || is_only && client.starts_with(&record.mount_path.key())
+    });
     crash::point("a unit that is to stop has found what it serves");
     let Some((mount_path, mount)) = record.and_then(|record| Some((record.mount_path, record.mount?))) else {
         return Ok(());
