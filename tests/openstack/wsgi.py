@@ -10,4 +10,6 @@ import waitress
 
 module, port = sys.argv[1:3]
 sys.argv[1:] = sys.argv[3:]
-waitress.serve(importlib.import_module(module).application, host="127.0.0.1", port=int(port), threads=8)
+application = importlib.import_module(module).application
+# A volume may be sent to Glance as an image, whole.
+waitress.serve(application, host="127.0.0.1", port=int(port), threads=8, max_request_body_size=1 << 40)
