@@ -47,6 +47,14 @@ fn a_client_that_died_under_a_running_guest_is_replaced_and_a_restart_makes_the_
     let lost: Vec<_> = lost.map(|one| one["attachment"]["instance"].clone()).collect();
     assert!(lost.contains(&json!(guest.uuid())), "{left}");
 
+    let again = site.attach(&guest, &info, &[]);
+    assert_eq!(again.failure(), (4, "mount_stale"), "{}", again.message());
+    assert_eq!(
+        status(site, &guest),
+        (json!("healthy"), true),
+        "nor does attaching what is attached make it whole"
+    );
+
     guest.destroy();
     guest.start();
     site.connect(guest.uuid(), &info).answer();

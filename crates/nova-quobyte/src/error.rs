@@ -43,6 +43,11 @@ pub(crate) enum Error {
     NotOurs { domain: String, target: String, base: PathBuf },
     #[error("domain {domain} has the image already, as {target}")]
     AttachedElsewhere { domain: String, target: String },
+    #[error(
+        "domain {domain} has had {target} open since before the volume was mounted, on a mount that is gone: detach it \
+         and attach it again; or, if the domain was stopped and started since, connect the volume for it"
+    )]
+    Lost { domain: String, target: String },
     #[error("domain {domain} has no free disk name left")]
     NoTarget { domain: String },
     #[error("the hypervisor may not open {image}")]
@@ -77,6 +82,7 @@ impl Error {
             | Self::NoTarget { .. } => Code::LibvirtError,
             Self::NoHelper { .. } => Code::Internal,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
+            Self::Lost { .. } => Code::MountStale,
             Self::DiskNotFound { .. } | Self::NotOurs { .. } => Code::DiskNotFound,
             Self::NotVisible { .. } | Self::NotOpened { .. } => Code::MountNotVisible,
             Self::AttachedElsewhere { .. } | Self::StillInUse { .. } | Self::Refused { .. } => {

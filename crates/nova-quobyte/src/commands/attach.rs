@@ -48,8 +48,13 @@ pub(super) fn run(
     let is_missing = to_live || to_persistent;
 
     let facts = hypervisor.facts(io_mode)?;
+    let is_open = guest.active && !to_live;
     let connected = progress::during(format!("connecting {}", info.export), || {
-        driver.connect(info, guest.instance, &facts)
+        if is_open {
+            driver.connect_open(info, guest.instance, &facts)
+        } else {
+            driver.connect(info, guest.instance, &facts)
+        }
     })?;
     if is_missing {
         let target = DiskTarget { dev: dev.clone(), bus, unit: None };
@@ -66,6 +71,9 @@ pub(super) fn run(
         })?;
     }
     warn_of_lost(&connected);
+    if connected.lost.iter().any(|lost| lost.is(guest.instance, info.volume_id)) {
+        return Err(Error::Lost { domain: guest.name, target: dev.to_string() });
+    }
     Ok(answer(&guest, &dev, info, &connected, is_missing))
 }
 

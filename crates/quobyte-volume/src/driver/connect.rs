@@ -31,8 +31,8 @@ pub struct Connected {
     pub attached: bool,
     /// Whether this call changed anything; `false` when the volume was connected just so already.
     pub changed: bool,
-    /// Other attachments whose files were open on a mount that has died since: each of those guests has to be
-    /// restarted, or its volume detached and attached again.
+    /// Attachments whose files were opened on a mount that is gone: each of those guests has to be restarted, or its
+    /// volume detached and attached again. The attachment itself is among them only after [`Driver::connect_open`].
     pub lost: Vec<Attachment>,
 }
 
@@ -51,6 +51,30 @@ impl Driver {
         instance: InstanceId,
         facts: &HostFacts,
     ) -> Result<Connected, Error> {
+        self.connect_guest(info, instance, facts, false)
+    }
+
+    /// The same for a guest that has the image open already: it goes on with the files it has, so an attachment on
+    /// record stays one of the mount that it was made on.
+    ///
+    /// # Errors
+    /// Those of [`Driver::connect`].
+    pub fn connect_open(
+        &self,
+        info: &ConnectionInfo,
+        instance: InstanceId,
+        facts: &HostFacts,
+    ) -> Result<Connected, Error> {
+        self.connect_guest(info, instance, facts, true)
+    }
+
+    fn connect_guest(
+        &self,
+        info: &ConnectionInfo,
+        instance: InstanceId,
+        facts: &HostFacts,
+        is_open: bool,
+    ) -> Result<Connected, Error> {
         // What no probe could change is refused before anything is begun.
         let facts = self.unprobed(facts);
         self.decide(info, &facts)?;
@@ -61,7 +85,7 @@ impl Driver {
             return Err(Error::Held { export: info.export.clone(), holder: Box::new(holder.clone()) });
         }
         let mut begun = Begun::default();
-        match self.establish(&share, info, instance, &facts, before.as_ref(), &mut begun) {
+        match self.establish(&share, (info, instance, is_open), &facts, before.as_ref(), &mut begun) {
             Ok((record, mount, chain, decision)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
@@ -81,8 +105,7 @@ impl Driver {
     fn establish(
         &self,
         share: &LockedShare,
-        info: &ConnectionInfo,
-        instance: InstanceId,
+        (info, instance, is_open): (&ConnectionInfo, InstanceId, bool),
         facts: &Facts,
         before: Option<&ShareRecord>,
         begun: &mut Begun,
@@ -95,13 +118,20 @@ impl Driver {
         let (mount, seen) = self.bring_up(share, &mut record, Some(image), begun)?;
         let chain = judge(image, seen, &mount, &record.mount_path)?;
         let decision = self.decide_on_record(info, facts, &chain, &mut record)?;
+        let recorded = record.attachments.iter().find(|one| one.is(instance, info.volume_id));
+        let generation = match recorded {
+            Some(attachment) if is_open => attachment.generation,
+            // Whatever it has open is on a mount that is gone.
+            None if is_open && begun.client.is_some() => 0,
+            _ => record.generation,
+        };
         record.attach(Attachment {
             instance,
             volume: info.volume_id,
             name: info.name.clone(),
             format: info.format,
             chain: chain.clone(),
-            generation: record.generation,
+            generation,
         });
         if before != Some(&record) {
             begun.record_written = true;
