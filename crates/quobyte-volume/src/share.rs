@@ -24,6 +24,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use self::facts::NoChain;
@@ -203,12 +204,14 @@ impl Shares {
         }
     }
 
-    /// Ends the helper of a share that is not mounted any more. It keeps nothing busy, so nobody waits for its end:
-    /// one that has just probed a mount takes tens of milliseconds.
+    /// Ends the helper of a share that is not mounted any more. It keeps nothing busy, so the caller does not wait for
+    /// its end: one that has just probed a mount takes tens of milliseconds.
     pub(crate) fn forget(&self, at: &MountPath) {
         let helper = hold(&self.idle).remove(at);
         if let Some(helper) = helper {
-            hold(&self.given_up).push(helper.kill());
+            let mut child = helper.kill();
+            // Where no thread can be had it is reaped when this process ends.
+            let _ = thread::Builder::new().spawn(move || child.wait());
         }
     }
 
