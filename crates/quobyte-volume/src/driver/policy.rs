@@ -67,6 +67,10 @@ impl Driver {
                 let record = record.filter(|record| record.is_about(&mount));
                 Ok((chain, record.and_then(|record| record.probe)))
             }
+            (MountState::Dead(_) | MountState::Disconnected(_), _) => {
+                let remedy = "connect the volume, or reconcile".to_owned();
+                Err(MountError::Stale { at: at.clone(), export: info.export.clone(), remedy }.into())
+            }
             (state, _) => Err(unusable(state, &ShareRecord::new(info.export.clone(), at.clone())?).into()),
         }
     }

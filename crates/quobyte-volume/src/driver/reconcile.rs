@@ -128,7 +128,7 @@ impl Driver {
                 return Ok(());
             };
             let done =
-                if dry_run { Ok(mending.promise()) } else { self.mend(&share, view.record, &mending)? };
+                if dry_run { foresee(&mending, &view) } else { self.mend(&share, view.record, &mending)? };
             match done {
                 Ok(mended) => findings.push(Finding::Mended(at.clone(), mended)),
                 Err(kept) => findings.push(Finding::LeftAlone(at.clone(), LeftAlone::Kept(kept))),
@@ -192,4 +192,16 @@ impl Driver {
             (_, None) => Ok(Err(Kept::NotRecorded)),
         }
     }
+}
+
+/// What would come of it, as far as that can be known without trying: open files are known to the kernel alone.
+fn foresee(mending: &Mending, view: &View<'_>) -> Result<Mended, Kept> {
+    if let (Mending::TakeDown, MountState::Healthy(_)) = (mending, &view.state) {
+        match (view.uses)() {
+            Err(reason) => return Err(Kept::Unknown(reason)),
+            Ok(uses) if !uses.is_empty() => return Err(Kept::Guests(uses)),
+            Ok(_) => {}
+        }
+    }
+    Ok(mending.promise())
 }

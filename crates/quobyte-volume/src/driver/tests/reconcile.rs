@@ -52,6 +52,9 @@ fn a_mount_that_died_or_vanished_under_its_guests_is_brought_back_and_they_are_n
         assert_eq!(*f.host.world(), before, "a dry run changes nothing");
         assert_eq!(found(&f, false), ["Remounted"]);
         assert_eq!(found(&f, false), ["left: Lost"]);
+        let open = f.driver.connect_open(&volume("a"), instance(1), &HostFacts::default()).unwrap();
+        assert!(open.lost.iter().any(|lost| lost.instance == instance(1)), "what is open stays dead");
+        assert_eq!(found(&f, false), ["left: Lost"]);
         f.connect(&volume("a"), 1).unwrap();
         assert!(found(&f, false).is_empty());
     }
@@ -65,6 +68,23 @@ fn a_remount_that_fails_is_told_and_leaves_the_record() {
     f.host.world().client = Client::Refuses;
     assert_eq!(found(&f, false), ["left: Failed"]);
     assert_eq!(f.recorded(), [volume("a").volume_id]);
+}
+
+#[test]
+fn a_dry_run_knows_of_the_guests_that_keep_a_share_without_attachments() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    uses(&f, 2, "a");
+    f.disconnect(&volume("a"), 1);
+    for dry_run in [true, false] {
+        assert_eq!(found(&f, dry_run), ["left: Kept"]);
+    }
+    f.host.world().guests = None;
+    assert_eq!(found(&f, true), ["left: Kept"]);
+    f.host.world().guests = Some(Vec::new());
+    for dry_run in [true, false] {
+        assert_eq!(found(&f, dry_run), ["TakenDown"]);
+    }
 }
 
 #[test]
