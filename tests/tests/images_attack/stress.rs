@@ -100,12 +100,11 @@ impl Assault<'_> {
     }
 }
 
-#[test]
-fn a_raw_image_under_exchange_is_the_file_that_was_looked_at_or_refused() {
-    let canary = Canary::of_the_lab();
-    let site = site(&canary);
-    place(site.volume().directory(), "disk", Content::zeroes(1 << 20));
-    place(site.volume().directory(), "other", Content::zeroes(2 << 20));
+/// Makes a raw image on the site's volume, and another that is put in its place.
+fn of_a_raw_image(site: &Site) -> Assault<'static> {
+    let directory = site.volume().directory();
+    place(directory, "disk", Content::zeroes(1 << 20));
+    place(directory, "other", Content::zeroes(2 << 20));
     Assault {
         image: ("disk", "raw"),
         exchanged: ("disk", 0),
@@ -113,7 +112,13 @@ fn a_raw_image_under_exchange_is_the_file_that_was_looked_at_or_refused() {
         legitimate: &[("disk", 1 << 20), ("other", 2 << 20)],
         rules: &["leads_away", "not_regular_file"],
     }
-    .run(&site);
+}
+
+#[test]
+fn a_raw_image_under_exchange_is_the_file_that_was_looked_at_or_refused() {
+    let canary = Canary::of_the_lab();
+    let site = site(&canary);
+    of_a_raw_image(&site).run(&site);
     assert!(canary.is_untouched());
 }
 
@@ -160,17 +165,7 @@ fn a_backing_file_under_exchange_is_the_file_that_was_looked_at_or_refused() {
 fn an_image_under_exchange_is_probed_as_the_file_that_was_looked_at_or_not_at_all() {
     let canary = Canary::of_the_lab();
     let site = unmounted(&canary);
-    let directory = site.volume().directory();
-    place(directory, "disk", Content::zeroes(1 << 20));
-    place(directory, "other", Content::zeroes(2 << 20));
-    let probed = Assault {
-        image: ("disk", "raw"),
-        exchanged: ("disk", 0),
-        others: &["link", "other", "pipe", "directory"],
-        legitimate: &[("disk", 1 << 20), ("other", 2 << 20)],
-        rules: &["leads_away", "not_regular_file"],
-    }
-    .run(&site);
+    let probed = of_a_raw_image(&site).run(&site);
     assert!(probed > 0, "no probe found the file that was looked at");
     site.assert_nothing_is_left();
     assert!(canary.is_untouched());
