@@ -109,9 +109,9 @@ def row(what, ours, theirs, bar=None, at_most=False):
 
 
 def limited(what, ours, theirs, most):
-    """A line of the table: two medians with their quartiles, and whether ours is as short as it should be."""
+    """A line of the table: two medians with their quartiles, and whether the longest of ours is short enough."""
     results.append({"what": what, "ours_ms": ours, "theirs_ms": theirs, "ours_at_most_ms": most})
-    holds = statistics.median(ours) <= most
+    holds = max(ours) <= most
     if not holds:
         missed.append(what)
     print(f"{what:44} {summary(ours)} {summary(theirs)}  <= {most} ms: {'holds' if holds else 'MISSED'}")
