@@ -30,7 +30,8 @@ def read(stream: pathlib.Path) -> dict[str, dict]:
 
 def name(test: str) -> str:
     """Without the module's common beginning and the identifiers that Tempest appends."""
-    return test.split("[")[0].removesuffix(")").replace("setUpClass (", "").removeprefix("tempest.")
+    bare = test.split("[")[0].removesuffix(")").removeprefix("setUpClass (").removeprefix("tearDownClass (")
+    return bare.removeprefix("tempest.")
 
 
 def cell(test: dict | None) -> str:
@@ -60,15 +61,13 @@ def main(results: str, document: str) -> None:
         for stream in sorted(pathlib.Path(results, run).glob("*.subunit")):
             runs[run].update((name(test), outcome) for test, outcome in read(stream).items())
     lines = ["| test | " + " | ".join(RUNS) + " |", "|---|" + "---|" * len(RUNS)]
-    notes = set()
+    notes = {}
     for test in sorted(set().union(*runs.values())):
         outcomes = [runs[run].get(test) for run in RUNS]
         lines.append(f"| {test} | " + " | ".join(map(cell, outcomes)) + " |")
-        notes.update(
-            f"- {WORDS[outcome['status']]}: {test}: {why(outcome)}"
-            for outcome in outcomes
-            if outcome and outcome["status"] != "success" and not interrupted(outcome)
-        )
+        for run, outcome in zip(RUNS, outcomes, strict=True):
+            if outcome and outcome["status"] != "success" and not interrupted(outcome):
+                notes.setdefault((WORDS[outcome["status"]], test, why(outcome)), []).append(run)
     counts = []
     for run in RUNS:
         statuses = [outcome["status"] for outcome in runs[run].values()]
@@ -78,7 +77,8 @@ def main(results: str, document: str) -> None:
     text = pathlib.Path(document).read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    table = "\n".join([*lines, "", *sorted(notes)])
+    explained = [f"- {status}: {test} ({', '.join(who)}): {reason}" for (status, test, reason), who in sorted(notes.items())]
+    table = "\n".join([*lines, "", *explained])
     pathlib.Path(document).write_text(f"{before}{BEGIN}\n{table}\n\n{END}{after}")
 
 
