@@ -55,6 +55,17 @@ def stalls():
             limited(f"the client {client}, {mode}", times["ours", word], times["theirs", word], MOST_STALL)
 
 
+def attach(worker, state, size):
+    """A disk for a running guest and back, which takes all of the calls above."""
+    times = in_turns(worker, ROUNDS["attach"], ("attach", "wait", "detach"))
+    show(f"{state}, {size} more mounts", times, dict.fromkeys(("attach", "detach"), SAME))
+
+
+def both(worker, word):
+    for side in ("ours", "theirs"):
+        worker(side, word)
+
+
 def main():
     worker = nova("nova", eventlet=False)
     place = HOME / "nova-table"
@@ -62,24 +73,20 @@ def main():
     filled = 0
     words = ("connect", "config", "disconnect")
     same = dict.fromkeys(words, SAME)
+    both(worker, "boot")
     for size, connect_bar in ((10, 2), (1_000, 20)):
         filled = fill_table(place, size, filled)
         cold = in_turns(worker, ROUNDS["cold"], words)
         show(f"cold, {size} more mounts", cold, same)
-        for side in ("ours", "theirs"):
-            worker(side, "hold")
+        attach(worker, "cold", size)
+        both(worker, "hold")
         warm = in_turns(worker, ROUNDS["warm"], words, WARM_TURN)
         show(f"warm, {size} more mounts", warm, {**same, "connect": connect_bar})
         by_ones = in_turns(worker, ROUNDS["by ones"], words)
         show(f"warm, by ones, {size} more mounts", by_ones, same)
-        for side in ("ours", "theirs"):
-            worker(side, "release")
-    for side in ("ours", "theirs"):
-        worker(side, "boot")
-    times = in_turns(worker, ROUNDS["attach"], ("attach", "wait", "detach"))
-    show(f"through Nova, {filled} more mounts", times, dict.fromkeys(("attach", "detach"), SAME))
-    for side in ("ours", "theirs"):
-        worker(side, "end")
+        attach(worker, "warm", size)
+        both(worker, "release")
+    both(worker, "end")
     stalls()
     save()
     if missed:
