@@ -17,6 +17,7 @@ mod hold;
 mod lab;
 mod mountinfo;
 mod other_host;
+mod process;
 mod program;
 mod scratch;
 mod site;

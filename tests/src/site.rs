@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{Finished, Guest, Program, Scratch, Volume};
+use crate::{Finished, Guest, Program, Scratch, Volume, process};
 
 /// A mount point base, a state directory and a volume, used by `nova-quobyte` as `nova`. What is still mounted when it
 /// is dropped is unmounted.
@@ -178,6 +178,14 @@ impl Site {
     /// Waits until none of the client's processes is left. Panics when one stays.
     pub fn assert_no_client_is_left(&self) {
         clients::wait_for_end(&self.base);
+    }
+
+    /// Waits until no process is left that was told of a path below its base: no client, and no helper either, which
+    /// is told of the mount it asks. Panics when one stays.
+    pub fn assert_no_process_is_left(&self) {
+        for (pid, arguments) in process::told_of(&self.base) {
+            process::wait_for_end(pid, &arguments);
+        }
     }
 
     /// Makes sure that no mount, directory, record or process of a client is left. Panics with what is.

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use lab::{Files, Program, Scratch, Volume};
+use lab::{Daemon, Files, Program, Scratch, Volume};
 use rustix::{
     fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, seek},
     io::Errno,
@@ -143,9 +143,12 @@ fn fsync_succeeds_only_if_the_stores_does() {
     let below = Volume::create(&scratch, "below", &[&format!("standin.control={}", control.display())]);
     let lower = below.mount(&scratch.directory("lower"));
     Program::as_nova("mkdir").arg(lower.path().join("vol")).succeed();
-    let config = scratch.file("upper.cfg", format!("store={}\n", lower.path().display()));
+    let pid_file = scratch.path().join("upper.pid");
+    let config = format!("store={}\nstandin.pid_file={}\n", lower.path().display(), pid_file.display());
+    let config = scratch.file("upper.cfg", config);
     let upper = scratch.directory("upper");
     Program::as_nova("mount.quobyte").arg("h/vol").arg(&upper).arg("-c").arg(config).succeed();
+    let client = Daemon::of(&pid_file);
 
     let mut file = File::create(upper.join("file")).expect("make a file");
     file.write_all(b"data").expect("write");
@@ -158,6 +161,8 @@ fn fsync_succeeds_only_if_the_stores_does() {
     assert_eq!(outcomes("none"), (None, None));
     drop(file);
     Program::as_nova("umount.quobyte").arg(&upper).succeed();
+    // It outlives its mount by a moment, and its store is on the other volume, which could not be unmounted.
+    client.wait_for_end();
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn many_processes_on_many_shares_leave_records_mounts_and_model_in_agreement() {
     }
     site.assert_nothing_is_left();
     assert_no_lock_is_held(&site);
-    assert_no_process_is_left(&site);
+    site.assert_no_process_is_left();
 }
 
 /// Connects and disconnects one guest's volumes at random, now and then after the death of a client or with a look at
@@ -211,15 +211,5 @@ fn assert_no_lock_is_held(site: &Site) {
     for path in locks(site) {
         let lock = File::open(&path).expect("open a lock");
         assert_eq!(flock(&lock, FlockOperation::NonBlockingLockExclusive), Ok(()), "{path} is held");
-    }
-}
-
-/// No helper either, which is told of the mount it asks.
-fn assert_no_process_is_left(site: &Site) {
-    let base = site.base().to_string_lossy();
-    for entry in fs::read_dir("/proc").expect("list processes") {
-        let arguments = entry.expect("list processes").path().join("cmdline");
-        let arguments = fs::read_to_string(arguments).unwrap_or_default();
-        assert!(!arguments.contains(&*base), "{arguments:?} is left");
     }
 }

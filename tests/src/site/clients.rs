@@ -1,40 +1,24 @@
 //! What Quobyte's client has going below a directory: its processes and its mounts.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
-use rustix::{
-    io::Errno,
-    process::{Pid, PidfdFlags, pidfd_open},
-};
+use rustix::process::Pid;
 
-use crate::wait;
-
-/// Ample for a daemon whose mount is gone.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::process;
 
 /// The client's processes that were told of a path below `base`.
 pub(super) fn of(base: &Path) -> Vec<Pid> {
-    let base = base.to_string_lossy();
-    let processes = fs::read_dir("/proc").expect("list processes");
-    processes
-        .filter_map(|entry| {
-            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-            let is_client = arguments.starts_with("mount.quobyte\0") && arguments.contains(&*base);
-            is_client.then(|| Pid::from_raw(pid).expect("a process id is not 0"))
-        })
-        .collect()
+    clients(base).map(|(pid, _)| pid).collect()
 }
 
 /// Waits until none of them is left: a daemon outlives its mount by a moment. Panics when one stays.
 pub(super) fn wait_for_end(base: &Path) {
-    for pid in of(base) {
-        match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(exit) => assert!(wait::readable(exit, LIMIT), "a client is left: {pid:?}"),
-            Err(Errno::SRCH) => {}
-            Err(error) => panic!("watch {pid:?}: {error}"),
-        }
-    }
+    clients(base).for_each(|(pid, arguments)| process::wait_for_end(pid, &arguments));
+}
+
+fn clients(base: &Path) -> impl Iterator<Item = (Pid, String)> {
+    let processes = process::told_of(base).into_iter();
+    processes.filter(|(_, arguments)| arguments.starts_with("mount.quobyte\0"))
 }
 
 /// The mount points below `base`, in the order they were mounted.
