@@ -121,7 +121,9 @@ impl Process {
     pub(crate) fn open(pid: u32) -> io::Result<Option<Self>> {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => Ok(None),
+            // EINVAL is what kernels before 6.15 say of a process that is just being reaped. It can mean nothing else:
+            // there are no flags, and the number is a child's or from /proc.
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
             pidfd => Ok(Some(Self(pidfd?))),
         }
     }
