@@ -1,6 +1,10 @@
 //! What the kernel tells of processes that need not be children of ours.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use rustix::{
     io::Errno,
@@ -10,7 +14,7 @@ use rustix::{
 use crate::wait;
 
 /// Ample for what happens at once.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The processes that were told of a path below `base`, and what else they were told, their names first.
 pub(crate) fn told_of(base: &Path) -> Vec<(Pid, String)> {
@@ -34,5 +38,34 @@ pub(crate) fn wait_for_end(pid: Pid, arguments: &str) {
         // there are no flags, and the number is from /proc.
         Err(Errno::SRCH | Errno::INVAL) => {}
         Err(error) => panic!("watch {pid:?}: {error}"),
+    }
+}
+
+/// The letter by which proc(5) calls the state of a process or thread, whose directory this is; none once it is gone.
+pub(crate) fn state(directory: &Path) -> Option<char> {
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
+    // The name before the state may hold anything but ends with the last parenthesis.
+    stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next())
+}
+
+/// Waits until a process that was sent SIGSTOP has stopped with all of its threads, any of which may go on for a
+/// moment. False where it has ended instead. Panics when it does neither.
+///
+/// The kernel tells this to its parent alone: so this looks, until a deadline.
+pub(crate) fn stops(pid: Pid) -> bool {
+    let deadline = Instant::now() + LIMIT;
+    let threads = format!("/proc/{}/task", pid.as_raw_pid());
+    loop {
+        let Ok(threads) = fs::read_dir(&threads) else { return false };
+        let states: Vec<_> = threads
+            .flatten()
+            .filter_map(|thread| state(&thread.path()))
+            .filter(|state| !matches!(state, 'Z' | 'X'))
+            .collect();
+        if states.iter().all(|&state| state == 'T') {
+            return !states.is_empty();
+        }
+        assert!(Instant::now() < deadline, "{pid:?} does not stop: {states:?}");
+        std::thread::yield_now();
     }
 }

@@ -155,6 +155,14 @@ impl Site {
         }
     }
 
+    /// Stops its clients, and waits until they read no request and answer none. One that ends meanwhile is as good.
+    pub fn stop_clients(&self) {
+        self.signal_clients(Signal::STOP);
+        for client in clients::of(&self.base) {
+            process::stops(client);
+        }
+    }
+
     /// Ends its clients at once, as a crash does, and waits until they have ended.
     pub fn crash_clients(&self) {
         self.signal_clients(Signal::KILL);

@@ -7,7 +7,7 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustix::{
@@ -18,10 +18,10 @@ use rustix::{
 
 pub use files::Files;
 
-use crate::wait;
-
-/// Ample for what happens at once.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::{
+    process::{self, LIMIT},
+    wait,
+};
 
 /// A daemon, known by the process id it wrote.
 #[derive(Debug)]
@@ -48,6 +48,12 @@ impl Daemon {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("the daemon runs");
+    }
+
+    /// Stops it, and waits until it reads no request and answers none. Panics when it ends instead.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        assert!(process::stops(self.pid), "the daemon {:?} has ended", self.pid);
     }
 
     /// Waits until it has ended. Panics when it does not.
@@ -107,15 +113,13 @@ impl Asker {
     /// The kernel tells this state of a process to who looks, and to nobody else: so this looks, until a deadline.
     pub fn wait_until_held(&self) {
         let deadline = Instant::now() + LIMIT;
-        let path = format!("/proc/{}/stat", self.child.id());
+        let directory = format!("/proc/{}", self.child.id());
         loop {
-            let stat = fs::read_to_string(&path).expect("a child that was not waited for is in /proc");
-            // The name before the state may hold anything but ends with the last parenthesis.
-            let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+            let state = process::state(directory.as_ref());
             match state {
                 Some('D') => return,
-                Some('Z') | None => panic!("process {} has ended: {stat}", self.child.id()),
-                _ => assert!(Instant::now() < deadline, "process {} is not held: {stat}", self.child.id()),
+                Some('Z') | None => panic!("process {} has ended: {state:?}", self.child.id()),
+                _ => assert!(Instant::now() < deadline, "process {} is not held: {state:?}", self.child.id()),
             }
             std::thread::yield_now();
         }

@@ -53,7 +53,7 @@ fn every_call_returns(share: &Share) {
 #[test]
 fn every_call_on_a_stopped_client_returns_and_all_is_well_once_it_goes_on() {
     let share = Share::connected();
-    share.client().signal(Signal::STOP);
+    share.client().stop();
     every_call_returns(&share);
     assert!(Helper::all_at(share.at()).is_empty(), "nobody is left waiting");
 
@@ -82,7 +82,7 @@ fn other_shares_are_served_while_a_call_waits_for_a_stopped_client() {
     let mut info = site.info("one");
     info["data"]["export"] = json!(other.export());
 
-    share.client().signal(Signal::STOP);
+    share.client().stop();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| connect_bob(&share, NEVER));
         wait_for_request(share.at());
@@ -107,7 +107,7 @@ fn clients_that_do_not_answer_are_waited_for_together() {
         mounts.push(answer["mount_path"].as_str().expect("a path").to_owned());
     }
     for verb in ["status", "reconcile"] {
-        site.signal_clients(Signal::STOP);
+        site.stop_clients();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| site.run(&[&[verb], &NEVER[..]].concat()).answer());
             // None of them has been answered, and yet all are asked.
@@ -161,7 +161,7 @@ fn a_caller_that_waits_for_a_hung_client_can_be_ended_and_what_it_started_ends_w
     let share = Share::connected();
     let site = share.site();
     let info = site.scratch().file("info.json", site.info("two").to_string());
-    share.client().signal(Signal::STOP);
+    share.client().stop();
     let arguments =
         ["--state-dir", "--quobyte-mount-point-base", "--quobyte-client-cfg", "--connection-info"]
             .into_iter()

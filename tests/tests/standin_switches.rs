@@ -243,7 +243,7 @@ fn a_stopped_daemon_holds_nobody_who_is_killed() {
     let (mount, client) = Client::mounted(&[]);
     let connection = Connection::of(&mount, &client.scratch);
     let daemon = client.daemon();
-    daemon.signal(Signal::STOP);
+    daemon.stop();
     let mut asker = Asker::start("stat", &[&client.mount_point]);
     connection.wait_for_request();
     asker.kill();
@@ -268,7 +268,7 @@ fn a_client_that_dies_leaves_a_dead_mount_that_can_be_taken_down() {
 fn a_client_that_ends_late_leaves_a_later_mount_at_its_place_alone() {
     let (mount, client) = Client::mounted(&[]);
     let daemon = client.daemon();
-    daemon.signal(Signal::STOP);
+    daemon.stop();
     drop(mount);
     let later = client.volume.mount(&client.mount_point);
     let entry = mount_at(later.path());

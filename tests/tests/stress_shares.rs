@@ -138,7 +138,7 @@ fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_open
     // and alice leaves while bob, who finds the share mounted, is not yet on record.
     site.connect(ALICE, &site.info("one")).answer();
     site.disconnect(BOB, &site.info("two")).answer();
-    site.signal_clients(Signal::STOP);
+    site.stop_clients();
     let connect = call("connect", BOB, "two").args(["--probe-timeout", "3600"]).start();
     wait_for_request(&site.base().join(&site.mount_directories()[0]));
     let disconnect = call("disconnect", ALICE, "one").start();

@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{Fault, stage::Stage};
@@ -37,7 +36,7 @@ impl Stage {
                 self.open_a_file();
                 self.share.fail("stale-root");
             }
-            Fault::Stopped => self.share.client().signal(Signal::STOP),
+            Fault::Stopped => self.share.client().stop(),
             Fault::Silent | Fault::SilentWithoutControl => self.share.fail("no-answer"),
             Fault::DiskFull => self.fill_state(),
             Fault::Unreadable => {

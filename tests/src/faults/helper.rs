@@ -1,18 +1,14 @@
 //! The processes that ask a share's client on the command's behalf.
 
-use std::{
-    fs,
-    os::fd::OwnedFd,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, os::fd::OwnedFd, path::Path, time::Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::{mount_at, wait};
-
-/// Ample for what happens at once.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::{
+    mount_at,
+    process::{self, LIMIT},
+    wait,
+};
 
 /// A process of the command's that has asked the client of a share and waits for its answer.
 #[derive(Debug)]
@@ -57,8 +53,7 @@ impl Helper {
     /// Is it in the state in which the kernel lets no signal end it?
     #[must_use]
     pub fn is_held(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("the helper runs");
-        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('D'))
+        process::state(format!("/proc/{}", self.id()).as_ref()) == Some('D')
     }
 
     /// Waits until it has ended. Panics when it does not.
