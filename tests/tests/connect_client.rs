@@ -41,7 +41,7 @@ fn a_client_that_reports_a_mount_that_is_not_there_is_not_believed() {
 
 #[test]
 fn a_client_that_mounts_after_it_has_reported_leaves_no_late_mount() {
-    fails_with_setting("standin.late_mount_ms=2000", &[], (4, "mount_failed"));
+    fails_with_setting("standin.late_mount_ms=3600000", &[], (4, "mount_failed"));
 }
 
 #[test]

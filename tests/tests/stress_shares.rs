@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
+/// No client hangs here for long, and a slow one is not to be taken for one that does.
+const PATIENTLY: [&str; 2] = ["--probe-timeout", "3600"];
+
 const WORKERS: u64 = 16;
 const EXPORTS: u64 = 8;
 const VOLUMES: u64 = 4;
@@ -40,8 +43,9 @@ fn many_processes_on_many_shares_leave_records_mounts_and_model_in_agreement() {
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a worker does its work")).collect()
     });
-    site.run(&["reconcile"]).answer();
-    assert_eq!(site.run(&["reconcile"]).answer()["mended"], json!([]));
+    let reconcile = || site.run(&[&["reconcile"], &PATIENTLY[..]].concat()).answer();
+    reconcile();
+    assert_eq!(reconcile()["mended"], json!([]));
     assert_eq!(recorded(&site), attached);
     let in_use: BTreeSet<_> = attached.iter().map(|(export, ..)| export).collect();
     assert_eq!(site.mount_directories().len(), in_use.len());
@@ -62,7 +66,7 @@ fn work(site: &Site, exports: &[Volume], number: u64, seed: u64, operations: u64
     for _ in 0..operations {
         match dice.below(40) {
             0 => site.crash_a_client(dice.below(EXPORTS) as usize),
-            1 => drop(site.command(&["reconcile"]).succeed()),
+            1 => drop(site.command(&["reconcile"]).args(PATIENTLY).succeed()),
             _ => {}
         }
         let export = exports[dice.below(EXPORTS) as usize].export().trim_start_matches("quobyte://");
@@ -71,7 +75,7 @@ fn work(site: &Site, exports: &[Volume], number: u64, seed: u64, operations: u64
         let info = info(site, export, &image).to_string();
         let verb = if attached.contains(&user) { "disconnect" } else { "connect" };
         let command = site.command(&[verb, "--instance", &instance, "--connection-info", "-"]);
-        let finished = command.input(info).run();
+        let finished = command.args(PATIENTLY).input(info).run();
         if finished.status.success() {
             if !attached.remove(&user) {
                 attached.insert(user);
@@ -139,7 +143,7 @@ fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_open
     site.connect(ALICE, &site.info("one")).answer();
     site.disconnect(BOB, &site.info("two")).answer();
     site.stop_clients();
-    let connect = call("connect", BOB, "two").args(["--probe-timeout", "3600"]).start();
+    let connect = call("connect", BOB, "two").args(PATIENTLY).start();
     wait_for_request(&site.base().join(&site.mount_directories()[0]));
     let disconnect = call("disconnect", ALICE, "one").start();
     wait_for_lock_opened(&disconnect);
@@ -187,7 +191,7 @@ fn info(site: &Site, export: &str, image: &str) -> Value {
 }
 
 fn recorded(site: &Site) -> Attached {
-    let status = site.run(&["status"]).answer();
+    let status = site.run(&[&["status"], &PATIENTLY[..]].concat()).answer();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let mut recorded = Attached::new();
     for share in status["shares"].as_array().expect("a list of shares") {

@@ -58,9 +58,9 @@ impl Stage {
         // A deadline where waiting for it is what happens; elsewhere the default, which no busy machine reaches.
         let program = match self.fault {
             Fault::MountHangs => program.args(["--mount-timeout", "1"]),
-            Fault::Stopped | Fault::Silent | Fault::SilentWithoutControl | Fault::MountsSilent => {
-                program.args(["--probe-timeout", "1"])
-            }
+            Fault::Stopped | Fault::MountsSilent => program.args(["--probe-timeout", "1"]),
+            // Here somebody must have come to ask the client by then.
+            Fault::Silent | Fault::SilentWithoutControl => program.args(["--probe-timeout", "3"]),
             _ => program,
         };
         let with = |program: Program, instance: &str, image: &str| {

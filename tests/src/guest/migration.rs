@@ -1,5 +1,7 @@
 //! Moving a running guest to another host.
 
+use std::time::Duration;
+
 use super::{Guest, LAB_URI, virsh};
 use crate::{OtherHost, Program};
 
@@ -15,6 +17,8 @@ impl Guest {
             .args(["--live", "--persistent", "--undefinesource", "--migrateuri"])
             .arg(format!("unix://{}", other.migration_socket().display()))
             .args([&self.uuid, &self.destination(other)])
+            // Nobody promises how long it takes; a test that hangs is ended by nextest soon after.
+            .within(Duration::from_secs(240))
     }
 
     /// Does it, and does something else while the guest is on its way and still here. Takes commands afterwards as before.
