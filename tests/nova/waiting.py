@@ -20,6 +20,14 @@ def until(what, condition):
     return answer
 
 
+def entries(directory):
+    """Return the paths in a directory; none where it is gone, as a process's may be, or another user's."""
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
+
+
 def is_asked(directory):
     """Tell whether a client is being asked, by a driver with its records below a directory."""
     for path in (directory / "state" / "locks").glob("*.probe"):
@@ -73,11 +81,12 @@ class Gate:
     def waiting(self):
         """Return how many clients have come to the gate."""
         clients = set()
-        for link in Path("/proc").glob("[0-9]*/fd/*"):
-            with contextlib.suppress(OSError):
-                # A process that is about to become a client has this one's open files for a moment.
-                if os.readlink(link) == str(self.path) and "standin" in os.readlink(link.parents[1] / "exe"):
-                    clients.add(link.parts[2])
+        for process in Path("/proc").glob("[0-9]*"):
+            for link in entries(process / "fd"):
+                with contextlib.suppress(OSError):
+                    # A process that is about to become a client has this one's open files for a moment.
+                    if os.readlink(link) == str(self.path) and "standin" in os.readlink(process / "exe"):
+                        clients.add(process.name)
         return len(clients)
 
     def open(self):
