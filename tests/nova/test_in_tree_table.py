@@ -206,6 +206,8 @@ def test_an_attached_volume_grows_under_its_guest_and_never_shrinks(compute, sto
     compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     size = f"cat /sys/class/block/{guest.disk(info['serial']).rpartition('/')[2]}/size"
     compute.extend_volume(nova_host.admin(), info, instance, 2 * SIZE)
+    # The guest is told, and takes a moment to see it.
+    guest.run(f"until [ $({size}) = {2 * SIZE // 512} ]; do usleep 1000; done")
     assert int(guest.run(size)) * 512 == 2 * SIZE
     with refused(exception.InvalidVolume, "would_shrink"):
         compute.extend_volume(nova_host.admin(), info, instance, SIZE)

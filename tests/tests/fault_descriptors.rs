@@ -1,6 +1,10 @@
 //! What a caller that lives on, as a compute service does, holds of a share between its calls.
 
-use std::{error::Error, path::Path, time::Duration};
+use std::{
+    error::Error,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use lab::{Lab, Program, Site, faults::ALICE, mount_at};
 use quobyte_volume::{
@@ -37,6 +41,21 @@ fn driver(site: &Site, directory: &Path) -> Driver {
     Driver::new(config, state, Box::new(host), Box::new(NoGuests)).expect("the configuration is good")
 }
 
+/// Unmounts a share, which the kernel refuses while anybody, a helper among them, has as much as a path of it open.
+///
+/// It also refuses for the moment in which it closes, behind everybody's back, what an asynchronous read has used. No
+/// event tells when that is over, so this tries until a deadline.
+fn unmount(path: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let finished = Program::as_root("umount").arg(path).run();
+        if finished.status.success() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{finished:?}");
+    }
+}
+
 #[test]
 fn a_caller_that_lives_on_keeps_nothing_of_a_share_open() {
     let site = Site::new(&[]);
@@ -47,8 +66,7 @@ fn a_caller_that_lives_on_keeps_nothing_of_a_share_open() {
     let connected = driver.connect(&info, guest, &HostFacts::default()).expect("connect");
     assert!(connected.mounted);
 
-    // The kernel refuses that while anybody, a helper among them, has as much as a path of it open.
-    Program::as_root("umount").arg(connected.mount_path.as_path()).succeed();
+    unmount(connected.mount_path.as_path());
     assert!(mount_at(connected.mount_path.as_path()).is_none());
     let again = driver.connect(&info, guest, &HostFacts::default()).expect("connect again");
     assert!(again.mounted, "and the next call does not mistake what it knew for what is");
