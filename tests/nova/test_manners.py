@@ -5,15 +5,18 @@ import signal
 import subprocess
 import time
 
+import libvirt
 import nova_host
 import pytest
 from nova import exception
+from nova_quobyte import options
 from waiting import Background, is_asked, until
 
 # So many times the rest of the process has to come to do something while a call goes on.
 BEATS = 100
 # The threads that eventlet has for all that waits.
 POOL = 20
+QUOBYTE = {"driver_volume_type": "quobyte"}
 
 
 def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
@@ -41,6 +44,35 @@ def test_nothing_else_is_stalled_while_a_client_hangs(quobyte, storage, scratch)
     storage.fault()
     os.kill(storage.client(), signal.SIGKILL)
     connect.result()
+
+
+def test_a_libvirt_that_fails_when_the_driver_is_made_is_nova_s_own_failure(compute, monkeypatch, caplog):
+    class Broken:
+        def getVersion(self):
+            raise libvirt.libvirtError("unix:///run/secret")
+
+    monkeypatch.setattr(compute._host, "get_connection", Broken)
+    with pytest.raises(exception.HypervisorUnavailable) as raised:
+        compute._get_volume_driver(QUOBYTE)
+    assert str(raised.value) == "Quobyte: the hypervisor failed [libvirt_error]"
+    assert "Quobyte: unix:///run/secret [libvirt_error]" in caplog.text
+
+
+def test_settings_that_cannot_be_used_are_nova_s_own_failure(compute, monkeypatch, caplog):
+    settings = options.native
+    monkeypatch.setattr(options, "native", lambda *facts: {**settings(*facts), "launcher": "nobody"})
+    with pytest.raises(exception.InvalidVolume) as raised:
+        compute._get_volume_driver(QUOBYTE)
+    assert str(raised.value) == "Quobyte: the host's configuration cannot be used [invalid_config]"
+    assert "Quobyte: nobody is none of auto" in caplog.text
+
+
+def test_an_instance_that_cannot_be_one_is_nova_s_own_failure(quobyte, storage):
+    info, nobody = storage.volume(), nova_host.instance("nobody")
+    with pytest.raises(exception.VolumeAttachFailed, match=rf"^Quobyte volume {info['serial']}: .* \[internal\]$"):
+        quobyte.connect_volume(info, nobody)
+    with pytest.raises(exception.VolumeDetachFailed, match=r"\[internal\]$"):
+        quobyte.disconnect_volume(info, nobody)
 
 
 def test_a_volume_that_the_host_would_have_to_encrypt_is_refused(quobyte, storage):

@@ -21,14 +21,18 @@ def start(compute, monkeypatch):
     return start
 
 
-def test_a_dead_share_is_mounted_again(start, quobyte, storage):
+def test_a_dead_share_is_mounted_again_and_the_log_says_so(start, quobyte, storage, caplog):
     info = storage.volume()
     quobyte.connect_volume(info, nova_host.instance())
     os.kill(storage.client(), signal.SIGKILL)
+    caplog.clear()
     start()
     # Of a dead mount it says no.
     until("the image to be there again", lambda: os.path.exists(storage.mount_path(info) / info["data"]["name"]))
     assert storage.mounts() == [storage.mount_path(info)]
+    until("the log to tell", lambda: f"Quobyte share {storage.mount_path(info)}: remounted" in caplog.text)
+    # What the library says of a share is about no volume.
+    assert " Quobyte: mounting " in caplog.text
 
 
 def test_what_is_left_alone_is_logged_with_its_reason(start, storage, caplog):

@@ -1,16 +1,19 @@
 //! The driver as Nova's class sees it.
 
+use std::str::FromStr;
+
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use quobyte_volume::attachments::StateDir;
-use quobyte_volume::connection::ConnectionInfo;
+use quobyte_volume::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::driver::{self, Error, Force};
+use quobyte_volume::error::Code;
 use quobyte_volume::io_policy::HostFacts;
 use quobyte_volume::mount::LinuxHost;
 use quobyte_volume::qemu;
 
 use crate::answers::{Connected, Disconnected, Disk, Found};
-use crate::error::{raise, raise_invalid};
+use crate::error::{raise, raise_as};
 use crate::guests::NovaGuests;
 use crate::log::listen;
 use crate::options::{Options, Settings};
@@ -28,7 +31,8 @@ impl Driver {
     /// `domains` is called, from any thread, to learn who uses a share.
     #[new]
     fn new(said: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
-        let Settings { config, linux, state_dir, mut facts, emulator } = options.try_into()?;
+        let Settings { config, linux, state_dir, mut facts, emulator } = Settings::try_from(options)
+            .map_err(|unusable| raise_as(said.py(), Code::InvalidConfig, unusable))?;
         let driver = run(said, || {
             facts.io_uring = emulator.and_then(|emulator| {
                 let answer = qemu::has_io_uring(&emulator);
@@ -48,7 +52,7 @@ impl Driver {
         connection_info: &str,
         instance: &str,
     ) -> PyResult<Connected> {
-        let instance = instance.parse().map_err(raise_invalid)?;
+        let instance = parse(said.py(), instance)?;
         self.call(said, connection_info, |info| {
             self.driver.connect(info, instance, &self.facts).map(Connected::from)
         })
@@ -69,7 +73,7 @@ impl Driver {
         instance: &str,
         force: bool,
     ) -> PyResult<Disconnected> {
-        let instance = instance.parse().map_err(raise_invalid)?;
+        let instance = parse(said.py(), instance)?;
         let force = if force { Force::Alone } else { Force::No };
         self.call(said, connection_info, |info| {
             let at = self.driver.mount_path(&info.export);
@@ -96,6 +100,12 @@ impl Driver {
     ) -> PyResult<T> {
         run(said, || work(&ConnectionInfo::parse(connection_info.as_bytes())?))
     }
+}
+
+/// Nova makes these, so one that cannot be used is a bug.
+fn parse(py: Python<'_>, instance: &str) -> PyResult<InstanceId> {
+    InstanceId::from_str(instance)
+        .map_err(|error| raise_as(py, Code::Internal, format!("instance {instance:?}: {error}")))
 }
 
 /// Does `work` without holding on to the interpreter.

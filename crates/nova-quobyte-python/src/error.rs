@@ -1,31 +1,28 @@
 //! The library's errors as Python's: the one place where they are mapped.
 
-use std::fmt::Display;
-
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use quobyte_volume::driver;
-use quobyte_volume::error::{Class, with_causes};
+use quobyte_volume::error::{Class, Code, with_causes};
 
 create_exception!(nova_quobyte._native, QuobyteError, PyException);
 
 /// An error for Python: its text names everything, for operators; its attributes are `code`, `kind` and `summary`, which
 /// names nothing of the host and may be shown to a tenant.
 pub(crate) fn raise(py: Python<'_>, error: &driver::Error) -> PyErr {
-    let raised = QuobyteError::new_err(with_causes(error));
+    raise_as(py, error.code(), with_causes(error))
+}
+
+/// The same for what never reaches the library.
+pub(crate) fn raise_as(py: Python<'_>, code: Code, text: String) -> PyErr {
+    let raised = QuobyteError::new_err(text);
     let value = raised.value(py);
-    let code = error.code();
     let attributes = [("code", code.as_str()), ("kind", kind(code.class())), ("summary", code.summary())];
     match attributes.into_iter().try_for_each(|(name, text)| value.setattr(name, text)) {
         Ok(()) => raised,
         Err(error) => error,
     }
-}
-
-/// An error for an argument that Nova itself has made, so that it is a bug.
-pub(crate) fn raise_invalid(error: impl Display) -> PyErr {
-    PyValueError::new_err(error.to_string())
 }
 
 fn kind(class: Class) -> &'static str {

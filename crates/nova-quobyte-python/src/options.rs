@@ -1,5 +1,6 @@
 //! Nova's options as the library's settings. oslo.config has checked their types and choices.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,8 +9,6 @@ use quobyte_volume::driver::Config;
 use quobyte_volume::io_policy::{HostFacts, IoOptions, Version};
 use quobyte_volume::mount::LinuxConfig;
 use quobyte_volume::qemu;
-
-use crate::error::raise_invalid;
 
 /// A dictionary with these keys; `_native.pyi` describes it.
 #[derive(FromPyObject)]
@@ -42,17 +41,18 @@ pub(crate) struct Settings {
 }
 
 impl TryFrom<Options> for Settings {
-    type Error = PyErr;
+    /// What cannot be used, for operators.
+    type Error = String;
 
-    fn try_from(options: Options) -> PyResult<Self> {
+    fn try_from(options: Options) -> Result<Self, String> {
         let io = IoOptions {
-            cache: options.cache_mode.parse().map_err(raise_invalid)?,
-            io: options.io_mode.parse().map_err(raise_invalid)?,
+            cache: options.cache_mode.parse().map_err(text)?,
+            io: options.io_mode.parse().map_err(text)?,
             physical_block_size: options
                 .physical_block_size
                 .map(|bytes| bytes.to_string().parse())
                 .transpose()
-                .map_err(raise_invalid)?,
+                .map_err(text)?,
         };
         let config = Config {
             mount_point_base: options.mount_point_base,
@@ -61,7 +61,7 @@ impl TryFrom<Options> for Settings {
         };
         let linux = LinuxConfig {
             client_cfg: options.client_cfg,
-            launcher: options.launcher.parse().map_err(raise_invalid)?,
+            launcher: options.launcher.parse().map_err(text)?,
             helper: options.helper,
             mount_timeout: seconds(options.mount_timeout)?,
             probe_timeout: seconds(options.probe_timeout)?,
@@ -69,13 +69,17 @@ impl TryFrom<Options> for Settings {
         let mut facts = HostFacts::new(Some(Version::from_libvirt(options.qemu_version)));
         facts.libvirt_version = Some(Version::from_libvirt(options.libvirt_version));
         let emulator = match options.domain_capabilities {
-            Some(capabilities) => qemu::emulator(&capabilities).map_err(raise_invalid)?,
+            Some(capabilities) => qemu::emulator(&capabilities).map_err(text)?,
             None => None,
         };
         Ok(Self { config, linux, state_dir: options.state_dir, facts, emulator })
     }
 }
 
-fn seconds(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(raise_invalid)
+fn seconds(seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds).map_err(text)
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
 }

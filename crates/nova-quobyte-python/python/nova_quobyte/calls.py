@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import libvirt
 from nova import exception, objects
 from oslo_log import log as logging
 
@@ -44,7 +45,16 @@ def call(
         raise _translate(error, otherwise, volume_id) from None
     finally:
         for level, text in said:
-            LOG.log(level, "Quobyte volume %s: %s", volume_id, text, instance=instance)
+            LOG.log(level, "%s: %s", _subject(volume_id), text, instance=instance)
+
+
+def ask(method: Callable[..., Answer], *arguments: object) -> Answer:
+    """Call libvirt; where that fails, raise what Nova's own volume drivers do without a hypervisor."""
+    try:
+        return run(method, *arguments)
+    except libvirt.libvirtError as error:
+        LOG.error("%s: %s [libvirt_error]", _subject(None), error)
+        raise exception.HypervisorUnavailable(f"{_subject(None)}: the hypervisor failed [libvirt_error]") from None
 
 
 def run(method: Callable[..., Answer], *arguments: object) -> Answer:
@@ -75,4 +85,8 @@ def _translate(
 ) -> exception.NovaException:
     """Make Nova's exception. A tenant may be shown its text, so it has no more than a summary."""
     kind = _BY_CODE.get(error.code) or _BY_KIND.get(error.kind, otherwise)
-    return kind(f"Quobyte volume {volume_id}: {error.summary} [{error.code}]")
+    return kind(f"{_subject(volume_id)}: {error.summary} [{error.code}]")
+
+
+def _subject(volume_id: str | None) -> str:
+    return f"Quobyte volume {volume_id}" if volume_id else "Quobyte"

@@ -5,7 +5,7 @@ from nova import exception
 from nova.virt.libvirt import host as libvirt_host
 from oslo_log import log as logging
 
-from nova_quobyte.calls import run
+from nova_quobyte.calls import ask
 from nova_quobyte.options import CONF
 
 LOG = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ class Domains:
 
     def versions(self) -> tuple[int, int]:
         """Return QEMU's and libvirt's version, each as one number."""
-        return run(self._connection.getVersion), run(self._connection.getLibVersion)
+        return ask(self._connection.getVersion), ask(self._connection.getLibVersion)
 
     def capabilities(self) -> str | None:
         """Return what libvirt says that domains can have, where it makes a difference."""
         if CONF.quobyte.io_mode != "io_uring":
             return None
         # Program, architecture and machine are libvirt's default.
-        return run(self._connection.getDomainCapabilities, None, None, None, CONF.libvirt.virt_type)
+        return ask(self._connection.getDomainCapabilities, None, None, None, CONF.libvirt.virt_type)
 
     def __call__(self) -> list[tuple[str, str, list[str]]]:
         """Return each domain's UUID, name and descriptions."""
