@@ -1,0 +1,42 @@
+"""A Nova that has dropped its own Quobyte driver, and that driver's options, is served all the same."""
+
+import json
+import subprocess
+import sys
+
+# Only a process that has not read its configuration can do without options.
+WITHOUT_ITS_OWN = """
+import json, os, pathlib, sys
+
+import nova_host
+from nova.conf import libvirt
+from nova.virt.libvirt import driver
+
+del driver.VOLUME_DRIVERS["quobyte"]
+nova_host.CONF.unregister_opts(libvirt.libvirt_volume_quobyte_opts, group="libvirt")
+assert "quobyte_mount_point_base" not in nova_host.CONF.libvirt
+
+directory, configuration, info = sys.argv[1:]
+compute = nova_host.start(pathlib.Path(directory), [configuration])
+info = json.loads(info)
+compute._get_volume_driver(info).connect_volume(info, nova_host.instance())
+# Nova leaves threads behind.
+os._exit(0)
+"""
+
+
+def test_a_nova_without_quobyte_is_given_the_driver_and_its_options(storage, scratch):
+    info = storage.volume()
+    configuration = f"""[libvirt]
+quobyte_mount_point_base = {storage.base}
+quobyte_client_cfg = {storage.config}
+[quobyte]
+state_dir = {scratch}/state
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ITS_OWN, scratch, configuration, json.dumps(info)],
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert storage.mounts() == [storage.mount_path(info)]
