@@ -1,15 +1,19 @@
 """The driver keeps to what nova-compute expects of a good part of it."""
 
+import logging
 import os
 import signal
 import subprocess
 import time
+import traceback
 
 import libvirt
 import nova_host
 import pytest
 from nova import exception
 from nova_quobyte import options
+from oslo_log import formatters
+from storage import SIZE
 from waiting import Background, is_asked, until
 
 # So many times the rest of the process has to come to do something while a call goes on.
@@ -17,6 +21,7 @@ BEATS = 100
 # The threads that eventlet has for all that waits.
 POOL = 20
 QUOBYTE = {"driver_volume_type": "quobyte"}
+SECRET = "open-sesame"
 
 
 def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
@@ -95,6 +100,57 @@ def test_what_a_tenant_may_see_names_no_host_and_no_path(quobyte, storage, caplo
     )
     assert raised.value.__cause__ is None
     assert "secret-registry" in caplog.text
+
+
+@pytest.mark.options(lock_timeout=0.5)
+def test_a_detach_and_an_extend_that_fail_say_which_and_the_log_names_the_instance(quobyte, storage, gate, caplog):
+    info, instance = storage.volume(), nova_host.instance()
+    with pytest.raises(exception.VolumeExtendFailed) as raised:
+        quobyte.extend_volume(info, instance, 2 * SIZE)
+    assert str(raised.value) == f"Quobyte volume {info['serial']}: the volume is not mounted [not_mounted]"
+    storage.settings(pid_file=gate.path)
+    connect = Background(quobyte.connect_volume, storage.volume(), nova_host.instance())
+    until("the client to come to the gate", gate.waiting)
+    with pytest.raises(exception.VolumeDetachFailed) as raised:
+        quobyte.disconnect_volume(info, instance)
+    assert str(raised.value) == (
+        f"Quobyte volume {info['serial']}: another operation on the volume's share takes too long [lock_timeout]"
+    )
+    gate.open()
+    connect.result()
+    for code in ("not_mounted", "lock_timeout"):
+        (line,) = [line for line in as_nova_writes(caplog.records) if line.endswith(f" [{code}]")]
+        assert f" [instance: {instance.uuid}] Quobyte volume {info['serial']}: " in line
+
+
+def as_nova_writes(records):
+    """Return what was logged as it stands in nova-compute's log."""
+    formatter = formatters.ContextFormatter(config=nova_host.CONF)
+    return [formatter.format(record) for record in records]
+
+
+@pytest.mark.parametrize("refused", [{}, {"encrypted": True}, {"export": "../.."}, {"name": ".."}, {"format": "vmdk"}])
+def test_a_secret_of_a_volume_is_neither_logged_nor_shown(compute, quobyte, storage, define, caplog, refused):
+    info = storage.volume(auth_password=SECRET, options=f"-o password={SECRET}", qos_specs={"vendor:key": SECRET})
+    info |= {"auth_password": SECRET, "data": info["data"] | refused}
+    instance = nova_host.instance(define().uuid)
+    disk = {"type": "disk", "dev": "vdb", "bus": "virtio"}
+    steps = [
+        lambda: compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={}),
+        lambda: quobyte.get_config(info, disk).to_xml(),
+        lambda: quobyte.extend_volume(info, instance, SIZE // 2),
+        lambda: compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={}),
+    ]
+    caplog.set_level(logging.DEBUG)
+    failed = 0
+    for step in steps:
+        try:
+            assert SECRET not in str(step())
+        except exception.NovaException as error:
+            assert SECRET not in "".join(traceback.format_exception(error))
+            failed += 1
+    assert failed == (len(steps) if refused else 1)
+    assert SECRET not in "".join(as_nova_writes(caplog.records))
 
 
 def test_a_volume_is_disconnected_while_libvirt_is_away(compute, quobyte, storage, monkeypatch):
