@@ -24,7 +24,7 @@ def serve_by(compute):
     libvirt_driver.VOLUME_DRIVERS["quobyte"] = registration.VOLUME_DRIVER
 
 
-def test_guests_of_nova_s_own_driver_are_known_and_keep_their_share(compute, serve_by, storage, boot):
+def test_guests_of_nova_s_own_driver_are_known_and_keep_their_share(compute, serve_by, storage, boot, caplog):
     serve_by(IN_TREE)
     info, other = storage.volume(), storage.volume()
     guest = boot()
@@ -32,13 +32,15 @@ def test_guests_of_nova_s_own_driver_are_known_and_keep_their_share(compute, ser
     compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     guest.disk(info["serial"])
 
-    ours = serve_by(registration.VOLUME_DRIVER)
-    ours.connect_volume(other, nova_host.instance())
+    ours, instance_of_other = serve_by(registration.VOLUME_DRIVER), nova_host.instance()
+    ours.connect_volume(other, instance_of_other)
+    assert f"Quobyte share {storage.mount_path(info)}: adopted" in caplog.text
     assert storage.mounts() == [storage.mount_path(info)]
-    ours.disconnect_volume(other, nova_host.instance())
+    ours.disconnect_volume(other, instance_of_other)
     assert storage.mounts() == [storage.mount_path(info)]
     guest.run(f"dd if=/dev/zero of={guest.disk(info['serial'])} bs=4096 count=1 conv=fsync")
     compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    assert storage.mounts() == []
 
 
 def test_nova_s_own_driver_takes_over_again(compute, serve_by, storage, boot):
