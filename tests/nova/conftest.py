@@ -12,6 +12,16 @@ from storage import Storage
 from waiting import Gate
 
 
+@pytest.fixture(scope="session", autouse=True)
+def mode():
+    """Nova runs in the mode that was asked for: with eventlet in every thread's place, or without it altogether."""
+    patcher = sys.modules.get("eventlet.patcher")
+    if os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] == "true":
+        assert patcher is None
+    else:
+        assert patcher.is_monkey_patched("thread")
+
+
 @pytest.fixture(scope="session")
 def nova(tmp_path_factory):
     """Nova's libvirt driver, started as nova-compute starts it."""
