@@ -28,4 +28,6 @@ def nova_compute() -> None:
     config.parse_args(sys.argv, configure_db=False, init_rpc=False)
     logging.setup(config.CONF, "nova")
     register()
+    # oslo.config reads a command line again only when it has forgotten the last.
+    config.CONF.clear()
     compute.main()
