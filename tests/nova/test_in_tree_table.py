@@ -61,7 +61,7 @@ def test_a_failed_attach_takes_nothing_from_others_and_leaves_nothing(quobyte, s
     quobyte.disconnect_volume(good, instance)
 
 
-def test_a_dead_client_is_replaced_by_connect_and_hinders_no_disconnect(quobyte, storage):
+def test_a_dead_client_is_replaced_by_connect_and_hinders_no_detach(compute, quobyte, storage, boot):
     info, instance = storage.volume(), nova_host.instance()
     quobyte.connect_volume(info, instance)
     os.kill(storage.client(), signal.SIGKILL)
@@ -70,6 +70,18 @@ def test_a_dead_client_is_replaced_by_connect_and_hinders_no_disconnect(quobyte,
     os.kill(storage.client(), signal.SIGKILL)
     quobyte.disconnect_volume(info, instance)
     assert storage.mounts() == []
+
+    guest = boot()
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    guest.disk(info["serial"])
+    os.kill(storage.client(), signal.SIGKILL)
+    compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    assert info["serial"] not in guest.domain.XMLDesc(0)
+    assert storage.mounts() == []
+    compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
+    # It is there once the guest has read of it.
+    guest.disk(info["serial"])
 
 
 @pytest.mark.options(probe_timeout=60)
