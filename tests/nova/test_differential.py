@@ -16,6 +16,19 @@ from nova.virt.libvirt.volume.quobyte import LibvirtQuobyteVolumeDriver as InTre
 SEED = 20150731
 PAIRS = 2000
 COMMANDS_AT_ONCE = 2
+EXPORTS = [
+    "registry/volumes",
+    "registry.example:7861/volumes-2",
+    "10.0.0.1,10.0.0.2:7861/tenant#volumes",
+    "[fd00::1]:7861/volumes.4",
+]
+# A volume's, one's that has a snapshot, and what only a person would call an image.
+IMAGES = [
+    ("raw", "volume-{}"),
+    ("raw", "größe & 'rest' <{}>.img"),
+    ("qcow2", "volume-{}"),
+    ("qcow2", "volume-{}.{}"),
+]
 LIMITS = ["bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max"]
 
 
@@ -24,10 +37,18 @@ class Pairs:
 
     def __init__(self, storage):
         self._dice = random.Random(SEED)
-        self._bases = [storage.volume(image_format=image_format) for image_format in ("raw", "qcow2")]
+        self._bases = [self._base(storage, export, *image) for export in EXPORTS for image in IMAGES]
+
+    def _base(self, storage, export, image_format, name):
+        info = storage.volume(export.rpartition("/")[2], image_format)
+        image = storage.image(info)
+        info["data"]["export"] = f"quobyte://{export}"
+        info["data"]["name"] = name.format(info["serial"], uuid.uuid4())
+        image.rename(storage.image(info))
+        return info
 
     def bases(self):
-        """Return a volume of each format."""
+        """Return a volume of each format and kind of name on each share."""
         return self._bases
 
     def make(self):
@@ -104,7 +125,7 @@ def test_the_description_is_that_of_nova_s_own_driver_but_for_what_is_below_the_
         ours, decided = canonical(quobyte.get_config(info, disk).to_xml(), ["backingStore"])
         expected, _ = canonical(theirs.get_config(info, disk).to_xml())
         assert ours == expected, (info, disk)
-        # Neither image has anything below it, and libvirt is not to look for it.
+        # No image has anything below it, and libvirt is not to look for it.
         assert decided == {"backingStore": "<backingStore/>"}
 
 
