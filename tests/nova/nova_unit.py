@@ -1,6 +1,7 @@
 """Runs Nova's own unit tests of volumes with this driver in the place of Nova's.
 
-The class replaces Nova's in its module and in the table of drivers, so whatever names either gets this one.
+The class replaces Nova's in its module and in the table of drivers, so whatever names either gets this one. None of
+them calls it: what they show is that Nova's libvirt driver works on beside it.
 """
 
 import sys
