@@ -38,7 +38,7 @@ class _HostWithoutSecrets:
 class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
     """Serves volumes that are files on a Quobyte volume.
 
-    Its methods have no annotations since Nova's have none: a test of Nova's holds the signatures against each other.
+    Its methods have no annotations since those of Nova's class have none.
     """
 
     def __init__(self, host: libvirt_host.Host) -> None:
