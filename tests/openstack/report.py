@@ -77,7 +77,9 @@ def main(results: str, document: str) -> None:
     text = pathlib.Path(document).read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    explained = [f"- {status}: {test} ({', '.join(who)}): {reason}" for (status, test, reason), who in sorted(notes.items())]
+    explained = [
+        f"- {status}: {test} ({', '.join(who)}): {reason}" for (status, test, reason), who in sorted(notes.items())
+    ]
     table = "\n".join([*lines, "", *explained])
     pathlib.Path(document).write_text(f"{before}{BEGIN}\n{table}\n\n{END}{after}")
 
