@@ -4,7 +4,8 @@ use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Does `work` on every item, on at most `most` of them at a time, and returns what came of each, in order.
+/// Does `work` on every item, on at most `most` of them at a time, and returns what came of each, in order. All of it is
+/// in the span that the caller is in.
 pub(super) fn each<T: Send, R: Send>(most: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let workers = most.min(items.len());
     if workers <= 1 {
@@ -13,8 +14,9 @@ pub(super) fn each<T: Send, R: Send>(most: usize, items: Vec<T>, work: impl Fn(T
     let queue = Mutex::new(items.into_iter().enumerate());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let take = || std::iter::from_fn(next).map(|(place, item)| (place, work(item))).collect::<Vec<_>>();
+    let span = tracing::Span::current();
     let mut done: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(take)).collect();
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| span.in_scope(take))).collect();
         let done =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         done.flatten().collect()
