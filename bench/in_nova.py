@@ -83,7 +83,7 @@ def main():
         warm = in_turns(worker, ROUNDS["warm"], words, WARM_TURN)
         show(f"warm, {size} more mounts", warm, {**same, "connect": connect_bar})
         by_ones = in_turns(worker, ROUNDS["by ones"], words)
-        show(f"warm, by ones, {size} more mounts", by_ones, same)
+        show(f"warm, by ones, {size} more mounts", by_ones, {**same, "connect": connect_bar})
         attach(worker, "warm", size)
         both(worker, "release")
     both(worker, "end")

@@ -92,11 +92,14 @@ def policy(rates, path):
 
 
 def main():
+    """Plots what has been measured; a run may leave parts out."""
     directory = pathlib.Path(sys.argv[1])
-    mounts, io = (json.loads((directory / f"{name}.json").read_text()) for name in ("mounts", "io"))
-    mount_table(mounts["rows"], directory / "mount_table.svg")
-    attach(mounts["rows"], directory / "attach.svg")
-    policy(io["rates"], directory / "policy.svg")
+    measured = {path.stem: json.loads(path.read_text()) for path in directory.glob("*.json")}
+    if "mounts" in measured:
+        mount_table(measured["mounts"]["rows"], directory / "mount_table.svg")
+        attach(measured["mounts"]["rows"], directory / "attach.svg")
+    if "io" in measured:
+        policy(measured["io"]["rates"], directory / "policy.svg")
 
 
 main()
