@@ -26,6 +26,9 @@ impl Machine {
             }),
             Event::LateMounts => self.host.world().mount_late(),
             Event::MountedOver(share, fs_type) => {
+                if fs_type == "fuse.quobyte" {
+                    self.forget_late(share);
+                }
                 let mut world = self.host.world();
                 world.user = 4711;
                 world.put(&self.at(share), fs_type, export(share).mount_source(), Life::Serving);
@@ -102,9 +105,17 @@ impl Machine {
             is_removed = layers.pop_if(is_dead).is_some();
         });
         if is_removed {
+            self.forget_late(share);
             let source = export(share).mount_source();
             self.host.world().put(&self.at(share), "fuse.quobyte", source, Life::Serving);
         }
+    }
+
+    /// A limit that the driver has (SEMANTICS 5): once somebody has mounted a share by hand, the client of a killed call
+    /// that has not is looked for no more. Here such a client never mounts.
+    fn forget_late(&self, share: usize) {
+        let at = self.at(share);
+        self.host.world().late.retain(|(other, ..)| *other != at);
     }
 
     /// Who has unmounted its own takes a directory along that no record says is ours: while it was mounted on, the driver
