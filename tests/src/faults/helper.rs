@@ -21,17 +21,15 @@ impl Helper {
     /// Those that run for the share at `mount_point`.
     #[must_use]
     pub fn all_at(mount_point: &Path) -> Vec<Self> {
-        let mount_point = mount_point.to_string_lossy();
-        let processes = fs::read_dir("/proc").expect("list processes");
-        processes
-            .filter_map(|entry| {
-                let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-                let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        process::told_of(mount_point)
+            .into_iter()
+            .filter_map(|(pid, arguments)| {
                 let (program, arguments) = arguments.split_once('\0')?;
                 let (argument, _) = arguments.split_once('\0')?;
-                let is_helper = program.ends_with("quobyte-share-helper") && argument == mount_point;
-                let pid = Pid::from_raw(pid).filter(|_| is_helper)?;
-                Some(Self { pid, exit: pidfd_open(pid, PidfdFlags::empty()).ok()? })
+                let is_helper =
+                    program.ends_with("quobyte-share-helper") && argument == mount_point.to_string_lossy();
+                let exit = is_helper.then(|| pidfd_open(pid, PidfdFlags::empty()).ok());
+                Some(Self { pid, exit: exit.flatten()? })
             })
             .collect()
     }
