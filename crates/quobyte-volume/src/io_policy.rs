@@ -77,8 +77,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Decides for one volume on one host and mount. What is refused while the mount is not probed is refused whatever
-    /// a probe shows.
+    /// Decides for one volume on one host and mount. What is refused while nothing but the host is known is refused
+    /// whatever else turns out.
     ///
     /// # Errors
     /// [`IoPolicyError`] where the options contradict each other, the host, the mount or a shared image.

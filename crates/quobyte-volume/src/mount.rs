@@ -95,12 +95,26 @@ pub(crate) fn inspect_with(
     known: Option<&Mount>,
     image: Option<Declared<'_>>,
 ) -> Result<(MountState, Chain), MountError> {
+    inspect_asked(host, at, export, known, || host.look(at, image)())
+}
+
+/// The same with an `answer` that may have been asked for already. One that was is about what was mounted then, and by
+/// the time the mount table is read that may be another mount: it can show that the one on top is healthy, which has
+/// that very device, and that nobody answers; what it says of a dead or disconnected one must be asked for anew before
+/// anything is taken away.
+pub(crate) fn inspect_asked(
+    host: &dyn Host,
+    at: &MountPath,
+    export: &Export,
+    known: Option<&Mount>,
+    answer: impl FnOnce() -> Result<Look, ShareError>,
+) -> Result<(MountState, Chain), MountError> {
     let top = host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })?;
     let state = match top {
         None => MountState::Absent,
         Some(mount) if !mount.is_quobyte() => MountState::Foreign(mount),
         Some(mount) if !mount.is_of(export) => MountState::WrongVolume(mount),
-        Some(mount) => match host.look(at, image) {
+        Some(mount) => match answer() {
             Ok(Look { root, chain }) if root.is_connected() && root.device == mount.device => {
                 return Ok((MountState::Healthy(mount), chain));
             }

@@ -61,6 +61,9 @@ pub struct Look {
     pub chain: Result<Vec<Layer>, ShareError>,
 }
 
+/// A look that is under way, or about to be: waits for the answer. Given up when it is dropped.
+pub type PendingLook<'a> = Box<dyn FnOnce() -> Result<Look, ShareError> + 'a>;
+
 /// Why the share gave no answer, or no good one.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
@@ -130,20 +133,28 @@ impl Shares {
     }
 
     /// Asks the client behind the mount at `at` for its root, past every cache, and in the same breath for `image` and
-    /// everything below it.
-    pub(crate) fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
-        let image = image.map(|(name, format)| (name.clone(), format));
-        match self.ask(at, &Request::Look(image))? {
-            Answer::Look(root, chain) => Ok(Look { root, chain: chain.map_err(|error| error.at(at)) }),
-            Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
-            _ => Err(self.confused()),
-        }
+    /// everything below it. Where a helper is kept for the mount and free, it works on that from now on.
+    pub(crate) fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
+        let request = Request::Look(image.map(|(name, format)| (name.clone(), format)));
+        let deadline = Deadline::after(self.timeout);
+        let begun = self.begin(at, &request);
+        Box::new(move || {
+            let answer = match begun {
+                Some(begun) => begun.answer(&request, deadline)?,
+                None => self.ask_by(deadline, at, &request)?,
+            };
+            match answer {
+                Answer::Look(root, chain) => Ok(Look { root, chain: chain.map_err(|error| error.at(at)) }),
+                Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
+                _ => Err(self.confused()),
+            }
+        })
     }
 
     /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
     /// where that is too short.
     pub(crate) fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
-        match self.ask(at, &Request::Probe(image.clone()))? {
+        match self.ask_by(Deadline::after(self.timeout), at, &Request::Probe(image.clone()))? {
             Answer::Probe(probe) => Ok(probe),
             Answer::Failed(errno) => Err(failed(at, at.as_path().join(image.path.as_path()), errno)),
             _ => Err(self.confused()),
@@ -159,8 +170,21 @@ impl Shares {
         ShareError::Helper { program: self.program.clone(), source }
     }
 
-    fn ask(&self, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
-        self.ask_by(Deadline::after(self.timeout), at, request)
+    /// Puts a question to the helper that is kept for the mount, if there is one and nobody else asks.
+    fn begin<'a>(&'a self, at: &'a MountPath, request: &Request) -> Option<Begun<'a>> {
+        let mut helper = hold(&self.idle).remove(at)?;
+        match helper.put(request, Deadline::after(Duration::ZERO)) {
+            Ok(true) => Some(Begun { shares: self, at, helper: Some(helper) }),
+            Ok(false) => {
+                self.keep(at, helper);
+                None
+            }
+            // Somebody has ended it; the question is put to another.
+            Err(_) => {
+                self.end(helper);
+                None
+            }
+        }
     }
 
     fn ask_by(&self, deadline: Deadline, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
@@ -168,7 +192,18 @@ impl Shares {
         let kept = hold(&self.idle).remove(at);
         let was_kept = kept.is_some();
         let helper = kept.map_or_else(|| self.start(at), Ok)?;
-        match helper.ask(request, deadline) {
+        self.settle(helper.ask(request, deadline), was_kept, deadline, at, request)
+    }
+
+    fn settle(
+        &self,
+        asked: Asked,
+        was_kept: bool,
+        deadline: Deadline,
+        at: &MountPath,
+        request: &Request,
+    ) -> Result<Answer, ShareError> {
+        match asked {
             Asked::Answered(Answer::OtherVersion(version), helper) => {
                 self.end(helper);
                 Err(self.unusable(&format!(
@@ -234,6 +269,32 @@ impl Shares {
     }
 }
 
+/// A question that a helper is working on.
+struct Begun<'a> {
+    shares: &'a Shares,
+    at: &'a MountPath,
+    /// Taken when the answer is.
+    helper: Option<Helper>,
+}
+
+impl Begun<'_> {
+    fn answer(mut self, request: &Request, deadline: Deadline) -> Result<Answer, ShareError> {
+        match self.helper.take() {
+            Some(helper) => self.shares.settle(helper.answer(deadline), true, deadline, self.at, request),
+            None => self.shares.ask_by(deadline, self.at, request),
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    /// Nobody waits for the answer, so it must not be there for who asks next.
+    fn drop(&mut self) {
+        if let Some(helper) = self.helper.take() {
+            self.shares.end(helper);
+        }
+    }
+}
+
 impl NoChain {
     /// The same, of the share at `at`.
     fn at(self, at: &MountPath) -> ShareError {
@@ -287,27 +348,83 @@ mod tests {
     use super::*;
     use crate::connection::Export;
     use crate::error::with_causes;
+    use crate::flock;
+
+    fn place(base: &Path) -> MountPath {
+        MountPath::new(base, &Export::parse("reg/vol").unwrap())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test is who installs programs")]
+    fn install(program: &Path, script: &str) {
+        fs::write(program, format!("#!/bin/sh\n{script}")).unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Shares whose helpers are this shell script.
+    fn shares(directory: &Path, script: &str) -> Shares {
+        let program = directory.join("helper");
+        install(&program, script);
+        let state = StateDir::open(&directory.join("state")).unwrap();
+        Shares::new(program, state, Duration::from_secs(30))
+    }
+
+    /// Counts what it is asked, in the error number that it answers.
+    const COUNTS: &str = "n=0\nwhile read -r _; do n=$((n + 1)); echo \"{\\\"failed\\\":$n}\"; done\n";
+
+    fn counted(look: PendingLook<'_>) -> Option<i32> {
+        match look().unwrap_err() {
+            ShareError::Failed { source, .. } => source.raw_os_error(),
+            ShareError::Missing { .. } => Some(libc::ENOENT),
+            other => panic!("{other}"),
+        }
+    }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the test is who installs programs")]
+    fn a_kept_helper_is_asked_at_once_and_answers_whoever_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
+        let first = shares.look(&at, None);
+        assert!(hold(&shares.idle).is_empty(), "none is started for an answer that may not be waited for");
+        assert_eq!(counted(first), Some(1));
+        let second = shares.look(&at, None);
+        assert!(hold(&shares.idle).is_empty(), "it is at work");
+        assert_eq!(counted(second), Some(2));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_given_to_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
+        assert_eq!(counted(shares.look(&at, None)), Some(1));
+        drop(shares.look(&at, None));
+        assert_eq!(counted(shares.look(&at, None)), Some(1), "by a helper of its own");
+    }
+
+    #[test]
+    fn a_look_does_not_wait_for_who_asks_the_same_mount_until_its_answer_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
+        assert_eq!(counted(shares.look(&at, None)), Some(1));
+        let other = flock::open(&shares.state.probe_lock(&at)).unwrap();
+        other.lock().unwrap();
+        let look = shares.look(&at, None);
+        drop(other);
+        assert_eq!(counted(look), Some(2));
+    }
+
+    #[test]
     fn a_helper_that_an_upgrade_has_replaced_asks_for_a_restart_until_it_fits_again() {
         let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join("helper");
-        let install = |answer: &str| {
-            fs::write(&program, format!("#!/bin/sh\nread -r _\necho '{answer}'\nread -r _\n")).unwrap();
-            fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-        };
-        let state = StateDir::open(&directory.path().join("state")).unwrap();
-        let shares = Shares::new(program.clone(), state, Duration::from_secs(30));
-        let at = MountPath::new(directory.path(), &Export::parse("reg/vol").unwrap());
+        let answering = |answer: &str| format!("read -r _\necho '{answer}'\nread -r _\n");
+        let shares = shares(directory.path(), &answering(r#"{"other_version":"99.0.0"}"#));
+        let at = place(directory.path());
 
-        install(r#"{"other_version":"99.0.0"}"#);
-        let error = shares.look(&at, None).unwrap_err();
+        let error = shares.look(&at, None)().unwrap_err();
         assert_eq!(error.code(), Code::Internal);
         let text = with_causes(&error);
         assert!(text.contains("version 99.0.0") && text.ends_with("restart the service"), "{text}");
 
-        install(r#"{"failed":2}"#);
-        assert!(matches!(shares.look(&at, None).unwrap_err(), ShareError::Missing { .. }));
+        install(&shares.program, &answering(r#"{"failed":2}"#));
+        assert!(matches!(shares.look(&at, None)().unwrap_err(), ShareError::Missing { .. }));
     }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
 use crate::image::Declared;
-use crate::mount::{Chain, ClientError, How, MountError, MountState, Unmounted, inspect_with};
+use crate::mount::{Chain, ClientError, How, MountError, MountState, Unmounted, inspect_asked, inspect_with};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
+use crate::share::PendingLook;
 
 /// What bringing a share up has done so far, in the order it happened.
 #[derive(Default)]
@@ -20,19 +21,21 @@ pub(super) struct Begun {
 }
 
 impl Driver {
-    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is.
+    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is, which may
+    /// have been `asked` for already.
     pub(super) fn bring_up(
         &self,
         share: &LockedShare,
         record: &mut ShareRecord,
         image: Option<Declared<'_>>,
+        asked: Option<PendingLook<'_>>,
         begun: &mut Begun,
     ) -> Result<(Mount, Chain), Error> {
-        let mut found = self.clear(share, record, image)?;
+        let mut found = self.clear(share, record, image, asked)?;
         // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
         if found.is_none() && share.load()?.is_some_and(|record| record.mount.is_none()) {
             self.end_client(&record.mount_path, record.generation)?;
-            found = self.clear(share, record, image)?;
+            found = self.clear(share, record, image, None)?;
         }
         let (mount, seen) = match found {
             Some((mount, seen)) => {
@@ -53,11 +56,19 @@ impl Driver {
         share: &LockedShare,
         record: &ShareRecord,
         image: Option<Declared<'_>>,
+        mut asked: Option<PendingLook<'_>>,
     ) -> Result<Option<(Mount, Chain)>, Error> {
-        let at = &record.mount_path;
+        let (host, at, export) = (self.host.as_ref(), &record.mount_path, &record.export);
         let mut known = record.mount.as_ref();
         loop {
-            let (state, seen) = inspect_with(self.host.as_ref(), at, &record.export, known.take(), image)?;
+            let (state, seen) = match asked.take() {
+                None => inspect_with(host, at, export, known.take(), image)?,
+                Some(asked) => match inspect_asked(host, at, export, known, asked)? {
+                    // About what was mounted before the table was read, and perhaps no more.
+                    (MountState::Dead(_) | MountState::Disconnected(_), _) => continue,
+                    found => found,
+                },
+            };
             match state {
                 MountState::Absent => return Ok(None),
                 MountState::Healthy(mount) => return Ok(Some((mount, seen))),

@@ -11,6 +11,7 @@ use crate::image::Layer;
 use crate::io_policy::{Decision, Facts, HostFacts, IoPolicy};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
+use crate::share::PendingLook;
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,17 +76,18 @@ impl Driver {
         facts: &HostFacts,
         is_open: bool,
     ) -> Result<Connected, Error> {
-        // What no probe could change is refused before anything is begun.
-        let facts = self.unprobed(facts);
-        self.decide(info, &facts)?;
+        // What nothing could change that is yet to be found out is refused before anything is begun.
+        self.decide(info, &Facts::from(*facts))?;
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
+        // Answered while all else is found out.
+        let asked = self.host.look(&at, Some((&info.name, info.format)));
         let before = share.load()?;
         if let Some(holder) = before.as_ref().and_then(|before| rival(before, info, instance)) {
             return Err(Error::Held { export: info.export.clone(), holder: Box::new(holder.clone()) });
         }
         let mut begun = Begun::default();
-        match self.establish(&share, (info, instance, is_open), &facts, before.as_ref(), &mut begun) {
+        match self.establish(&share, (info, instance, is_open), facts, before.as_ref(), asked, &mut begun) {
             Ok((record, mount, chain, decision)) => Ok(Connected {
                 device_path: at.image(&info.name),
                 mount_path: at,
@@ -106,8 +108,9 @@ impl Driver {
         &self,
         share: &LockedShare,
         (info, instance, is_open): (&ConnectionInfo, InstanceId, bool),
-        facts: &Facts,
+        facts: &HostFacts,
         before: Option<&ShareRecord>,
+        asked: PendingLook<'_>,
         begun: &mut Begun,
     ) -> Result<(ShareRecord, Mount, Vec<Layer>, Decision), Error> {
         let mut record = match before {
@@ -115,9 +118,10 @@ impl Driver {
             None => ShareRecord::new(info.export.clone(), self.mount_path(&info.export))?,
         };
         let image = (&info.name, info.format);
-        let (mount, seen) = self.bring_up(share, &mut record, Some(image), begun)?;
+        let facts = self.unprobed(facts);
+        let (mount, seen) = self.bring_up(share, &mut record, Some(image), Some(asked), begun)?;
         let chain = judge(image, seen, &mount, &record.mount_path)?;
-        let decision = self.decide_on_record(info, facts, &chain, &mut record)?;
+        let decision = self.decide_on_record(info, &facts, &chain, &mut record)?;
         let recorded = record.attachments.iter().find(|one| one.is(instance, info.volume_id));
         let generation = match recorded {
             Some(attachment) if is_open => attachment.generation,

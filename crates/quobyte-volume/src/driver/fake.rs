@@ -17,7 +17,7 @@ use crate::io_policy::{AioSlots, DirectIo, Probe};
 use crate::mount::{ClientError, Host, How, Unmounted};
 use crate::mount_path::MountPath;
 use crate::mount_table::{Device, Mount};
-use crate::share::{Look, RootFacts, ShareError};
+use crate::share::{Look, PendingLook, RootFacts, ShareError};
 
 /// What the client does when it is asked to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) late: Vec<(MountPath, Export, u64)>,
     /// Whether those mount as they are being ended.
     pub(super) mounts_when_ended: bool,
+    /// Whether somebody replaces a mount by hand just before it is next looked up.
+    pub(super) replaced_before_lookup: bool,
     pub(super) directories: BTreeSet<PathBuf>,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(super) user: u32,
@@ -106,6 +108,7 @@ impl FakeHost {
             detached: Vec::new(),
             late: Vec::new(),
             mounts_when_ended: false,
+            replaced_before_lookup: false,
             directories: BTreeSet::new(),
             user: 1000,
             direct_io: Some(DirectIo::Asynchronous),
@@ -240,6 +243,18 @@ impl World {
         self.mounts.get(at.as_path())?.last()
     }
 
+    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
+        if self.top(at).is_none() {
+            let root = RootFacts { size: 4096, device: Device { major: 0, minor: 0 } };
+            return Ok(Look { root, chain: Ok(Vec::new()) });
+        }
+        let top = self.ask(at)?;
+        let size = if top.life == Life::Serving { 0 } else { 4096 };
+        let root = RootFacts { size, device: top.mount.device };
+        let image = image.filter(|_| root.is_connected());
+        Ok(Look { root, chain: image.map_or(Ok(Vec::new()), |image| self.chain(at, root.device, image)) })
+    }
+
     fn ask(&self, at: &MountPath) -> Result<&Layer, ShareError> {
         let top = self.top(at).expect("only a mount is asked");
         let source = io::Error::from_raw_os_error(libc::ENOTCONN);
@@ -257,7 +272,13 @@ impl World {
 
 impl Host for FakeHost {
     fn top_mount(&self, at: &MountPath, _: Option<&Mount>) -> io::Result<Option<Mount>> {
-        Ok(self.world().top(at).map(|layer| layer.mount.clone()))
+        let mut world = self.world();
+        if std::mem::take(&mut world.replaced_before_lookup)
+            && let Some(old) = world.mounts.get_mut(at.as_path()).and_then(Vec::pop)
+        {
+            world.put(at, &old.mount.fs_type, old.mount.source, Life::Serving);
+        }
+        Ok(world.top(at).map(|layer| layer.mount.clone()))
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
@@ -266,13 +287,10 @@ impl Host for FakeHost {
         Ok(layers.filter(|path| path.parent() == Some(base)).cloned().collect())
     }
 
-    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
-        let world = self.world();
-        let top = world.ask(at)?;
-        let size = if top.life == Life::Serving { 0 } else { 4096 };
-        let root = RootFacts { size, device: top.mount.device };
-        let image = image.filter(|_| root.is_connected());
-        Ok(Look { root, chain: image.map_or(Ok(Vec::new()), |image| world.chain(at, root.device, image)) })
+    /// Answered at once, however long nobody waits for it.
+    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
+        let seen = self.world().look(at, image);
+        Box::new(|| seen)
     }
 
     fn probe(&self, at: &MountPath, image: &image::Layer) -> Result<Probe, ShareError> {

@@ -183,7 +183,7 @@ impl Driver {
                 let mut record = before.clone();
                 let mut begun = Begun::default();
                 let brought_up = self
-                    .bring_up(share, &mut record, None, &mut begun)
+                    .bring_up(share, &mut record, None, None, &mut begun)
                     .and_then(|_| Ok(share.store(&record)?));
                 let at = &before.mount_path;
                 brought_up.map_err(|cause| cause.leaving(self.undo(share, at, Some(before), &begun)))?;

@@ -20,7 +20,7 @@ use crate::image::{Declared, Layer};
 use crate::io_policy::{AioSlots, Probe};
 use crate::mount_path::MountPath;
 use crate::mount_table::{self, Lookup, Mount};
-use crate::share::{Look, ShareError, Shares};
+use crate::share::{PendingLook, ShareError, Shares};
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
 ///
@@ -39,12 +39,12 @@ pub trait Host {
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>>;
 
     /// Asks the client behind the mount at `at` for its root, past every cache, and for `image`, directly on the share,
-    /// with everything below it.
+    /// with everything below it. Returns what waits for the answer; what is asked may be under way until then.
     ///
     /// # Errors
     /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
-    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError>;
+    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a>;
 
     /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
     /// where that is too short.
@@ -161,7 +161,7 @@ impl Host for LinuxHost {
         mount_table::mounts_below(base)
     }
 
-    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
+    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
         self.shares.look(at, image)
     }
 

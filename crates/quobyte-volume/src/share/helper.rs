@@ -56,28 +56,40 @@ impl Helper {
 
     /// Asks one thing, and waits for the answer until the deadline.
     pub(super) fn ask(mut self, request: &Request, deadline: Deadline) -> Asked {
-        match self.answer(request, deadline) {
+        match self.put(request, deadline) {
+            Ok(true) => self.answer(deadline),
+            Ok(false) => Asked::Hung(self),
+            Err(error) => Asked::Broken(error, self),
+        }
+    }
+
+    /// Puts a question, unless another helper is asking about the same mount until the deadline.
+    pub(super) fn put(&mut self, request: &Request, deadline: Deadline) -> io::Result<bool> {
+        if !flock::acquire(&self.probe_lock, deadline)? {
+            return Ok(false);
+        }
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&line)?;
+        crash::point("a share has been asked");
+        Ok(true)
+    }
+
+    /// Waits until the deadline for the answer to the question that was put.
+    pub(super) fn answer(mut self, deadline: Deadline) -> Asked {
+        match self.read(deadline) {
             Ok(Some(answer)) => Asked::Answered(answer, self),
             Ok(None) => Asked::Hung(self),
             Err(error) => Asked::Broken(error, self),
         }
     }
 
-    fn answer(&mut self, request: &Request, deadline: Deadline) -> io::Result<Option<Answer>> {
-        if !flock::acquire(&self.probe_lock, deadline)? {
-            return Ok(None);
-        }
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
-        let (Some(requests), Some(answers)) = (&mut self.child.stdin, &mut self.child.stdout) else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        requests.write_all(&line)?;
-        crash::point("a share has been asked");
+    fn read(&mut self, deadline: Deadline) -> io::Result<Option<Answer>> {
+        let answers = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\n") {
             let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
-            match poll(&mut [PollFd::new(answers, PollFlags::IN)], Some(&left)) {
+            match poll(&mut [PollFd::new(&*answers, PollFlags::IN)], Some(&left)) {
                 Ok(0) => return Ok(None),
                 Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}

@@ -16,7 +16,7 @@ use crate::io_policy::{AioSlots, Probe};
 use crate::mount::{ClientError, Host, How, Unmounted};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
-use crate::share::{Look, ShareError};
+use crate::share::{PendingLook, ShareError};
 
 /// What a panic carries that stands for the end of a caller.
 pub(super) struct Killed;
@@ -74,8 +74,11 @@ impl Host for Interrupted {
         self.around(|host| host.mounts_below(base))
     }
 
-    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
-        self.around(|host| host.look(at, image))
+    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
+        self.burn();
+        let asked = self.host.look(at, image);
+        self.burn();
+        Box::new(move || self.around(|_| asked()))
     }
 
     fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
