@@ -1,7 +1,7 @@
-"""Real Nova's libvirt driver with this volume driver and with Nova's own, for in_nova.py to time in turns.
+"""Real Nova's libvirt driver with this volume driver or with Nova's own, for in_nova.py to time.
 
-Told on standard input what to do by which, a line at a time; answers each with the nanoseconds it took, or for which it
-kept the rest of the process from running.
+Told on standard input what to do, a line at a time; answers each with the nanoseconds it took, or for which it kept the
+rest of the process from running.
 """
 
 import os
@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-TESTS, DIRECTORY = map(Path, sys.argv[1:])
+TESTS, DIRECTORY = map(Path, sys.argv[1:3])
 # Nova logs to what was standard output; only answers belong there.
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
@@ -53,27 +53,35 @@ class Heartbeat:
         self._thread.join()
 
 
+def stop(process):
+    """Stop a process; its threads do so one by one, some time after they are told."""
+    os.kill(process, signal.SIGSTOP)
+    threads = Path(f"/proc/{process}/task")
+    while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in threads.glob("*/stat")):
+        os.sched_yield()
+
+
 class Side:
     """One of the two drivers, with volumes and a mount base of its own."""
 
-    def __init__(self, compute, driver, directory):
-        directory.mkdir()
-        self.compute = compute
-        self.storage = Storage(directory)
+    def __init__(self, driver):
+        self.storage = Storage(DIRECTORY, faults=False)
+        options = [
+            "[DEFAULT]",
+            f"log_file = {DIRECTORY}/nova.log",
+            "[libvirt]",
+            f"quobyte_mount_point_base = {self.storage.base}",
+            f"quobyte_client_cfg = {self.storage.config}",
+            "[quobyte]",
+            f"state_dir = {DIRECTORY}/state",
+            f"probe_timeout = {LONG}",
+        ]
+        self.compute = nova_host.start(DIRECTORY, options)
         self.info, self.other = self.storage.volume(), self.storage.volume()
         self.instance = nova_host.instance()
-        self.take_turn(directory)
-        self.driver = driver(compute._host)
+        self.driver = driver(self.compute._host)
         # Nova's own waits as long as it takes.
         self.gives_up = driver is Ours
-
-    def take_turn(self, directory=None):
-        """Have Nova's configuration be this side's."""
-        conf = nova_host.CONF
-        conf.set_override("quobyte_mount_point_base", str(self.storage.base), "libvirt")
-        conf.set_override("quobyte_client_cfg", str(self.storage.config), "libvirt")
-        if directory:
-            conf.set_override("state_dir", str(directory / "state"), "quobyte")
 
     def connect(self):
         self.driver.connect_volume(self.info, self.instance)
@@ -111,7 +119,7 @@ class Side:
         if not self.gives_up:
             # By another process, since this one may not run meanwhile.
             subprocess.Popen(["sh", "-c", f"sleep {LONG}; kill -CONT {client}"])
-        os.kill(client, signal.SIGSTOP)
+        stop(client)
         with Heartbeat() as heart:
             try:
                 self.connect()
@@ -150,13 +158,9 @@ class Side:
 
 def main():
     """Do what is asked for."""
-    options = ["[DEFAULT]", f"log_file = {DIRECTORY}/nova.log", "[quobyte]", f"probe_timeout = {LONG}"]
-    compute = nova_host.start(DIRECTORY, options)
-    sides = {name: Side(compute, driver, DIRECTORY / name) for name, driver in (("ours", Ours), ("theirs", InTree))}
+    side = Side({"ours": Ours, "theirs": InTree}[sys.argv[3]])
     for line in sys.stdin:
-        name, word = line.split()
-        sides[name].take_turn()
-        work = getattr(sides[name], word)
+        work = getattr(side, line.strip())
         began = time.perf_counter_ns()
         stall = work()
         took = time.perf_counter_ns() - began

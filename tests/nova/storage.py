@@ -14,7 +14,9 @@ SIZE = 8 << 20
 class Storage:
     """A store with volumes, a client configuration that finds them, and a directory to mount below."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *, faults=True):
+        """Have clients look for a fault with each request, which takes them time, or not."""
+        self._faults = faults
         self.store = directory / "store"
         self.base = directory / "mnt"
         self.config = directory / "client.cfg"
@@ -29,7 +31,7 @@ class Storage:
         fixed = (
             f"store={self.store}",
             f"standin.pid_file={pid_file or self.pid_file}",
-            f"standin.control={self.control}",
+            *([f"standin.control={self.control}"] if self._faults else []),
         )
         self.config.write_text("\n".join((*fixed, *lines)) + "\n")
 
