@@ -99,13 +99,13 @@ def row(what, ours, theirs, bar=None, at_most=False):
     a, b = statistics.median(ours), statistics.median(theirs)
     ratio = a / b if at_most else b / a
     if bar is None:
-        print(f"{what:44} {summary(ours)} {summary(theirs)}  x{ratio:.2f}")
+        print(f"{what:60} {summary(ours)} {summary(theirs)}  x{ratio:.2f}")
         return
     holds = ratio <= bar if at_most else ratio >= bar
     verdict = f"{'<=' if at_most else '>='} {bar}: {'holds' if holds else 'MISSED'}"
     if not holds:
         missed.append(what)
-    print(f"{what:44} {summary(ours)} {summary(theirs)}  x{ratio:<8.2f} {verdict}")
+    print(f"{what:60} {summary(ours)} {summary(theirs)}  x{ratio:<8.2f} {verdict}")
 
 
 def limited(what, ours, theirs, most):
@@ -114,7 +114,7 @@ def limited(what, ours, theirs, most):
     holds = max(ours) <= most
     if not holds:
         missed.append(what)
-    print(f"{what:44} {summary(ours)} {summary(theirs)}  <= {most} ms: {'holds' if holds else 'MISSED'}")
+    print(f"{what:60} {summary(ours)} {summary(theirs)}  <= {most} ms: {'holds' if holds else 'MISSED'}")
 
 
 def save():
@@ -193,7 +193,7 @@ def cold():
             worker("disconnect", export, guest)
     row("cold connect against the bare 200 ms client", times["ours"], times["bare"], 1.1, at_most=True)
     over = statistics.median(times["ours"]) - statistics.median(times["bare"])
-    print(f"{'  which is':44} {over:9.3f} more than the client alone")
+    print(f"{'  which is':60} {over:9.3f} more than the client alone")
     row("cold connect against the in-tree way", times["ours"], times["theirs"])
 
     for number in range(64):
@@ -210,10 +210,10 @@ def cold():
         bare.append(site.bare("connect-all", "registry/many-", 64))
         site.bare("disconnect-all", "registry/many-", 64)
     row("64 cold connects at once against one", together, one, 2, at_most=True)
-    print(f"{'  processor time, clients included':44} {summary(used)}")
+    print(f"{'  processor time, clients included':60} {summary(used)}")
     row("64 cold connects at once, 64 bare clients", together, bare)
     in_tree = site.theirs("connect-all", "registry/many-", 64)
-    print(f"{'64 cold connects at once, the in-tree way':44} {'':>24} {in_tree:9.3f}")
+    print(f"{'64 cold connects at once, the in-tree way':60} {'':>24} {in_tree:9.3f}")
     for number in range(64):
         site.theirs("disconnect", f"registry/many-{number}", guest)
 
@@ -259,7 +259,7 @@ def main():
     give_to_nova(HOME)
     print(f"{platform.system()} {platform.release()}, {os.cpu_count()} processors; "
           "milliseconds: median [quartiles]\n")
-    print(f"{'':44} {'this driver':>24} {'other':>24}")
+    print(f"{'':60} {'this driver':>24} {'other':>24}")
     cold()
     hung()
     warm()
