@@ -33,7 +33,7 @@ use crate::error::Code;
 use crate::image::{Declared, Layer};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
-use crate::share::{Look, ShareError};
+use crate::share::{Look, PendingLook, ShareError};
 
 /// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
 ///
@@ -95,26 +95,41 @@ pub(crate) fn inspect_with(
     known: Option<&Mount>,
     image: Option<Declared<'_>>,
 ) -> Result<(MountState, Chain), MountError> {
-    inspect_asked(host, at, export, known, || host.look(at, image)())
-}
-
-/// The same with an `answer` that may have been asked for already. One that was is about what was mounted then, and by
-/// the time the mount table is read that may be another mount: it can show that the one on top is healthy, which has
-/// that very device, and that nobody answers; what it says of a dead or disconnected one must be asked for anew before
-/// anything is taken away.
-pub(crate) fn inspect_asked(
-    host: &dyn Host,
-    at: &MountPath,
-    export: &Export,
-    known: Option<&Mount>,
-    answer: impl FnOnce() -> Result<Look, ShareError>,
-) -> Result<(MountState, Chain), MountError> {
     let top = host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })?;
     let state = match top {
         None => MountState::Absent,
         Some(mount) if !mount.is_quobyte() => MountState::Foreign(mount),
         Some(mount) if !mount.is_of(export) => MountState::WrongVolume(mount),
-        Some(mount) => match answer() {
+        Some(mount) => return Asked { mount, look: host.look(at, image) }.state(at),
+    };
+    Ok((state, Ok(Vec::new())))
+}
+
+/// A mount of the export asked for whose client is being asked.
+pub(crate) struct Asked<'a> {
+    mount: Mount,
+    look: PendingLook<'a>,
+}
+
+impl<'a> Asked<'a> {
+    /// Begins to ask, where it can be told at once that the export is mounted on top at `at`.
+    pub(crate) fn at_once(
+        host: &'a dyn Host,
+        at: &'a MountPath,
+        export: &Export,
+        image: Option<Declared<'_>>,
+    ) -> Option<Self> {
+        let mount = host.top_mount_at_once(at).filter(|mount| mount.is_of(export))?;
+        Some(Self { mount, look: host.look(at, image) })
+    }
+
+    /// Waits for the answer, which says in which state the mount is.
+    ///
+    /// # Errors
+    /// [`MountError::Unreadable`]
+    pub(crate) fn state(self, at: &MountPath) -> Result<(MountState, Chain), MountError> {
+        let mount = self.mount;
+        let state = match (self.look)() {
             Ok(Look { root, chain }) if root.is_connected() && root.device == mount.device => {
                 return Ok((MountState::Healthy(mount), chain));
             }
@@ -122,9 +137,9 @@ pub(crate) fn inspect_asked(
             Err(ShareError::Dead { .. }) => MountState::Dead(mount),
             Err(ShareError::Hung { .. }) => MountState::Hung(mount),
             Err(source) => return Err(MountError::Unreadable { at: at.clone(), source }),
-        },
-    };
-    Ok((state, Ok(Vec::new())))
+        };
+        Ok((state, Ok(Vec::new())))
+    }
 }
 
 /// Why a mount point is not as it should be.

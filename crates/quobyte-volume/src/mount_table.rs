@@ -10,7 +10,7 @@ mod statmount;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -99,23 +99,18 @@ pub enum Lookup {
 /// # Errors
 /// Those of the system calls and of reading the table. A path that is a symbolic link is no mount point.
 pub fn top_mount(path: &Path, known: Option<&Mount>, best: Lookup) -> io::Result<Option<Mount>> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let at = match statx(CWD, path, flags, MNT_ID_UNIQUE) {
+    let at = match stat(path) {
         Ok(at) => at,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         // FUSE lets nobody but the owner look at the root of a mount without allow_other. The table shows it.
         Err(Errno::ACCESS) => return mountinfo::top_mount(path),
         Err(error) => return Err(error.into()),
     };
-    // Before Linux 5.8 the attribute is not told, and only the table can say.
-    if at.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
-        && !at.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-    {
+    if is_mount_root(&at) == Some(false) {
         return Ok(None);
     }
-    let has_unique_id = StatxFlags::from_bits_retain(at.stx_mask).contains(MNT_ID_UNIQUE);
     let device = Device { major: at.stx_dev_major, minor: at.stx_dev_minor };
-    let unique_id = has_unique_id.then_some(at.stx_mnt_id);
+    let unique_id = unique_id(&at);
     if let Some(id) = unique_id.filter(|_| best <= Lookup::Statmount)
         && let Some(mount) = statmount::mount(id)?
     {
@@ -129,6 +124,30 @@ pub fn top_mount(path: &Path, known: Option<&Mount>, best: Lookup) -> io::Result
         return Ok(Some(known.clone()));
     }
     Ok(mountinfo::top_mount(path)?.map(|mount| Mount { unique_id, ..mount }))
+}
+
+/// The mount on top at `path` by [`Lookup::Statmount`] alone, which needs no `known` one; `None` where that way does not
+/// tell, for whatever reason.
+#[must_use]
+pub fn top_mount_at_once(path: &Path) -> Option<Mount> {
+    let at = stat(path).ok()?;
+    let id = unique_id(&at).filter(|_| is_mount_root(&at) == Some(true))?;
+    statmount::mount(id).ok()?
+}
+
+fn stat(path: &Path) -> rustix::io::Result<Statx> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    statx(CWD, path, flags, MNT_ID_UNIQUE)
+}
+
+/// Before Linux 5.8 it is not told, and only the table can say.
+fn is_mount_root(at: &Statx) -> Option<bool> {
+    let is_told = at.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    is_told.then(|| at.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn unique_id(at: &Statx) -> Option<u64> {
+    StatxFlags::from_bits_retain(at.stx_mask).contains(MNT_ID_UNIQUE).then_some(at.stx_mnt_id)
 }
 
 #[cfg(test)]
@@ -145,6 +164,8 @@ mod tests {
         assert_eq!(whole.fs_type, "proc");
         assert_eq!(proc(Lookup::Statmount, None), whole);
         assert_eq!(proc(Lookup::UniqueId, Some(&whole)), whole);
+        // Where the kernel has that way at all.
+        assert!(top_mount_at_once(Path::new("/proc")).is_none_or(|mount| mount == whole));
     }
 
     #[test]
@@ -163,6 +184,7 @@ mod tests {
             for best in [Lookup::Statmount, Lookup::UniqueId, Lookup::MountInfo] {
                 assert_eq!(top_mount(Path::new(path), None, best).unwrap(), None, "{path}");
             }
+            assert_eq!(top_mount_at_once(Path::new(path)), None, "{path}");
         }
     }
 

@@ -136,14 +136,13 @@ impl Shares {
     /// everything below it. Where a helper is kept for the mount and free, it works on that from now on.
     pub(crate) fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
         let request = Request::Look(image.map(|(name, format)| (name.clone(), format)));
-        let deadline = Deadline::after(self.timeout);
         let begun = self.begin(at, &request);
         Box::new(move || {
             let answer = match begun {
-                Some(begun) => begun.answer(&request, deadline)?,
-                None => self.ask_by(deadline, at, &request)?,
+                Some(begun) => begun.answer(&request),
+                None => self.ask(at, &request),
             };
-            match answer {
+            match answer? {
                 Answer::Look(root, chain) => Ok(Look { root, chain: chain.map_err(|error| error.at(at)) }),
                 Answer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
                 _ => Err(self.confused()),
@@ -154,7 +153,7 @@ impl Shares {
     /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
     /// where that is too short.
     pub(crate) fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
-        match self.ask_by(Deadline::after(self.timeout), at, &Request::Probe(image.clone()))? {
+        match self.ask(at, &Request::Probe(image.clone()))? {
             Answer::Probe(probe) => Ok(probe),
             Answer::Failed(errno) => Err(failed(at, at.as_path().join(image.path.as_path()), errno)),
             _ => Err(self.confused()),
@@ -170,11 +169,17 @@ impl Shares {
         ShareError::Helper { program: self.program.clone(), source }
     }
 
+    fn ask(&self, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
+        self.ask_by(Deadline::after(self.timeout), at, request)
+    }
+
     /// Puts a question to the helper that is kept for the mount, if there is one and nobody else asks.
-    fn begin<'a>(&'a self, at: &'a MountPath, request: &Request) -> Option<Begun<'a>> {
+    fn begin<'a>(&'a self, at: &'a MountPath, request: &Request) -> Option<Question<'a>> {
+        self.reap();
+        let deadline = Deadline::after(self.timeout);
         let mut helper = hold(&self.idle).remove(at)?;
         match helper.put(request, Deadline::after(Duration::ZERO)) {
-            Ok(true) => Some(Begun { shares: self, at, helper: Some(helper) }),
+            Ok(true) => Some(Question { shares: self, at, deadline, helper: Some(helper) }),
             Ok(false) => {
                 self.keep(at, helper);
                 None
@@ -188,7 +193,7 @@ impl Shares {
     }
 
     fn ask_by(&self, deadline: Deadline, at: &MountPath, request: &Request) -> Result<Answer, ShareError> {
-        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        self.reap();
         let kept = hold(&self.idle).remove(at);
         let was_kept = kept.is_some();
         let helper = kept.map_or_else(|| self.start(at), Ok)?;
@@ -227,6 +232,11 @@ impl Shares {
                 Err(ShareError::Helper { program: self.program.clone(), source })
             }
         }
+    }
+
+    /// Takes leave of the helpers that were given up and have ended since.
+    fn reap(&self) {
+        hold(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
     }
 
     /// Starts the helper of a share that is about to be mounted, so that it is there once the client is. Where that
@@ -270,27 +280,30 @@ impl Shares {
 }
 
 /// A question that a helper is working on.
-struct Begun<'a> {
+struct Question<'a> {
     shares: &'a Shares,
     at: &'a MountPath,
+    deadline: Deadline,
     /// Taken when the answer is.
     helper: Option<Helper>,
 }
 
-impl Begun<'_> {
-    fn answer(mut self, request: &Request, deadline: Deadline) -> Result<Answer, ShareError> {
+impl Question<'_> {
+    fn answer(mut self, request: &Request) -> Result<Answer, ShareError> {
+        let Self { shares, at, deadline, .. } = self;
         match self.helper.take() {
-            Some(helper) => self.shares.settle(helper.answer(deadline), true, deadline, self.at, request),
-            None => self.shares.ask_by(deadline, self.at, request),
+            Some(helper) => shares.settle(helper.answer(deadline), true, deadline, at, request),
+            None => shares.ask_by(deadline, at, request),
         }
     }
 }
 
-impl Drop for Begun<'_> {
-    /// Nobody waits for the answer, so it must not be there for who asks next.
+impl Drop for Question<'_> {
+    /// Nobody waits for the answer, so it must not be there for who asks next. Nor is anybody to wait for the helper,
+    /// whose client may hang.
     fn drop(&mut self) {
         if let Some(helper) = self.helper.take() {
-            self.shares.end(helper);
+            hold(&self.shares.given_up).push(helper.kill());
         }
     }
 }
@@ -368,8 +381,28 @@ mod tests {
         Shares::new(program, state, Duration::from_secs(30))
     }
 
-    /// Counts what it is asked, in the error number that it answers.
-    const COUNTS: &str = "n=0\nwhile read -r _; do n=$((n + 1)); echo \"{\\\"failed\\\":$n}\"; done\n";
+    /// Counts what it is asked, in the error number that it answers and in a file beside it, and says who it is in another.
+    const COUNTS: &str = r#"
+        echo $$ >"$0.pid"
+        n=0
+        while read -r _; do
+            n=$((n + 1))
+            echo $n >"$0.asked"
+            echo "{\"failed\":$n}"
+        done
+    "#;
+
+    fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+        let limit = Deadline::after(Duration::from_secs(30));
+        while !holds() {
+            assert!(!limit.has_passed(), "{what}");
+            thread::yield_now();
+        }
+    }
+
+    fn left_by(shares: &Shares, what: &str) -> String {
+        fs::read_to_string(shares.program.with_extension(what)).unwrap_or_default().trim().to_owned()
+    }
 
     fn counted(look: PendingLook<'_>) -> Option<i32> {
         match look().unwrap_err() {
@@ -387,7 +420,7 @@ mod tests {
         assert!(hold(&shares.idle).is_empty(), "none is started for an answer that may not be waited for");
         assert_eq!(counted(first), Some(1));
         let second = shares.look(&at, None);
-        assert!(hold(&shares.idle).is_empty(), "it is at work");
+        await_that("it is at work", || left_by(&shares, "asked") == "2");
         assert_eq!(counted(second), Some(2));
     }
 
@@ -396,8 +429,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
         assert_eq!(counted(shares.look(&at, None)), Some(1));
+        let process = Path::new("/proc").join(left_by(&shares, "pid"));
+        assert!(process.exists());
         drop(shares.look(&at, None));
         assert_eq!(counted(shares.look(&at, None)), Some(1), "by a helper of its own");
+        await_that("the other is gone, and reaped with the next question", || {
+            assert!(counted(shares.look(&at, None)).is_some());
+            !process.exists()
+        });
     }
 
     #[test]

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use super::{Driver, Error};
 use crate::attachments::{LockedShare, ShareRecord};
 use crate::image::Declared;
-use crate::mount::{Chain, ClientError, How, MountError, MountState, Unmounted, inspect_asked, inspect_with};
+use crate::mount::{Asked, Chain, ClientError, How, MountError, MountState, Unmounted, inspect_with};
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
-use crate::share::PendingLook;
 
 /// What bringing a share up has done so far, in the order it happened.
 #[derive(Default)]
@@ -21,14 +20,14 @@ pub(super) struct Begun {
 }
 
 impl Driver {
-    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is, which may
-    /// have been `asked` for already.
+    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is. The mount on top
+    /// may be `asked` for that already.
     pub(super) fn bring_up(
         &self,
         share: &LockedShare,
         record: &mut ShareRecord,
         image: Option<Declared<'_>>,
-        asked: Option<PendingLook<'_>>,
+        asked: Option<Asked<'_>>,
         begun: &mut Begun,
     ) -> Result<(Mount, Chain), Error> {
         let mut found = self.clear(share, record, image, asked)?;
@@ -56,18 +55,14 @@ impl Driver {
         share: &LockedShare,
         record: &ShareRecord,
         image: Option<Declared<'_>>,
-        mut asked: Option<PendingLook<'_>>,
+        mut asked: Option<Asked<'_>>,
     ) -> Result<Option<(Mount, Chain)>, Error> {
         let (host, at, export) = (self.host.as_ref(), &record.mount_path, &record.export);
         let mut known = record.mount.as_ref();
         loop {
             let (state, seen) = match asked.take() {
+                Some(asked) => asked.state(at)?,
                 None => inspect_with(host, at, export, known.take(), image)?,
-                Some(asked) => match inspect_asked(host, at, export, known, asked)? {
-                    // About what was mounted before the table was read, and perhaps no more.
-                    (MountState::Dead(_) | MountState::Disconnected(_), _) => continue,
-                    found => found,
-                },
             };
             match state {
                 MountState::Absent => return Ok(None),

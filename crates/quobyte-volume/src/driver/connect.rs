@@ -9,9 +9,9 @@ use crate::attachments::{Attachment, LockedShare, ShareRecord};
 use crate::connection::{ConnectionInfo, InstanceId};
 use crate::image::Layer;
 use crate::io_policy::{Decision, Facts, HostFacts, IoPolicy};
+use crate::mount::Asked;
 use crate::mount_path::MountPath;
 use crate::mount_table::Mount;
-use crate::share::PendingLook;
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,8 @@ impl Driver {
         let at = self.mount_path(&info.export);
         let share = self.lock(&at)?;
         // Answered while all else is found out.
-        let asked = self.host.look(&at, Some((&info.name, info.format)));
+        let image = Some((&info.name, info.format));
+        let asked = Asked::at_once(self.host.as_ref(), &at, &info.export, image);
         let before = share.load()?;
         if let Some(holder) = before.as_ref().and_then(|before| rival(before, info, instance)) {
             return Err(Error::Held { export: info.export.clone(), holder: Box::new(holder.clone()) });
@@ -110,7 +111,7 @@ impl Driver {
         (info, instance, is_open): (&ConnectionInfo, InstanceId, bool),
         facts: &HostFacts,
         before: Option<&ShareRecord>,
-        asked: PendingLook<'_>,
+        asked: Option<Asked<'_>>,
         begun: &mut Begun,
     ) -> Result<(ShareRecord, Mount, Vec<Layer>, Decision), Error> {
         let mut record = match before {
@@ -119,7 +120,7 @@ impl Driver {
         };
         let image = (&info.name, info.format);
         let facts = self.unprobed(facts);
-        let (mount, seen) = self.bring_up(share, &mut record, Some(image), Some(asked), begun)?;
+        let (mount, seen) = self.bring_up(share, &mut record, Some(image), asked, begun)?;
         let chain = judge(image, seen, &mount, &record.mount_path)?;
         let decision = self.decide_on_record(info, &facts, &chain, &mut record)?;
         let recorded = record.attachments.iter().find(|one| one.is(instance, info.volume_id));

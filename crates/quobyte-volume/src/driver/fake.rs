@@ -82,8 +82,6 @@ pub(super) struct World {
     pub(super) late: Vec<(MountPath, Export, u64)>,
     /// Whether those mount as they are being ended.
     pub(super) mounts_when_ended: bool,
-    /// Whether somebody replaces a mount by hand just before it is next looked up.
-    pub(super) replaced_before_lookup: bool,
     pub(super) directories: BTreeSet<PathBuf>,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(super) user: u32,
@@ -108,7 +106,6 @@ impl FakeHost {
             detached: Vec::new(),
             late: Vec::new(),
             mounts_when_ended: false,
-            replaced_before_lookup: false,
             directories: BTreeSet::new(),
             user: 1000,
             direct_io: Some(DirectIo::Asynchronous),
@@ -244,10 +241,6 @@ impl World {
     }
 
     fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
-        if self.top(at).is_none() {
-            let root = RootFacts { size: 4096, device: Device { major: 0, minor: 0 } };
-            return Ok(Look { root, chain: Ok(Vec::new()) });
-        }
         let top = self.ask(at)?;
         let size = if top.life == Life::Serving { 0 } else { 4096 };
         let root = RootFacts { size, device: top.mount.device };
@@ -257,6 +250,7 @@ impl World {
 
     fn ask(&self, at: &MountPath) -> Result<&Layer, ShareError> {
         let top = self.top(at).expect("only a mount is asked");
+        assert!(top.mount.is_quobyte(), "nobody else's mount is asked");
         let source = io::Error::from_raw_os_error(libc::ENOTCONN);
         match top.life {
             Life::Serving | Life::WithoutRegistries => Ok(top),
@@ -272,13 +266,11 @@ impl World {
 
 impl Host for FakeHost {
     fn top_mount(&self, at: &MountPath, _: Option<&Mount>) -> io::Result<Option<Mount>> {
-        let mut world = self.world();
-        if std::mem::take(&mut world.replaced_before_lookup)
-            && let Some(old) = world.mounts.get_mut(at.as_path()).and_then(Vec::pop)
-        {
-            world.put(at, &old.mount.fs_type, old.mount.source, Life::Serving);
-        }
-        Ok(world.top(at).map(|layer| layer.mount.clone()))
+        Ok(self.top_mount_at_once(at))
+    }
+
+    fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount> {
+        self.world().top(at).map(|layer| layer.mount.clone())
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {

@@ -32,6 +32,9 @@ pub trait Host {
     /// When the mount table cannot be read.
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>>;
 
+    /// The same where the kernel tells it of one mount, and nothing needs to be known of it. `None` says nothing.
+    fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount>;
+
     /// The mount points directly below `base`, each as often as something is mounted there.
     ///
     /// # Errors
@@ -155,6 +158,10 @@ impl Host for LinuxHost {
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>> {
         crash::point("the mount table is about to be asked");
         mount_table::top_mount(at.as_path(), known, Lookup::Statmount)
+    }
+
+    fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount> {
+        mount_table::top_mount_at_once(at.as_path())
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {

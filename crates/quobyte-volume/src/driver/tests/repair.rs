@@ -53,18 +53,6 @@ fn a_mount_without_registries_is_replaced_only_if_nothing_is_open_on_it() {
     assert_eq!(f.recorded().len(), 1);
 }
 
-/// The client is asked before the mount table is read.
-#[test]
-fn what_a_client_said_is_not_held_against_the_mount_that_has_taken_its_place_since() {
-    for life in [Life::Gone, Life::WithoutRegistries] {
-        let f = share_with(life, false);
-        f.host.world().replaced_before_lookup = true;
-        let connected = f.connect(&volume("b"), 2).unwrap();
-        assert!(!connected.mounted, "{life:?}: the new mount is healthy, and stays");
-        assert!(!f.host.world().replaced_before_lookup);
-    }
-}
-
 #[test]
 fn another_users_dead_mount_is_left_with_the_command_its_owner_must_run() {
     let f = fixture();

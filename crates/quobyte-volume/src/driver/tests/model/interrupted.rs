@@ -70,6 +70,10 @@ impl Host for Interrupted {
         self.around(|host| host.top_mount(at, known))
     }
 
+    fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount> {
+        self.around(|host| host.top_mount_at_once(at))
+    }
+
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
         self.around(|host| host.mounts_below(base))
     }
