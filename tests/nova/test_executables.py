@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,11 +46,17 @@ def placement():
         server.shutdown()
 
 
+# What docs/NOVA.md has operators set for each of the programs.
+COMPUTE_DRIVER = {"nova-compute": "quobyte_ext.LibvirtDriver", "nova-compute-quobyte": "libvirt.LibvirtDriver"}
+
+
+def test_the_services_are_started_as_operators_are_told_to():
+    told = Path(__file__).parents[2].joinpath("docs", "NOVA.md").read_text()
+    assert set(re.findall(r"compute_driver = ([\w.]+)", told)) == set(COMPUTE_DRIVER.values())
+
+
 @pytest.mark.parametrize("without_eventlet", ["true", "false"])
-@pytest.mark.parametrize(
-    ("program", "driver"),
-    [("nova-compute", "quobyte_ext.LibvirtDriver"), ("nova-compute-quobyte", "libvirt.LibvirtDriver")],
-)
+@pytest.mark.parametrize(("program", "driver"), COMPUTE_DRIVER.items())
 def test_the_service_starts_with_the_driver_and_says_so(scratch, placement, program, driver, without_eventlet):
     config = scratch / "nova.conf"
     config.write_text(

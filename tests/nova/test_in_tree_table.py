@@ -6,6 +6,7 @@ docs/NOVA.md has both side by side.
 import logging
 import os
 import signal
+import subprocess
 
 import nova_host
 import pytest
@@ -181,6 +182,29 @@ def test_a_mount_without_its_registries_is_replaced_and_not_covered(quobyte, sto
     quobyte.connect_volume(info, nova_host.instance())
     assert storage.mounts() == [storage.mount_path(info)]
     assert storage.mount_path(info).stat().st_size == 0
+
+
+@pytest.mark.parametrize("fault", ["stale-root", "no-answer"])
+@pytest.mark.options(probe_timeout=1)
+def test_a_mount_that_somebody_uses_is_not_taken_from_him_and_force_takes_a_hung_one(quobyte, storage, fault):
+    info, other, instance = storage.volume(), storage.volume(), nova_host.instance()
+    quobyte.connect_volume(info, instance)
+    # By another process: each that this one starts would close the file, which a hung client does not answer.
+    with (storage.mount_path(info) / info["data"]["name"]).open("rb") as image:
+        user = subprocess.Popen(["sleep", "infinity"], stdin=image)
+    try:
+        storage.fault(fault)
+        with refused(exception.StaleVolumeMount, "mount_hung" if fault == "no-answer" else "mount_stale"):
+            quobyte.connect_volume(other, nova_host.instance())
+        quobyte.disconnect_volume(info, instance)
+        assert storage.mounts() == [storage.mount_path(info)]
+        quobyte.disconnect_volume(info, instance, force=True)
+        assert storage.mounts() == []
+    finally:
+        user.kill()
+        # Only then can it end, should the client still hang.
+        storage.clean_up()
+        user.wait()
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "sub/../../x", "..", ""])

@@ -72,6 +72,26 @@ def test_settings_that_cannot_be_used_are_nova_s_own_failure(compute, monkeypatc
     assert "Quobyte: nobody is none of auto" in caplog.text
 
 
+def test_a_state_directory_that_cannot_be_had_is_nova_s_own_failure(compute, monkeypatch, scratch, caplog):
+    (scratch / "file").touch()
+    settings = options.native
+    monkeypatch.setattr(
+        options, "native", lambda *facts: {**settings(*facts), "state_dir": str(scratch / "file" / "x")}
+    )
+    with pytest.raises(exception.InternalError, match=r"^Quobyte: .* \[state_unavailable\]$"):
+        compute._get_volume_driver(QUOBYTE)
+    assert f"Quobyte: state directory {scratch}/file/x" in caplog.text
+
+
+def test_nova_s_own_cache_mode_has_the_last_word(compute, quobyte, storage, monkeypatch):
+    info = storage.volume()
+    quobyte.connect_volume(info, nova_host.instance())
+    disk = {"type": "disk", "dev": "vdb", "bus": "virtio"}
+    assert compute._get_volume_config(info, disk).driver_cache == "none"
+    monkeypatch.setattr(compute, "disk_cachemodes", {"file": "writethrough"})
+    assert compute._get_volume_config(info, disk).driver_cache == "writethrough"
+
+
 def test_an_instance_that_cannot_be_one_is_nova_s_own_failure(quobyte, storage):
     info, nobody = storage.volume(), nova_host.instance("nobody")
     with pytest.raises(exception.VolumeAttachFailed, match=rf"^Quobyte volume {info['serial']}: .* \[internal\]$"):

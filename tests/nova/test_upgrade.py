@@ -58,16 +58,18 @@ def test_nova_s_own_driver_takes_over_again(compute, serve_by, storage, boot):
     assert not guest.domain.XMLDesc(0).count(info["serial"])
 
 
-def test_a_share_that_root_has_mounted_is_used_and_left_alone(compute, serve_by, boot):
+@pytest.mark.parametrize("attached_by", [IN_TREE, registration.VOLUME_DRIVER])
+def test_a_share_that_root_has_mounted_is_used_and_left_alone(compute, serve_by, boot, attached_by):
     storage = Storage(LAB / "by-root")
     nova_host.CONF.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
-    quobyte = serve_by(registration.VOLUME_DRIVER)
+    serve_by(attached_by)
     info = storage.volume()
     assert storage.mounts() == [storage.mount_path(info)]
     guest = boot()
     instance = nova_host.instance(guest.uuid)
     compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     guest.disk(info["serial"])
+    quobyte = serve_by(registration.VOLUME_DRIVER)
     compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     quobyte.disconnect_volume(info, instance, force=True)
     assert storage.mounts() == [storage.mount_path(info)]
