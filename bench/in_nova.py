@@ -8,20 +8,21 @@ import os
 import sys
 
 from lab import HOME, LAB, give_to_nova
-from mounts import Worker, fill_table, limited, make_table, missed, row, save
+from mounts import Worker, drop_table, fill_table, limited, make_table, missed, row, save
 
 ROUNDS = {"cold": 15, "warm": 10, "by ones": 60, "attach": 15, "stall": 5}
 # How often a side does the same before it is the other's turn.
 WARM_TURN = 10
-# What all of both sides runs on. To wake a processor that sleeps takes a virtual machine longer than most of what it is
-# woken for; so warm calls are held to their bars on one, and shown on all as well.
+# What nova-compute, its helpers and the clients it mounts by run on, with either driver. To wake a processor that sleeps
+# takes a virtual machine longer than most of what it is woken for; so warm calls are held to their bars on one, and shown
+# on all as well.
 ALL_PROCESSORS = sorted(os.sched_getaffinity(0))
 ONE_PROCESSOR = ALL_PROCESSORS[:1]
 # Nothing may be slower; what is the same on both sides, such as what libvirt takes, comes out as 1 and some noise.
 SAME = 0.9
 # Milliseconds for which a connect may keep everything else in nova-compute from running.
 MOST_STALL = 100
-SIDES = ("ours", "theirs")
+SIDES = ("theirs", "ours")
 CALLS = ("connect", "config", "disconnect")
 NO_SLOWER = dict.fromkeys(CALLS, SAME)
 
@@ -48,8 +49,8 @@ class Novas:
     def in_turns(self, rounds, words, turn=1):
         """Have both do the words, a turn each after the other, and return all the times."""
         times = {(side, word): [] for side in SIDES for word in words}
-        for number in range(rounds):
-            for side in SIDES[:: 1 if number % 2 else -1]:
+        for _ in range(rounds):
+            for side in SIDES:
                 for word in words * turn:
                     times[side, word].append(self.workers[side](word))
         return times
@@ -72,7 +73,8 @@ def stalls():
 
 def attach(novas, state, size):
     """A disk for a running guest and back, which takes all of the calls above."""
-    times = novas.in_turns(ROUNDS["attach"], ("attach", "wait", "detach"))
+    check = ("gone",) if state == "cold" else ()
+    times = novas.in_turns(ROUNDS["attach"], ("attach", "wait", "detach", *check))
     show(f"{state}, {size} more mounts", times, dict.fromkeys(("attach", "detach"), SAME))
 
 
@@ -80,7 +82,7 @@ def warm(novas, where, size, bars):
     """Calls on a share that stays mounted, in turns of ten and by ones."""
     novas.both("hold")
     show(f"warm{where}, {size} more mounts", novas.in_turns(ROUNDS["warm"], CALLS, WARM_TURN), bars)
-    # After whatever the other side does the processor's caches are not warm.
+    # After all that the other side does the processor's caches are not warm.
     show(f"warm{where}, by ones, {size} more mounts", novas.in_turns(ROUNDS["by ones"], CALLS), NO_SLOWER)
 
 
@@ -93,7 +95,7 @@ def main():
     novas.both("boot")
     for size, connect_bar in ((10, 2), (1_000, 20)):
         filled = fill_table(place, size, filled)
-        show(f"cold, {size} more mounts", novas.in_turns(ROUNDS["cold"], CALLS), NO_SLOWER)
+        show(f"cold, {size} more mounts", novas.in_turns(ROUNDS["cold"], (*CALLS, "gone")), NO_SLOWER)
         attach(novas, "cold", size)
         warm(novas, "", size, {**NO_SLOWER, "connect": connect_bar})
         attach(novas, "warm", size)
@@ -101,6 +103,7 @@ def main():
         warm(spread, ", all processors", size, NO_SLOWER)
         spread.both("release")
     novas.both("end")
+    drop_table(place)
     stalls()
     save()
     if missed:

@@ -25,6 +25,8 @@ from nova.virt.libvirt.volume.quobyte import LibvirtQuobyteVolumeDriver as InTre
 from nova_quobyte.volume import LibvirtQuobyteVolumeDriver as Ours
 from storage import Storage
 
+# By side: the class, and how Nova is told to use it.
+DRIVERS = {"ours": (Ours, "quobyte_ext.LibvirtDriver"), "theirs": (InTree, "libvirt.LibvirtDriver")}
 DISK = {"type": "disk", "dev": "vdb", "bus": "virtio"}
 # Seconds that a client takes, or hangs for.
 LONG = 2
@@ -64,10 +66,12 @@ def stop(process):
 class Side:
     """One of the two drivers, with volumes and a mount base of its own."""
 
-    def __init__(self, driver):
+    def __init__(self, name):
+        kind, compute_driver = DRIVERS[name]
         self.storage = Storage(DIRECTORY, faults=False)
         options = [
             "[DEFAULT]",
+            f"compute_driver = {compute_driver}",
             f"log_file = {DIRECTORY}/nova.log",
             "[libvirt]",
             f"quobyte_mount_point_base = {self.storage.base}",
@@ -79,9 +83,10 @@ class Side:
         self.compute = nova_host.start(DIRECTORY, options)
         self.info, self.other = self.storage.volume(), self.storage.volume()
         self.instance = nova_host.instance()
-        self.driver = driver(self.compute._host)
+        self.driver = self.compute._get_volume_driver({"driver_volume_type": "quobyte"})
+        assert type(self.driver) is kind
         # Nova's own waits as long as it takes.
-        self.gives_up = driver is Ours
+        self.gives_up = kind is Ours
 
     def connect(self):
         self.driver.connect_volume(self.info, self.instance)
@@ -103,11 +108,17 @@ class Side:
         self.held.close()
         self.driver.disconnect_volume(self.other, self.holder)
 
+    def gone(self):
+        """Make sure that nothing is mounted, as what is cold needs."""
+        assert not self.storage.mounts()
+
     def mount_slowly(self):
         """Connect by a client that takes its time; return the longest stall."""
         self.storage.settings(f"standin.mount_delay_ms={LONG * 1000}")
+        began = time.monotonic()
         with Heartbeat() as heart:
             self.connect()
+        assert time.monotonic() - began >= LONG
         self.storage.settings()
         self.disconnect()
         return heart.longest
@@ -116,18 +127,19 @@ class Side:
         """Connect again while the client is stopped; return the longest stall."""
         self.connect()
         client = self.storage.client()
-        if not self.gives_up:
-            # By another process, since this one may not run meanwhile.
-            subprocess.Popen(["sh", "-c", f"sleep {LONG}; kill -CONT {client}"])
         stop(client)
+        # By another process, since this one may not run meanwhile; a second later than who gives up does.
+        wake = subprocess.Popen(["sh", "-c", f"sleep {LONG + self.gives_up}; kill -CONT {client}"])
+        began = time.monotonic()
         with Heartbeat() as heart:
             try:
                 self.connect()
-                gave_up = False
-            except exception.StaleVolumeMount:
-                gave_up = True
-        os.kill(client, signal.SIGCONT)
-        assert gave_up == self.gives_up
+                code = None
+            except exception.StaleVolumeMount as error:
+                code = str(error).rpartition(" ")[2]
+        assert time.monotonic() - began >= LONG - 0.1
+        assert code == ("[mount_hung]" if self.gives_up else None), code
+        wake.wait()
         self.disconnect()
         return heart.longest
 
@@ -151,14 +163,16 @@ class Side:
         self.guest.remove()
 
     def _through_nova(self, method):
-        self.compute.volume_drivers["quobyte"] = self.driver
         call = getattr(self.compute, method)
         call(nova_host.admin(), self.info, self.guest_instance, "/dev/vdb", encryption={})
 
 
 def main():
     """Do what is asked for."""
-    side = Side({"ours": Ours, "theirs": InTree}[sys.argv[3]])
+    patcher = sys.modules.get("eventlet.patcher")
+    is_patched = bool(patcher) and patcher.is_monkey_patched("thread")
+    assert is_patched == (os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] == "false")
+    side = Side(sys.argv[3])
     for line in sys.stdin:
         work = getattr(side, line.strip())
         began = time.perf_counter_ns()

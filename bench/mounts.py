@@ -144,6 +144,12 @@ def fill_table(place, size, filled):
     return size
 
 
+def drop_table(place):
+    """Takes a place and all its mounts away, so that whatever is measured next has a table of its own."""
+    if libc.umount2(os.fsencode(place), MNT_DETACH):
+        raise OSError(ctypes.get_errno(), "umount")
+
+
 def warm():
     """A share that stays mounted, at every size of the mount table."""
     site = Site("warm")
@@ -173,8 +179,7 @@ def warm():
         row(f"  of which look-up ({look_up_way()})", ours["look-up"], theirs["validate"])
         row(f"hot connect, {size} more mounts", ours["connect"], theirs["connect"], connect_bar)
         row(f"hot disconnect, {size} more mounts", ours["disconnect"], theirs["disconnect"])
-    # Whatever is measured next has a table of its own.
-    libc.umount2(os.fsencode(place), MNT_DETACH)
+    drop_table(place)
     for word in ("validate", "look-up"):
         row(f"{word}, 10000 more mounts against none", ours[word], alone[word], 1.3, at_most=True)
 
