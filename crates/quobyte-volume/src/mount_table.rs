@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(proc(Lookup::Statmount, None), whole);
         assert_eq!(proc(Lookup::UniqueId, Some(&whole)), whole);
         // Where the kernel has that way at all.
-        assert!(top_mount_at_once(Path::new("/proc")).is_none_or(|mount| mount == whole));
+        let id = unique_id(&stat(Path::new("/proc")).unwrap());
+        let told = id.and_then(|id| statmount::mount(id).unwrap());
+        assert_eq!(top_mount_at_once(Path::new("/proc")), told);
+        assert!(told.is_none_or(|mount| mount == whole));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::process;
 /// Longest answer accepted, in bytes: the longest chain there may be, with the longest names.
 const MOST_ANSWER: usize = 1 << 20;
 
-/// A helper that is not busy.
+/// A helper. Once it has been asked, it is kept only if it has answered.
 #[derive(Debug)]
 pub(super) struct Helper {
     child: Child,

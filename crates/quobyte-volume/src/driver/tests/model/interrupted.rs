@@ -28,6 +28,8 @@ pub(super) type Fuse = Arc<Mutex<Option<(u32, Interruption)>>>;
 pub(super) struct Interrupted {
     pub(super) host: FakeHost,
     pub(super) fuse: Fuse,
+    /// Whether the kernel tells of one mount, as it does since Linux 6.13.
+    pub(super) tells_at_once: bool,
 }
 
 impl Interrupted {
@@ -71,7 +73,7 @@ impl Host for Interrupted {
     }
 
     fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount> {
-        self.around(|host| host.top_mount_at_once(at))
+        self.around(|host| host.top_mount_at_once(at)).filter(|_| self.tells_at_once)
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {

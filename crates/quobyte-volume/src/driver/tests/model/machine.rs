@@ -34,17 +34,19 @@ impl Machine {
         let (host, fuse) = (FakeHost::new(), Fuse::default());
         let (drivers, attached, open) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         let mut machine = Self { directory, host, fuse, drivers, attached, open };
-        machine.drivers = (0..2).map(|_| machine.driver()).collect();
+        machine.drivers = (0..2).map(|caller| machine.driver(caller)).collect();
         machine
     }
 
-    fn driver(&self) -> Driver {
+    /// One caller has a kernel that tells of one mount, the other has not.
+    fn driver(&self, caller: usize) -> Driver {
         let config = Config {
             mount_point_base: "/mnt".into(),
             lock_timeout: Duration::from_secs(30),
             io: IoOptions::default(),
         };
-        let host = Interrupted { host: self.host.clone(), fuse: self.fuse.clone() };
+        let (host, fuse) = (self.host.clone(), self.fuse.clone());
+        let host = Interrupted { host, fuse, tells_at_once: caller == 0 };
         let driver = Driver::new(config, self.state(), Box::new(host.clone()), Box::new(host)).unwrap();
         // What comes between two steps is to come between the same two each time.
         driver.with_shares_at_once(1)
@@ -115,7 +117,7 @@ impl Machine {
                 }
             }
             Err(panic) if panic.is::<Killed>() => {
-                self.drivers[caller] = self.driver();
+                self.drivers[caller] = self.driver(caller);
                 self.attached = self.after_crash(call);
             }
             Err(panic) => resume_unwind(panic),
