@@ -83,13 +83,13 @@ def test_a_state_directory_that_cannot_be_had_is_nova_s_own_failure(compute, mon
     assert f"Quobyte: state directory {scratch}/file/x" in caplog.text
 
 
-def test_nova_s_own_cache_mode_has_the_last_word(compute, quobyte, storage, monkeypatch):
-    info = storage.volume()
-    quobyte.connect_volume(info, nova_host.instance())
-    disk = {"type": "disk", "dev": "vdb", "bus": "virtio"}
-    assert compute._get_volume_config(info, disk).driver_cache == "none"
-    monkeypatch.setattr(compute, "disk_cachemodes", {"file": "writethrough"})
-    assert compute._get_volume_config(info, disk).driver_cache == "writethrough"
+@pytest.mark.parametrize(("modes", "cache"), [({}, "none"), ({"file": "directsync"}, "directsync")])
+def test_nova_s_own_cache_mode_has_the_last_word(compute, quobyte, storage, define, monkeypatch, modes, cache):
+    guest = define()
+    monkeypatch.setattr(compute, "disk_cachemodes", modes)
+    instance = nova_host.instance(guest.uuid)
+    compute.attach_volume(nova_host.admin(), storage.volume(), instance, "/dev/vdb", encryption={})
+    assert f" cache='{cache}'" in guest.domain.XMLDesc(0)
 
 
 def test_an_instance_that_cannot_be_one_is_nova_s_own_failure(quobyte, storage):
