@@ -20,8 +20,8 @@ pub(super) struct Begun {
 }
 
 impl Driver {
-    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is. The mount on top
-    /// may be `asked` for that already.
+    /// The healthy mount of the record's export, mounted by this call if need be, and what `image` on it is. The client of
+    /// the mount on top may have been `asked` for that already.
     pub(super) fn bring_up(
         &self,
         share: &LockedShare,
