@@ -47,13 +47,13 @@ nova-venv: wheel
 nova: nova-venv ## run the tests of the Python package, in real Nova
 	tests/lab/enter tests/nova/run
 
-# The lab's tests are built and packed before entering: nothing in target/ shall become root's.
+# The tests in e2e are built and packed before entering: nothing in target/ shall become root's.
 test: build crash nova ## run every test: the crates', their documentation's, and those that need the lab
 	tests/lab/install test
 	tests/lab/venv oslo
 	cargo $(nextest_run) --locked
 	cargo test --doc --locked -- --include-ignored
-	cargo nextest archive --locked --package lab --archive-file $(archive)
+	cargo nextest archive --locked --package e2e --archive-file $(archive)
 	tests/lab/enter "$$(command -v cargo-nextest)" $(nextest_run) --archive-file $(archive) --workspace-remap .
 
 # Programs that can be killed between any two steps, for tests alone.
@@ -72,7 +72,7 @@ test-full: test soak crash ## the same and the long forms: a host where systemd 
 soak: build crash ## kill and load the command for long; NOVA_QUOBYTE_SEED=N repeats a run
 	tests/lab/install test
 	PROPTEST_CASES=10000 cargo nextest run --locked --profile soak --package quobyte-volume driver::tests::model
-	cargo nextest archive --locked --package lab --archive-file $(archive)
+	cargo nextest archive --locked --package e2e --archive-file $(archive)
 	NOVA_QUOBYTE_KILLS=500 NOVA_QUOBYTE_OPERATIONS=4000 tests/lab/enter "$$(command -v cargo-nextest)" nextest run \
 		--profile soak --archive-file $(archive) --workspace-remap . -E 'binary(crash_random) | binary(stress_shares)'
 

@@ -1,0 +1,169 @@
+//! The command killed at every point of every operation in turn. Afterwards either `reconcile` or simply the next call
+//! finds nothing that it cannot put right: no mount leaks, no attachment is lost, nobody's mount is taken away.
+
+use std::{fs::File, os::unix::process::ExitStatusExt, path::Path};
+
+use e2e::{Bystander, Program, Site, mount_at};
+
+const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
+
+/// More points than any operation has: a sweep that gets here does not come to an end.
+const MOST_POINTS: usize = 200;
+
+/// What is called and killed.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Connect,
+    Disconnect,
+    Reconcile,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Recovery {
+    Reconcile,
+    NextCall,
+}
+
+fn program(site: &Site, name: &str, call: Call) -> Program {
+    let program = site.complete(Program::as_nova(name));
+    let verb = match call {
+        Call::Connect => "connect",
+        Call::Disconnect => "disconnect",
+        Call::Reconcile => return program.arg("reconcile"),
+    };
+    let info = site.info("one").to_string();
+    program.args([verb, "--instance", ALICE, "--connection-info", "-"]).input(info)
+}
+
+/// Kills `call` at each of its points, after `prepare`, and has `check` look once recovery is through. At the end of
+/// each round nobody is left, and so nothing may be.
+fn sweep<T>(
+    call: Call,
+    prepare: impl Fn(&Site) -> T,
+    check: impl Fn(&Site, &T, &str),
+    leave: impl Fn(&Site, T),
+) {
+    let site = Site::new(&[]);
+    for name in ["one", "two"] {
+        site.volume().image(name, "raw", &[0; 4096]);
+    }
+    for recovery in [Recovery::Reconcile, Recovery::NextCall] {
+        let mut killed = 0;
+        loop {
+            let prepared = prepare(&site);
+            let program = program(&site, "nova-quobyte-crash", call);
+            let finished = program.env("NOVA_QUOBYTE_CRASH_AT", killed.to_string()).run();
+            let when = format!("{call:?} at point {killed}, then {recovery:?}: {}", finished.stderr);
+            let is_killed = finished.status.signal() == Some(9);
+            assert!(is_killed || finished.status.success(), "{when}{}", finished.stdout);
+            recover(&site, call, recovery);
+            check(&site, &prepared, &when);
+            leave(&site, prepared);
+            site.disconnect(ALICE, &site.info("one")).answer();
+            site.run(&["reconcile"]).answer();
+            site.assert_nothing_is_left();
+            if !is_killed {
+                break;
+            }
+            killed += 1;
+            assert!(killed < MOST_POINTS, "{when}");
+        }
+        assert!(killed > 0, "the command reached no point: was it built with them?");
+    }
+}
+
+/// The same beside Bob, whom `prepare` attaches: he is attached throughout, or even served, as `check` makes sure.
+fn sweep_beside_bob(
+    call: Call,
+    prepare: impl Fn(&Site) -> Bystander,
+    check: impl Fn(&Bystander, &Site, &str),
+) {
+    sweep(call, prepare, |site, bob, when| check(bob, site, when), |site, bob| bob.leave(site));
+}
+
+/// After a reconcile, every attachment on record is mounted and nothing is left to mend; after the next call, what it
+/// was to do is done.
+fn recover(site: &Site, call: Call, recovery: Recovery) {
+    let alice = (ALICE.to_owned(), "one".to_owned());
+    match (recovery, call) {
+        (Recovery::Reconcile, _) | (_, Call::Reconcile) => {
+            site.run(&["reconcile"]).answer();
+            let again = site.run(&["reconcile"]).answer();
+            assert_eq!(again["mended"], serde_json::json!([]), "{again}");
+            let is_mounted = !site.mount_directories().is_empty();
+            assert_eq!(is_mounted, !site.attachments().is_empty());
+        }
+        (Recovery::NextCall, Call::Connect) => {
+            let answer = site.connect(ALICE, &site.info("one")).answer();
+            let mount_path = answer["mount_path"].as_str().expect("a path");
+            assert!(mount_at(Path::new(mount_path)).is_some(), "{answer}");
+            assert!(site.attachments().contains(&alice), "{answer}");
+        }
+        (Recovery::NextCall, Call::Disconnect) => {
+            site.disconnect(ALICE, &site.info("one")).answer();
+            assert!(!site.attachments().contains(&alice));
+        }
+    }
+}
+
+/// Bob has the other image of the share open.
+fn bob(site: &Site) -> Bystander {
+    Bystander::attach(site, BOB, "two")
+}
+
+#[test]
+fn a_first_connect_can_be_killed_anywhere() {
+    sweep(Call::Connect, |_| (), |_, (), _| (), |_, ()| ());
+}
+
+#[test]
+fn a_connect_beside_another_guest_can_be_killed_anywhere() {
+    sweep_beside_bob(Call::Connect, bob, Bystander::assert_served);
+}
+
+#[test]
+fn a_connect_that_replaces_a_dead_mount_can_be_killed_anywhere() {
+    sweep_beside_bob(Call::Connect, dead, Bystander::assert_attached);
+}
+
+#[test]
+fn a_last_disconnect_can_be_killed_anywhere() {
+    let connect = |site: &Site| drop(site.connect(ALICE, &site.info("one")).answer());
+    sweep(Call::Disconnect, connect, |_, (), _| (), |_, ()| ());
+}
+
+#[test]
+fn a_disconnect_beside_another_guest_can_be_killed_anywhere() {
+    let both = |site: &Site| {
+        site.connect(ALICE, &site.info("one")).answer();
+        bob(site)
+    };
+    sweep_beside_bob(Call::Disconnect, both, Bystander::assert_served);
+}
+
+#[test]
+fn a_reconcile_that_mounts_again_can_be_killed_anywhere() {
+    sweep_beside_bob(Call::Reconcile, dead, Bystander::assert_attached);
+}
+
+#[test]
+fn a_reconcile_that_takes_down_can_be_killed_anywhere() {
+    let unneeded = |site: &Site| {
+        let answer = site.connect(ALICE, &site.info("one")).answer();
+        let file = File::open(answer["device_path"].as_str().expect("a path")).expect("open the image");
+        site.disconnect(ALICE, &site.info("one")).answer();
+        drop(file);
+        answer["mount_path"].as_str().expect("a path").to_owned()
+    };
+    let is_gone =
+        |_: &Site, path: &String, when: &str| assert!(mount_at(Path::new(path)).is_none(), "{when}");
+    sweep(Call::Reconcile, unneeded, is_gone, |_, _| ());
+}
+
+/// The same after the client has died.
+fn dead(site: &Site) -> Bystander {
+    let bob = bob(site);
+    site.crash_clients();
+    bob
+}

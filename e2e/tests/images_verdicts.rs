@@ -1,0 +1,137 @@
+//! The corpus of images as real files, judged by the library.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use e2e::{Program, Scratch};
+use image_corpus::{Verdict, hostile, legitimate};
+use quobyte_volume::{
+    connection::ImageFormat,
+    image::{ChainError, Identity, Layer, Opened, RelativePath, walk},
+    mount_table::Device,
+};
+use rustix::fs::{major, minor};
+use serde_json::Value;
+
+/// Follows the chain of the file at `top`, taking the directory for a share.
+fn layers(directory: &Path, top: &str, format: &str) -> Result<Vec<Layer>, ChainError<io::Error>> {
+    let start = RelativePath::parse(top).expect("the corpus has plain names");
+    let format = ImageFormat::parse(format).expect("the corpus declares raw or qcow2");
+    walk(start, format, &mut |path| {
+        let file = File::open(directory.join(path.as_path()))?;
+        let metadata = file.metadata()?;
+        let device = Device { major: major(metadata.dev()), minor: minor(metadata.dev()) };
+        let identity = Identity { device, inode: metadata.ino(), born: None };
+        Ok(Opened { identity, size: metadata.len(), content: Box::new(file) })
+    })
+}
+
+fn verdict(directory: &Path, top: &str, format: &str) -> Result<Verdict, ChainError<io::Error>> {
+    match layers(directory, top, format) {
+        Ok(layers) => Ok(Verdict::Accepted { layers: layers.len() }),
+        Err(ChainError::Refused { violation, .. }) => Ok(Verdict::Refused(violation.rule.as_str())),
+        Err(ChainError::Open(error)) if error.kind() == io::ErrorKind::NotFound => Ok(Verdict::Missing),
+        Err(other) => Err(other),
+    }
+}
+
+#[test]
+fn every_image_of_bytes_gets_its_verdict() {
+    let scratch = Scratch::new();
+    for specimen in hostile::all().iter().chain(&legitimate::of_bytes()) {
+        let directory = scratch.directory(specimen.name);
+        specimen.place(&directory).expect("write an image");
+        let verdict = verdict(&directory, specimen.top(), specimen.format).expect(specimen.name);
+        assert_eq!(verdict, specimen.verdict, "{}", specimen.name);
+    }
+}
+
+/// Path, format and virtual size of every file that QEMU opens for an image.
+fn layers_of_qemu(directory: &Path, top: &str, format: &str) -> Vec<(PathBuf, String, u64)> {
+    let info = Program::as_nova("qemu-img")
+        .args(["info", "--backing-chain", "--output=json", "-f", format])
+        .arg(directory.join(top))
+        .succeed();
+    let info: Value = serde_json::from_str(&info).expect("qemu-img answers with JSON");
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    info.as_array()
+        .expect("a list of files")
+        .iter()
+        .map(|file| {
+            let virtual_size = file["virtual-size"].as_u64().expect("a number");
+            (text(&file["filename"]).into(), text(&file["format"]), virtual_size)
+        })
+        .collect()
+}
+
+fn layers_of_ours(directory: &Path, layers: &[Layer]) -> Vec<(PathBuf, String, u64)> {
+    let described = |layer: &Layer| {
+        let path = directory.join(layer.path.as_path());
+        (path, layer.format.as_str().to_owned(), layer.virtual_size)
+    };
+    layers.iter().map(described).collect()
+}
+
+/// Judges an image that is there, and has QEMU open the same.
+fn assert_opened_as_judged(directory: &Path, top: &str, format: &str) -> Vec<Layer> {
+    let ours =
+        layers(directory, top, format).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    assert_eq!(layers_of_ours(directory, &ours), layers_of_qemu(directory, top, format));
+    ours
+}
+
+#[test]
+fn an_accepted_chain_is_the_one_that_qemu_opens() {
+    let scratch = Scratch::new();
+    for specimen in legitimate::of_bytes() {
+        let directory = scratch.directory(specimen.name);
+        specimen.place(&directory).expect("write an image");
+        assert_opened_as_judged(&directory, specimen.top(), specimen.format);
+    }
+}
+
+#[test]
+fn whatever_cinder_and_qemu_make_is_accepted_layer_by_layer_as_qemu_opens_it() {
+    let scratch = Scratch::new();
+    for recipe in legitimate::of_commands() {
+        let directory = scratch.directory(recipe.name);
+        recipe.place(&directory).expect("make an image");
+        let layers = assert_opened_as_judged(&directory, recipe.top, recipe.format);
+        assert_eq!(layers.len(), recipe.layers, "{}: {layers:?}", recipe.name);
+        assert_eq!(layers[0].virtual_size, recipe.virtual_size, "{}: {layers:?}", recipe.name);
+    }
+}
+
+#[test]
+fn a_backing_file_that_is_its_own_overlay_under_another_name_is_refused() {
+    let scratch = Scratch::new();
+    let specimen = hostile::all()
+        .into_iter()
+        .find(|specimen| specimen.name == "base_that_is_not_there")
+        .expect("it is in the corpus");
+    let overlay = specimen.place(scratch.path()).expect("write an image");
+    fs::hard_link(overlay, scratch.path().join("base")).expect("link a file");
+    let verdict = verdict(scratch.path(), specimen.top(), specimen.format).expect("a verdict");
+    assert_eq!(verdict, Verdict::Refused("chain_loop"));
+}
+
+#[test]
+fn the_corpus_names_every_image_once_and_is_as_large_as_it_is_meant_to_be() {
+    let hostile: Vec<_> = hostile::all().iter().map(|specimen| specimen.name).collect();
+    let of_bytes = legitimate::of_bytes();
+    let of_commands = legitimate::of_commands();
+    let legitimate: Vec<_> = of_bytes
+        .iter()
+        .map(|specimen| specimen.name)
+        .chain(of_commands.iter().map(|recipe| recipe.name))
+        .collect();
+    assert!(hostile.len() >= 80, "{} hostile images", hostile.len());
+    assert!(legitimate.len() >= 30, "{} legitimate images", legitimate.len());
+    let mut names = [hostile, legitimate].concat();
+    names.sort_unstable();
+    assert!(names.is_sorted_by(|one, next| one != next), "{names:?}");
+}

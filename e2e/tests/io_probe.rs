@@ -1,0 +1,178 @@
+//! What a probe sees of a mount: the truth, for every set of features that a client can have, at a bounded price.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what its client has told, and changes its configuration"
+)]
+
+use std::{fs, path::PathBuf};
+
+use e2e::{Scratch, Site};
+use serde_json::Value;
+
+const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
+/// What a probe may cost.
+const MOST_ROUND_TRIPS: usize = 10;
+/// The same where a file has to be made for it, and removed.
+const MOST_WITH_A_FILE: usize = 16;
+
+/// A site whose client tells of every request.
+struct Watched {
+    site: Site,
+    requests: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Watched {
+    fn new(settings: &[String]) -> Self {
+        let scratch = Scratch::new();
+        let requests = scratch.directory("log").join("requests");
+        let telling = format!("standin.requests={}", requests.display());
+        let settings: Vec<&str> = settings.iter().map(String::as_str).chain([telling.as_str()]).collect();
+        Self { site: Site::new(&settings), requests, _scratch: scratch }
+    }
+
+    /// Connects, and returns the I/O mode and the kinds of requests that it took.
+    fn connect(&self, guest: &str, info: &Value) -> (String, Vec<String>) {
+        let lines = || fs::read_to_string(&self.requests).unwrap_or_default();
+        let before = lines().len();
+        let answer = self.site.connect(guest, info).answer();
+        assert_eq!(answer["cache"], "none", "{answer}");
+        let io = answer["io"].as_str().expect("an I/O mode").to_owned();
+        (io, lines()[before..].lines().map(str::to_owned).collect())
+    }
+}
+
+fn count(requests: &[String], kind: &str) -> usize {
+    requests.iter().filter(|request| *request == kind).count()
+}
+
+/// The declared format of an image, its length where that is not what the format makes it, and what its probe may cost.
+type Image = (&'static str, Option<u64>, usize);
+
+const IMAGES: [Image; 4] = [
+    ("raw", None, MOST_ROUND_TRIPS),
+    ("qcow2", None, MOST_ROUND_TRIPS),
+    ("raw", Some(100), MOST_WITH_A_FILE),
+    ("raw", Some(0), MOST_WITH_A_FILE),
+];
+
+/// Every set of features at one latency, for images of both formats and of any length.
+fn probe_all(latency_us: u32) {
+    for async_dio in [true, false] {
+        for parallel_writes in ["on", "off"] {
+            for max_background in [12, 64] {
+                for image in IMAGES {
+                    let on = if async_dio { "on" } else { "off" };
+                    let settings = [
+                        format!("standin.latency_us={latency_us}"),
+                        format!("standin.async_dio={on}"),
+                        format!("standin.parallel_direct_writes={parallel_writes}"),
+                        format!("standin.direct_io={parallel_writes}"),
+                        format!("standin.max_background={max_background}"),
+                    ];
+                    probe_one(&settings, image, if async_dio { "native" } else { "threads" });
+                }
+            }
+        }
+    }
+}
+
+fn probe_one(settings: &[String], image: Image, expected: &str) {
+    let (format, length, most) = image;
+    let case = format!("{settings:?} {image:?}");
+    let watched = Watched::new(settings);
+    watched.site.volume().image("disk", format, &[7; 1 << 16]);
+    if let Some(length) = length {
+        cut(&watched.site, length);
+    }
+    let mut info = watched.site.info("disk");
+    info["data"]["format"] = format.into();
+
+    let (io, first) = watched.connect(ALICE, &info);
+    assert_eq!(io, expected, "{case}");
+    let (io, second) = watched.connect(ALICE, &info);
+    assert_eq!(io, expected, "{case}");
+    let seen = format!("{case}: {first:?}, then {second:?}");
+    // Each of the two looks at the image, and the first probes besides: it alone reads what the look has no need of.
+    let opened = |requests| count(requests, "ReplyOpen") + count(requests, "ReplyCreate");
+    assert_eq!(opened(&second), opened(&first) - 1, "{seen}");
+    assert!(format == "qcow2" || opened(&second) + count(&second, "ReplyData") == 0, "{seen}");
+    let price = first.len() - second.len();
+    assert!(price <= most, "{price} round trips, {seen}");
+}
+
+/// Makes the image as long as that.
+fn cut(site: &Site, length: u64) {
+    let disk = fs::File::options().write(true).open(site.volume().directory().join("disk"));
+    disk.and_then(|disk| disk.set_len(length)).expect("cut the image");
+}
+
+#[test]
+fn a_client_without_latency_is_seen_as_it_is() {
+    probe_all(0);
+}
+
+#[test]
+fn a_client_with_a_latency_of_200_us_is_seen_as_it_is() {
+    probe_all(200);
+}
+
+#[test]
+fn a_client_with_a_latency_of_1_ms_is_seen_as_it_is() {
+    probe_all(1_000);
+}
+
+#[test]
+fn a_client_with_a_latency_of_5_ms_is_seen_as_it_is() {
+    probe_all(5_000);
+}
+
+fn stored(site: &Site) -> Vec<String> {
+    let names = fs::read_dir(site.volume().directory()).expect("list the store");
+    names.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn an_empty_or_tiny_image_is_as_good_and_nothing_is_left_on_the_volume() {
+    for (async_dio, expected) in [("on", "native"), ("off", "threads")] {
+        for length in [0, 100] {
+            let site = Site::new(&[&format!("standin.async_dio={async_dio}")]);
+            site.volume().image("disk", "raw", &[0; 4096]);
+            cut(&site, length);
+            let answer = site.connect(ALICE, &site.info("disk")).answer();
+            assert_eq!(answer["io"], expected, "{length}");
+            assert_eq!(stored(&site), ["disk"]);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_hangs_during_the_probe_is_given_up_and_nothing_is_left() {
+    // To make a file is a healthy step, by the same deadline.
+    for (length, timeout) in [(4096, "1"), (0, "5")] {
+        let scratch = Scratch::new();
+        let control = scratch.file("control", "no-data");
+        let site = Site::new(&[&format!("standin.control={}", control.display())]);
+        site.volume().image("disk", "raw", &vec![0; length]);
+        let info = site.info("disk");
+        let reply = site.run_with(&info, &["--probe-timeout", timeout, "connect", "--instance", ALICE]);
+        assert_eq!(reply.failure(), (5, "mount_hung"), "{}", reply.message());
+        site.assert_nothing_is_left();
+        assert_eq!(stored(&site), ["disk"], "a scratch file is left");
+        fs::write(&control, "none").expect("take the fault back");
+        assert_eq!(site.connect(ALICE, &info).answer()["io"], "native");
+    }
+}
+
+#[test]
+fn a_mount_that_replaces_another_is_probed_anew() {
+    let site = Site::new(&["standin.async_dio=on"]);
+    site.volume().image("disk", "raw", &[0; 4096]);
+    let info = site.info("disk");
+    assert_eq!(site.connect(ALICE, &info).answer()["io"], "native");
+    let config = fs::read_to_string(site.volume().config()).expect("read the configuration");
+    fs::write(site.volume().config(), config.replace("async_dio=on", "async_dio=off")).expect("change it");
+    assert_eq!(site.connect(ALICE, &info).answer()["io"], "native", "the mount is still the same");
+    site.crash_clients();
+    assert_eq!(site.connect(ALICE, &info).answer()["io"], "threads");
+}

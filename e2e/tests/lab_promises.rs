@@ -1,0 +1,109 @@
+//! What the lab promises to every other test.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use e2e::{Guest, Lab, Program, Scratch, Volume, mount_at};
+
+#[test]
+fn nova_is_an_ordinary_user_who_may_mount_and_ask_libvirt() {
+    let groups = Program::as_nova("id").args(["--groups", "--name"]).succeed();
+    let mut groups: Vec<_> = groups.split_whitespace().collect();
+    groups.sort_unstable();
+    assert_eq!(groups, ["fuse", "libvirt", "nova"]);
+    assert_ne!(Program::as_nova("id").arg("--user").succeed().trim(), "0");
+}
+
+#[test]
+fn fuse_is_open_to_its_group_alone() {
+    let device = fs::metadata("/dev/fuse").expect("the lab has /dev/fuse");
+    let group = Program::as_root("stat").args(["--format=%G", "/dev/fuse"]).succeed();
+    assert_eq!((device.uid(), group.trim(), device.mode() & 0o777), (0, "fuse", 0o660));
+    Program::as_nova("test").args(["-r", "/dev/fuse", "-a", "-w", "/dev/fuse"]).succeed();
+    let nobody = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "test", "-r", "/dev/fuse"];
+    assert!(!Program::as_root("setpriv").args(nobody).run().status.success());
+}
+
+#[test]
+fn libvirtd_answers_nova() {
+    let uri = Program::as_nova("virsh").args(["--connect", "qemu:///system", "uri"]).succeed();
+    assert_eq!(uri.trim(), "qemu:///system");
+}
+
+#[test]
+fn mounts_made_later_reach_running_guests() {
+    for directory in [Path::new("/"), Path::new("/run")] {
+        let entry = mount_at(directory).expect("the lab mounts it");
+        assert!(entry.shared, "{} is not a shared mount: {entry:?}", directory.display());
+    }
+}
+
+#[test]
+fn nothing_of_the_machine_is_in_the_lab() {
+    assert!(!Path::new("/run/systemd").exists(), "the machine's service manager can be reached");
+    let cgroups = mount_at(Path::new("/sys/fs/cgroup"));
+    assert_eq!(cgroups, None, "a guest could leave a control group behind");
+}
+
+#[test]
+fn the_state_directory_belongs_to_nova() {
+    let state = fs::metadata("/run/nova-quobyte").expect("the lab makes the state directory");
+    let home = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
+    assert_eq!(state.uid(), home.uid());
+}
+
+#[test]
+fn qemu_img_is_told_the_format_and_a_whole_path_by_whoever_calls_it() {
+    let scratch = Scratch::new();
+    let image = scratch.path().join("image");
+    let qemu_img = || Program::as_root("qemu-img");
+    qemu_img().args(["create", "-q", "-f", "qcow2"]).arg(&image).arg("1M").succeed();
+    qemu_img().args(["info", "-f", "qcow2"]).arg(&image).succeed();
+    let probing = qemu_img().arg("info").arg(&image).run();
+    assert!(probing.stderr.contains("not declared"), "{probing:?}");
+    let relative = "image";
+    assert!(!qemu_img().args(["create", "-q", "-f", "raw"]).args([relative, "1M"]).run().status.success());
+    assert!(!Path::new(relative).exists());
+}
+
+#[test]
+fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
+    let scratch = Scratch::new();
+    let mut guest = Guest::boot(&scratch);
+
+    let answer = guest.run("echo out; echo err >&2; exit 3");
+    assert_eq!((answer.status, answer.output.as_str()), (3, "out\nerr\n"));
+
+    let image = scratch.file("image", b"written by the host".repeat(512));
+    fs::set_permissions(&image, Permissions::from_mode(0o666)).expect("let the guest write");
+    Program::as_root("virsh")
+        .args(["--connect", "qemu:///system", "attach-disk", guest.uuid()])
+        .arg(&image)
+        .args(["vdb", "--live", "--serial", "plugged-in"])
+        .succeed();
+
+    let disk = guest.virtio_disk("plugged-in");
+    let seen = guest.succeed(&format!("head -c 19 {disk}"));
+    assert_eq!(seen, "written by the host");
+    guest.succeed(&format!("printf 'written by guest' | dd of={disk} conv=notrunc,fsync 2>/dev/null"));
+    assert!(fs::read(&image).expect("read the image").starts_with(b"written by guest"));
+}
+
+#[test]
+fn a_volume_is_mounted_as_quobyte_by_nova_and_unmounted_when_dropped() {
+    let scratch = Scratch::new();
+    let volume = Volume::create(&scratch, "volume", &[]);
+    let path = scratch.directory("mount");
+
+    let mount = volume.mount(&path);
+    let entry = mount_at(&path).expect("it is mounted");
+    assert_eq!((entry.fs_type.as_str(), entry.source.as_str()), ("fuse.quobyte", "quobyte@registry/volume"));
+    Program::as_nova("touch").arg(path.join("file")).succeed();
+    assert!(volume.directory().join("file").exists());
+
+    drop(mount);
+    assert_eq!(mount_at(&path), None);
+}

@@ -1,0 +1,305 @@
+//! What the stand-in client's switches promise: each failure of the real client, when it is asked for.
+#![expect(clippy::disallowed_methods, reason = "a test writes the switches itself")]
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, ErrorKind},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use e2e::{Asker, Daemon, Finished, Mount, Program, Scratch, Volume, make_pipe, mount_at};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::Signal,
+};
+
+/// A volume whose client obeys a control file and tells its process id.
+struct Client {
+    volume: Volume,
+    mount_point: PathBuf,
+    pid_file: PathBuf,
+    control: PathBuf,
+    scratch: Scratch,
+}
+
+impl Client {
+    fn new(settings: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let (pid_file, control) = (scratch.path().join("pid"), scratch.path().join("control"));
+        let files = [
+            format!("standin.pid_file={}", pid_file.display()),
+            format!("standin.control={}", control.display()),
+        ];
+        let settings: Vec<&str> = files.iter().map(String::as_str).chain(settings.iter().copied()).collect();
+        Self {
+            volume: Volume::create(&scratch, "vol", &settings),
+            mount_point: scratch.directory("mnt"),
+            pid_file,
+            control,
+            scratch,
+        }
+    }
+
+    fn mounted(settings: &[&str]) -> (Mount, Self) {
+        let client = Self::new(settings);
+        (client.volume.mount(&client.mount_point), client)
+    }
+
+    fn arguments(&self) -> [&Path; 4] {
+        let export = Path::new(self.volume.export());
+        [export, &self.mount_point, Path::new("-c"), self.volume.config()]
+    }
+
+    fn run(&self) -> Finished {
+        Program::as_nova("mount.quobyte").args(self.arguments()).run()
+    }
+
+    fn daemon(&self) -> Daemon {
+        Daemon::of(&self.pid_file)
+    }
+
+    /// Puts a fault in force, from the next request on.
+    fn fail(&self, fault: &str) {
+        fs::write(&self.control, fault).expect("write the control file");
+    }
+
+    fn is_mounted(&self) -> bool {
+        mount_at(&self.mount_point).is_some()
+    }
+}
+
+/// What the kernel tells of the connection to a mount's daemon.
+struct Connection {
+    control: PathBuf,
+    minor: String,
+}
+
+impl Connection {
+    fn of(mount: &Mount, scratch: &Scratch) -> Self {
+        let control = scratch.directory("fusectl");
+        Program::as_root("mount").args(["-t", "fusectl", "none"]).arg(&control).succeed();
+        let device = mount_at(mount.path()).expect("the volume is mounted").device;
+        let (_, minor) = device.split_once(':').expect("a device has two numbers");
+        Self { control, minor: minor.to_owned() }
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.control.join(&self.minor).join(name)).expect("ask the kernel")
+    }
+
+    /// Waits until somebody waits for the daemon, of which the kernel sends no event.
+    fn wait_for_request(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.read("waiting") == "0\n" {
+            assert!(Instant::now() < deadline, "nobody asks the daemon");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        Program::as_root("umount").arg(&self.control).succeed();
+    }
+}
+
+fn error_of(result: io::Result<impl Sized>) -> Option<Errno> {
+    result.err().and_then(|error| Errno::from_io_error(&error))
+}
+
+#[test]
+fn exit_without_mounting_reports_a_success_that_is_none() {
+    let client = Client::new(&["standin.fault=exit-without-mounting"]);
+    let finished = client.run();
+    assert!(finished.status.success(), "{finished:?}");
+    assert!(!client.is_mounted());
+}
+
+#[test]
+fn an_unreachable_registry_is_an_error_and_mounts_nothing() {
+    let client = Client::new(&["standin.fault=unreachable"]);
+    let finished = client.run();
+    assert_eq!(finished.status.code(), Some(4));
+    assert!(finished.stderr.contains("could not connect"), "{finished:?}");
+    assert!(!client.is_mounted());
+}
+
+#[test]
+fn a_misspelt_switch_is_an_error_and_mounts_nothing() {
+    let client = Client::new(&["standin.falt=eio"]);
+    let finished = client.run();
+    assert_eq!(finished.status.code(), Some(4));
+    assert!(finished.stderr.contains("unknown switch: falt"), "{finished:?}");
+    assert!(!client.is_mounted());
+}
+
+#[test]
+fn a_switch_of_the_environment_wins_over_the_configuration() {
+    let client = Client::new(&["standin.subtype=config"]);
+    let program = Program::as_nova("mount.quobyte").env("QUOBYTE_STANDIN_SUBTYPE", "environment");
+    program.args(client.arguments()).succeed();
+    let entry = mount_at(&client.mount_point).expect("the volume is mounted");
+    Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
+    assert_eq!(entry.fs_type, "fuse.environment");
+}
+
+#[test]
+fn a_client_that_has_not_mounted_ends_with_its_caller() {
+    for setting in ["standin.fault=hang-before-mount", "standin.mount_delay_ms=3600000"] {
+        let client = Client::new(&[setting]);
+        make_pipe(&client.pid_file);
+        let mut caller = Asker::start("mount.quobyte", &client.arguments());
+        let daemon = client.daemon();
+        caller.kill();
+        caller.wait_for_end();
+        daemon.wait_for_end();
+        assert!(!client.is_mounted(), "{setting}");
+    }
+}
+
+#[test]
+fn a_delayed_mount_is_reported_when_it_is_there_and_not_before_its_time() {
+    let start = Instant::now();
+    let (_mount, _client) = Client::mounted(&["standin.mount_delay_ms=50"]);
+    assert!(start.elapsed() >= Duration::from_millis(50));
+}
+
+#[test]
+fn a_late_mount_is_reported_before_it_is_there() {
+    let client = Client::new(&["standin.late_mount_ms=3600000"]);
+    let finished = client.run();
+    assert!(finished.status.success(), "{finished:?}");
+    assert!(!client.is_mounted());
+    client.daemon().crash();
+}
+
+#[test]
+fn a_late_mount_comes_by_itself() {
+    let client = Client::new(&["standin.late_mount_ms=1"]);
+    let table = File::open("/proc/self/mountinfo").expect("open the mount table");
+    assert!(client.run().status.success());
+    while !client.is_mounted() {
+        // The kernel reports each change of the table as an exceptional condition.
+        poll(&mut [PollFd::new(&table, PollFlags::PRI)], None).expect("wait for a change of the mount table");
+    }
+    Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
+}
+
+#[test]
+fn the_type_in_the_mount_table_can_be_another() {
+    for (subtype, shown) in [("xtreemfs", "fuse.xtreemfs"), ("", "fuse")] {
+        let (mount, _client) = Client::mounted(&[&format!("standin.subtype={subtype}")]);
+        assert_eq!(mount_at(mount.path()).expect("the volume is mounted").fs_type, shown);
+    }
+}
+
+#[test]
+fn a_stale_root_has_a_size() {
+    let (mount, client) = Client::mounted(&["standin.fault=stale-root"]);
+    let size = || fs::metadata(mount.path()).expect("stat the root").size();
+    assert_eq!(size(), 4096);
+    client.fail("none");
+    assert_eq!(size(), 0);
+}
+
+#[test]
+fn eio_fails_every_request_until_it_is_taken_back() {
+    let (mount, client) = Client::mounted(&[]);
+    let file = mount.path().join("file");
+    fs::write(&file, "data").expect("write through the mount");
+    client.fail("eio");
+    assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::IO));
+    assert_eq!(error_of(fs::read(&file)), Some(Errno::IO));
+    client.fail("none");
+    assert_eq!(fs::read_to_string(&file).expect("read through the mount"), "data");
+}
+
+#[test]
+fn no_answer_holds_even_a_killed_process_until_the_daemon_ends() {
+    let client = Client::new(&[]);
+    let log = client.scratch.path().join("log");
+    make_pipe(&log);
+    // Open for writing as well, or opening waits for the client, and its end would end the log.
+    let lines = File::options().read(true).write(true).open(&log).expect("open the log");
+    Program::as_nova("mount.quobyte").arg("-l").arg(&log).args(client.arguments()).succeed();
+    let daemon = client.daemon();
+    client.fail("no-answer");
+    let mut asker = Asker::start("stat", &[&client.mount_point]);
+    let swallowed =
+        BufReader::new(lines).lines().any(|line| line.expect("read the log") == "request left unanswered");
+    assert!(swallowed);
+    asker.kill();
+    asker.wait_until_held();
+    daemon.crash();
+    asker.wait_for_end();
+    Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
+}
+
+#[test]
+fn a_stopped_daemon_holds_nobody_who_is_killed() {
+    let (mount, client) = Client::mounted(&[]);
+    let connection = Connection::of(&mount, &client.scratch);
+    let daemon = client.daemon();
+    daemon.stop();
+    let mut asker = Asker::start("stat", &[&client.mount_point]);
+    connection.wait_for_request();
+    asker.kill();
+    asker.wait_for_end();
+    daemon.signal(Signal::CONT);
+    fs::metadata(&client.mount_point).expect("the daemon answers again");
+}
+
+#[test]
+fn a_client_that_dies_leaves_a_dead_mount_that_can_be_taken_down() {
+    let (mount, client) = Client::mounted(&["standin.fault=die"]);
+    let daemon = client.daemon();
+    assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::CONNABORTED));
+    daemon.wait_for_end();
+    assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::NOTCONN));
+    assert!(client.is_mounted());
+    Program::as_nova("umount.quobyte").arg(mount.path()).succeed();
+    assert!(!client.is_mounted());
+}
+
+#[test]
+fn a_client_that_ends_late_leaves_a_later_mount_at_its_place_alone() {
+    let (mount, client) = Client::mounted(&[]);
+    let daemon = client.daemon();
+    daemon.stop();
+    drop(mount);
+    let later = client.volume.mount(&client.mount_point);
+    let entry = mount_at(later.path());
+    daemon.signal(Signal::CONT);
+    daemon.wait_for_end();
+    assert_eq!(mount_at(later.path()), entry);
+}
+
+#[test]
+fn a_client_that_is_killed_leaves_a_dead_mount_that_counts_as_busy() {
+    let (mount, client) = Client::mounted(&[]);
+    client.daemon().crash();
+    assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::NOTCONN));
+    let finished = client.run();
+    assert_eq!(finished.status.code(), Some(4));
+    assert!(finished.stderr.contains("is busy or already mounted"), "{finished:?}");
+}
+
+#[test]
+fn no_answer_comes_before_the_latency_is_over() {
+    let (mount, _client) = Client::mounted(&["standin.latency_us=20000"]);
+    let start = Instant::now();
+    fs::metadata(mount.path()).expect("stat the root");
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    let missing = fs::metadata(mount.path().join("missing")).expect_err("there is no such file");
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn the_kernel_keeps_as_many_requests_in_flight_as_it_is_told() {
+    let (mount, client) = Client::mounted(&["standin.max_background=77"]);
+    let connection = Connection::of(&mount, &client.scratch);
+    assert_eq!(connection.read("max_background"), "77\n");
+}
