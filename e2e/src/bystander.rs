@@ -48,7 +48,7 @@ impl Bystander {
     }
 
     /// Closes the file and disconnects.
-    pub fn leave(self, site: &Site) {
+    pub fn disconnect(self, site: &Site) {
         drop(self.file);
         site.disconnect(self.instance, &site.info(self.image)).answer();
     }

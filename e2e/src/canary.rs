@@ -13,13 +13,13 @@ use crate::Lab;
 #[derive(Debug)]
 pub struct Canary {
     path: PathBuf,
-    before: Sight,
+    before: Fingerprint,
 }
 
 /// Everything that a touch changes: who owns it and may do what, how often it is linked, when it was last read, written
 /// and changed in any other way. Times are seconds and nanoseconds.
 #[derive(Debug, PartialEq, Eq)]
-struct Sight {
+struct Fingerprint {
     inode: u64,
     mode_and_owner: (u32, u32, u32),
     links: u64,
@@ -37,7 +37,7 @@ impl Canary {
 
     /// Watches a file from now on. Reading it shows only if it was last read before it was last written.
     pub fn watch(path: PathBuf) -> Self {
-        let before = Sight::of(&path);
+        let before = Fingerprint::of(&path);
         Self { path, before }
     }
 
@@ -48,11 +48,11 @@ impl Canary {
 
     /// Whether it is as it was.
     pub fn is_untouched(&self) -> bool {
-        Sight::of(&self.path) == self.before
+        Fingerprint::of(&self.path) == self.before
     }
 }
 
-impl Sight {
+impl Fingerprint {
     fn of(path: &Path) -> Self {
         let file = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self {

@@ -3,18 +3,18 @@
 //! Each case starts alike: alice's guest is connected, then something goes wrong, then one operation is asked for.
 //! What came of it is put in one line, so that the whole matrix can be read, by a program and by a person.
 
-mod cause;
 mod helper;
+mod inject;
 mod matrix;
 mod observed;
+mod scenario;
 mod share;
-mod stage;
 mod user;
 
 pub use helper::{Helper, wait_for_request};
 pub use matrix::{MATRIX, table};
+pub use scenario::outcome;
 pub use share::{ALICE, BOB, Share};
-pub use stage::outcome;
 pub use user::User;
 
 /// Something that is wrong with a share.
@@ -88,7 +88,7 @@ pub enum Fault {
 
 impl Fault {
     /// Does it show only when the client is to mount?
-    fn mounts_badly(self) -> bool {
+    fn fails_to_mount(self) -> bool {
         matches!(
             self,
             Self::MountsNothing

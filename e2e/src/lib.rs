@@ -10,15 +10,15 @@
 
 mod bystander;
 mod canary;
-mod dice;
 pub mod faults;
 mod guest;
-mod hold;
 mod lab;
 mod mountinfo;
 mod other_host;
+mod paused_program;
 mod process;
 mod program;
+mod rng;
 mod scratch;
 mod site;
 mod standin;
@@ -27,14 +27,14 @@ mod wait;
 
 pub use bystander::Bystander;
 pub use canary::Canary;
-pub use dice::{Dice, number};
 pub use guest::{Answer, Guest};
-pub use hold::Held;
 pub use lab::Lab;
 pub use mountinfo::{MountEntry, mount_at};
 pub use other_host::OtherHost;
+pub use paused_program::PausedProgram;
 pub use program::{Finished, Program, Running};
+pub use rng::{Rng, env_number};
 pub use scratch::Scratch;
 pub use site::{Reply, Site};
-pub use standin::{Asker, Daemon, Files, make_pipe};
+pub use standin::{BackgroundProcess, Daemon, Files, make_pipe};
 pub use volume::{Mount, Volume};

@@ -25,7 +25,7 @@ pub struct OtherHost {
 
 impl OtherHost {
     /// Sets one up for the volume of `site`.
-    pub fn beside(site: &Site) -> Self {
+    pub fn for_site(site: &Site) -> Self {
         let directory = site.scratch().directory("other-host");
         for name in ["run", "mnt", "state"] {
             site.scratch().directory(&format!("other-host/{name}"));

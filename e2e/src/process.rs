@@ -16,8 +16,8 @@ use crate::wait;
 /// Ample for what happens at once.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// The processes that were told of a path below `base`, and what else they were told, their names first.
-pub(crate) fn told_of(base: &Path) -> Vec<(Pid, String)> {
+/// The processes with a path below `base` among their arguments, and all of their arguments, names first.
+pub(crate) fn with_argument_below(base: &Path) -> Vec<(Pid, String)> {
     let base = base.to_string_lossy();
     let processes = fs::read_dir("/proc").expect("list processes");
     processes
@@ -52,7 +52,7 @@ pub(crate) fn state(directory: &Path) -> Option<char> {
 /// moment. False where it has ended instead. Panics when it does neither.
 ///
 /// The kernel tells this to its parent alone: so this looks, until a deadline.
-pub(crate) fn stops(pid: Pid) -> bool {
+pub(crate) fn wait_until_stopped(pid: Pid) -> bool {
     let deadline = Instant::now() + LIMIT;
     let threads = format!("/proc/{}/task", pid.as_raw_pid());
     loop {

@@ -45,7 +45,7 @@ impl Site {
     }
 
     /// Gives the command another value of one of its options from now on. Nothing else changes.
-    pub fn set(&mut self, option: &str, value: impl Into<PathBuf>) {
+    pub fn set_option(&mut self, option: &str, value: impl Into<PathBuf>) {
         let (_, old) = self
             .options
             .iter_mut()
@@ -84,11 +84,11 @@ impl Site {
 
     /// The command with the site's options and `arguments`, ready to run with others.
     pub fn command(&self, arguments: &[&str]) -> Program {
-        self.complete(Program::as_nova("nova-quobyte")).args(arguments)
+        self.with_options(Program::as_nova("nova-quobyte")).args(arguments)
     }
 
     /// `program`, which ends in the command, with the site's options.
-    pub fn complete(&self, program: Program) -> Program {
+    pub fn with_options(&self, program: Program) -> Program {
         let options = self.options.iter();
         options.fold(program.arg("--json"), |program, (name, value)| program.arg(name).arg(value))
     }
@@ -159,7 +159,7 @@ impl Site {
     pub fn stop_clients(&self) {
         self.signal_clients(Signal::STOP);
         for client in clients::of(&self.base) {
-            process::stops(client);
+            process::wait_until_stopped(client);
         }
     }
 
@@ -170,7 +170,7 @@ impl Site {
     }
 
     /// Ends one of its clients at once, the `chosen`-th counted around, and does not wait. There may be none.
-    pub fn crash_a_client(&self, chosen: usize) {
+    pub fn crash_one_client(&self, chosen: usize) {
         let clients = clients::of(&self.base);
         if let Some(client) = clients.get(chosen % clients.len().max(1)) {
             // One that is gone already is as good.
@@ -179,7 +179,7 @@ impl Site {
     }
 
     /// How many of the client's processes serve it.
-    pub fn clients(&self) -> usize {
+    pub fn client_count(&self) -> usize {
         clients::of(&self.base).len()
     }
 
@@ -191,7 +191,7 @@ impl Site {
     /// Waits until no process is left that was told of a path below its base: no client, and no helper either, which
     /// is told of the mount it asks. Panics when one stays.
     pub fn assert_no_process_is_left(&self) {
-        for (pid, arguments) in process::told_of(&self.base) {
+        for (pid, arguments) in process::with_argument_below(&self.base) {
             process::wait_for_end(pid, &arguments);
         }
     }
@@ -236,7 +236,7 @@ impl Reply {
     }
 
     /// Whether the command succeeded.
-    pub fn is_answer(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         self.status == 0
     }
 

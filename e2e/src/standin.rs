@@ -53,7 +53,7 @@ impl Daemon {
     /// Stops it, and waits until it reads no request and answers none. Panics when it ends instead.
     pub fn stop(&self) {
         self.signal(Signal::STOP);
-        assert!(process::stops(self.pid), "the daemon {:?} has ended", self.pid);
+        assert!(process::wait_until_stopped(self.pid), "the daemon {:?} has ended", self.pid);
     }
 
     /// Waits until it has ended. Panics when it does not.
@@ -85,11 +85,11 @@ pub fn make_pipe(path: &Path) {
 
 /// A program of `nova`'s that may hang. Killed when dropped.
 #[derive(Debug)]
-pub struct Asker {
+pub struct BackgroundProcess {
     child: Child,
 }
 
-impl Asker {
+impl BackgroundProcess {
     /// Starts `program` and does not wait for it.
     pub fn start(program: &str, arguments: &[&Path]) -> Self {
         let child = Command::new("setpriv")
@@ -111,7 +111,7 @@ impl Asker {
     /// Waits until the kernel holds it so that no signal ends it. Panics when it never does, or ends.
     ///
     /// The kernel tells this state of a process to who looks, and to nobody else: so this looks, until a deadline.
-    pub fn wait_until_held(&self) {
+    pub fn wait_until_uninterruptible(&self) {
         let deadline = Instant::now() + LIMIT;
         let directory = format!("/proc/{}", self.child.id());
         loop {
@@ -134,7 +134,7 @@ impl Asker {
     }
 }
 
-impl Drop for Asker {
+impl Drop for BackgroundProcess {
     fn drop(&mut self) {
         // Fails for one that has been waited for, which is as good.
         let _ = self.child.kill();

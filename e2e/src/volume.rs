@@ -52,7 +52,7 @@ impl Volume {
     }
 
     /// Makes another volume, `name`, in the same store: the same client configuration finds it.
-    pub fn beside(&self, scratch: &Scratch, name: &str) -> Self {
+    pub fn sibling(&self, scratch: &Scratch, name: &str) -> Self {
         let store = self.directory.parent().expect("a volume is in a store");
         let store = store.strip_prefix(scratch.path()).expect("the store is in the scratch");
         Self {

@@ -3,7 +3,7 @@
 use e2e::{Guest, Site};
 
 #[test]
-fn a_guest_that_does_not_let_go_keeps_disk_and_mount_until_it_does() {
+fn pending_detach_keeps_disk_and_mount() {
     let site = Site::new(&[]);
     site.volume().image("disk", "raw", &[0; 1 << 20]);
     let mut guest = Guest::boot(site.scratch());

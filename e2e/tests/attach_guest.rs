@@ -49,7 +49,7 @@ fn images_in(site: &Site, xml: &str) -> usize {
 }
 
 #[test]
-fn a_running_guest_reads_and_writes_raw_and_qcow2_images() {
+fn running_guest_reads_and_writes_raw_and_qcow2() {
     const SERIAL: &str = "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
     const VOLUME_ID: &str = "7c1b9a52-3f64-4c0b-9b59-1f2d3e4c5a61";
     let (raw, qcow2) = ("disk", format!("volume-{VOLUME_ID}"));
@@ -98,7 +98,7 @@ fn a_running_guest_reads_and_writes_raw_and_qcow2_images() {
 }
 
 #[test]
-fn a_stopped_domain_gets_the_disk_for_its_next_start() {
+fn shut_off_domain_gets_disk_at_next_start() {
     const VOLUME_ID: &str = "0d3a0d5c-5b5e-4d3c-8d0e-6a1c7e2f9b10";
     let name = format!("volume-{VOLUME_ID}");
     let site = site(&[(&name, "raw")]);
@@ -119,7 +119,7 @@ fn a_stopped_domain_gets_the_disk_for_its_next_start() {
 }
 
 #[test]
-fn a_guest_cannot_write_to_a_volume_it_may_only_read() {
+fn read_only_volume_rejects_guest_writes() {
     const VOLUME_ID: &str = "0d3a0d5c-5b5e-4d3c-8d0e-6a1c7e2f9b11";
     let name = format!("volume-{VOLUME_ID}");
     let site = site(&[(&name, "raw")]);
@@ -137,7 +137,7 @@ fn a_guest_cannot_write_to_a_volume_it_may_only_read() {
 }
 
 #[test]
-fn a_scsi_disk_shows_its_whole_serial_and_can_be_taken_out() {
+fn scsi_disk_shows_full_serial_and_detaches() {
     const SERIAL: &str = "0d3a0d5c-5b5e-4d3c-8d0e-6a1c7e2f9b12";
     let site = site(&[("disk", "raw")]);
     let mut info = site.info("disk");
@@ -160,7 +160,7 @@ fn a_scsi_disk_shows_its_whole_serial_and_can_be_taken_out() {
 }
 
 #[test]
-fn a_guest_keeps_its_disk_when_another_on_the_same_share_lets_go() {
+fn detach_keeps_disk_of_other_guest_on_share() {
     const VOLUME_ID: &str = "0d3a0d5c-5b5e-4d3c-8d0e-6a1c7e2f9b13";
     let name = format!("volume-{VOLUME_ID}");
     let site = site(&[(&name, "raw"), ("disk", "raw")]);

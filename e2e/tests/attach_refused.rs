@@ -29,7 +29,7 @@ fn attach_local_disk(site: &Site, guest: &Guest, target: &str) {
 }
 
 #[test]
-fn a_disk_that_libvirt_refuses_is_disconnected_again() {
+fn disk_refused_by_libvirt_is_disconnected() {
     let site = site();
     let guest = Guest::boot(site.scratch());
     attach_local_disk(&site, &guest, "vda");
@@ -66,7 +66,7 @@ fn a_disk_that_libvirt_refuses_is_disconnected_again() {
 }
 
 #[test]
-fn a_disk_that_is_not_on_a_volume_is_not_detached() {
+fn foreign_disk_is_not_detached() {
     let site = site();
     let guest = Guest::boot(site.scratch());
     attach_local_disk(&site, &guest, "vda");
@@ -78,7 +78,7 @@ fn a_disk_that_is_not_on_a_volume_is_not_detached() {
 }
 
 #[test]
-fn an_image_that_is_missing_is_told_before_libvirt_is_asked() {
+fn missing_image_fails_before_libvirt_call() {
     let site = site();
     let guest = Guest::define(site.scratch());
     let before = guest.xml(&[]);
@@ -89,7 +89,7 @@ fn an_image_that_is_missing_is_told_before_libvirt_is_asked() {
 }
 
 #[test]
-fn a_domain_that_libvirt_does_not_know_connects_nothing() {
+fn unknown_domain_connects_nothing() {
     const UUID: &str = "a11ce000-0000-4000-8000-000000000001";
     let site = site();
     for domain in ["unheard-of", UUID] {
@@ -102,7 +102,7 @@ fn a_domain_that_libvirt_does_not_know_connects_nothing() {
 }
 
 #[test]
-fn a_libvirt_that_does_not_run_guests_here_connects_nothing() {
+fn unusable_libvirt_uri_connects_nothing() {
     let site = site();
     for uri in ["test:///default", "qemu+unix:///system?socket=/nonexistent", "nonsense"] {
         let reply = site.run_with(&site.info("one"), &["attach", "test", "--connect-uri", uri]);

@@ -11,23 +11,23 @@ fn site() -> Site {
 }
 
 /// A directory mounted on itself, so that it has a mount's properties. Unmounted when dropped.
-struct Bound<'a>(&'a Path);
+struct BindMount<'a>(&'a Path);
 
-impl<'a> Bound<'a> {
+impl<'a> BindMount<'a> {
     fn new(directory: &'a Path) -> Self {
         Program::as_root("mount").arg("--bind").args([directory, directory]).succeed();
         Self(directory)
     }
 }
 
-impl Drop for Bound<'_> {
+impl Drop for BindMount<'_> {
     fn drop(&mut self) {
         // Lazily: a failed test may leave a volume mounted below.
         Program::as_root("umount").arg("--lazy").arg(self.0).run();
     }
 }
 
-fn make(propagation: &str, mount: &Path) {
+fn set_propagation(propagation: &str, mount: &Path) {
     Program::as_root("mount").arg(propagation).arg(mount).succeed();
 }
 
@@ -37,7 +37,7 @@ fn assert_refused(site: &Site, program: Program, remedy: &str) {
     let before = guest.xml(&[]);
     let program = program.args(["setpriv", "--reuid=nova", "--regid=nova", "--init-groups", "nova-quobyte"]);
     let program = site
-        .complete(program)
+        .with_options(program)
         .args(["attach", guest.name(), "--connection-info", "-"])
         .input(site.info("disk").to_string());
 
@@ -49,7 +49,7 @@ fn assert_refused(site: &Site, program: Program, remedy: &str) {
 }
 
 #[test]
-fn a_mount_for_its_owner_alone_is_taken_down_again() {
+fn mount_without_allow_other_is_unmounted() {
     let site = site();
     let forbidding = site.scratch().file("fuse.conf", "");
     // In a mount namespace of its own, or no test could have allow_other meanwhile. Mounts made there reach everybody.
@@ -61,18 +61,18 @@ fn a_mount_for_its_owner_alone_is_taken_down_again() {
 }
 
 #[test]
-fn a_mount_that_libvirts_daemon_does_not_see_is_taken_down_again() {
+fn mount_invisible_to_libvirtd_is_unmounted() {
     // Nothing that is mounted there reaches anybody else.
     let program = Program::as_root("unshare").args(["--mount", "--propagation", "private"]);
     assert_refused(&site(), program, "namespace of libvirt's daemon");
 }
 
 #[test]
-fn a_mount_that_does_not_reach_a_running_guest_is_taken_down_again() {
+fn mount_invisible_to_running_guest_is_unmounted() {
     let site = site();
-    let base = Bound::new(site.base());
+    let base = BindMount::new(site.base());
     let mut guest = Guest::boot(site.scratch());
-    make("--make-private", base.0);
+    set_propagation("--make-private", base.0);
     assert!(!mount_at(base.0).expect("it is mounted").shared);
     let before = guest.xml(&[]);
 
@@ -83,7 +83,7 @@ fn a_mount_that_does_not_reach_a_running_guest_is_taken_down_again() {
     assert_eq!(guest.xml(&[]), before);
 
     // What the remedy promises.
-    make("--make-rshared", base.0);
+    set_propagation("--make-rshared", base.0);
     guest.destroy();
     guest.start();
     site.attach(&guest, &site.info("disk"), &[]).answer();

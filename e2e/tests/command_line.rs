@@ -27,7 +27,7 @@ fn subcommands() -> Vec<String> {
 }
 
 #[test]
-fn every_subcommand_explains_itself() {
+fn every_subcommand_has_help() {
     let names = subcommands();
     for name in ["connect", "disconnect", "disk-xml", "attach", "detach", "status"] {
         assert!(names.iter().any(|listed| listed == name), "{name} is not in {names:?}");
@@ -40,7 +40,7 @@ fn every_subcommand_explains_itself() {
 }
 
 #[test]
-fn a_wrong_command_line_has_status_2_and_with_json_one_json_value() {
+fn usage_error_has_status_2_and_json_reply() {
     let lines: [&[&str]; 6] = [
         &[],
         &["unheard-of"],
@@ -61,7 +61,7 @@ fn a_wrong_command_line_has_status_2_and_with_json_one_json_value() {
 }
 
 #[test]
-fn without_json_answers_are_text_on_standard_output_and_errors_on_standard_error() {
+fn plain_answers_go_to_stdout_errors_to_stderr() {
     let site = site(&[]);
     let config = site.scratch().file("nova.conf", config(&site));
     let run = |name: &str| {
@@ -105,7 +105,7 @@ fn connect(site: &Site, config: &str, options: &[&str]) -> Reply {
 }
 
 #[test]
-fn options_come_from_novas_configuration_file() {
+fn options_are_read_from_nova_conf() {
     let site = site(&[]);
     connect(&site, &config(&site), &[]).answer();
     assert_eq!((site.mount_directories().len(), site.records().len()), (1, 1));
@@ -114,7 +114,7 @@ fn options_come_from_novas_configuration_file() {
 }
 
 #[test]
-fn options_of_the_command_line_go_before_those_of_the_file() {
+fn command_line_overrides_nova_conf() {
     let site = site(&["standin.fault=hang-before-mount"]);
     let config = config(&site) + "mount_timeout = 3600\n";
     let reply = connect(&site, &config, &["--mount-timeout", "0.5"]);
@@ -125,7 +125,7 @@ fn options_of_the_command_line_go_before_those_of_the_file() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_is_refused_before_anything_is_done() {
+fn invalid_config_is_refused_before_any_change() {
     let site = site(&[]);
     for fault in ["mount_timeout = soon", "io_mode = fast", "mount_timeot = 1", "[libvirt"] {
         let reply = connect(&site, &format!("{}{fault}\n", config(&site)), &[]);
@@ -140,11 +140,11 @@ fn a_configuration_that_cannot_be_used_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn a_missing_helper_is_told_before_anything_is_mounted() {
+fn missing_helper_is_reported_before_mounting() {
     let site = site(&[]);
     let alone = site.scratch().directory("alone").join("nova-quobyte");
     fs::copy(Lab::require().directory().join("bin/nova-quobyte"), &alone).expect("install half of it");
-    let connect = site.complete(Program::as_nova(alone));
+    let connect = site.with_options(Program::as_nova(alone));
     let connect = connect.args(["connect", "--instance", GUEST, "--connection-info", "-"]);
     let reply = Reply::of(connect.input(site.info("one").to_string()));
     assert_eq!(reply.failure(), (1, "internal"));
@@ -153,9 +153,9 @@ fn a_missing_helper_is_told_before_anything_is_mounted() {
 }
 
 #[test]
-fn who_may_not_make_the_directory_to_mount_below_learns_who_may() {
+fn mount_base_permission_error_has_hint() {
     let mut site = site(&[]);
-    site.set("--quobyte-mount-point-base", "/nonexistent/mnt");
+    site.set_option("--quobyte-mount-point-base", "/nonexistent/mnt");
     let reply = site.connect(GUEST, &site.info("one"));
     assert_eq!(reply.failure(), (4, "mount_failed"));
     assert!(reply.hint().ends_with("install -d -o USER /nonexistent/mnt"), "{}", reply.hint());
@@ -163,12 +163,12 @@ fn who_may_not_make_the_directory_to_mount_below_learns_who_may() {
 }
 
 #[test]
-fn who_may_not_use_fuse_or_libvirt_is_told_of_the_groups() {
+fn missing_fuse_or_libvirt_group_has_hint() {
     let site = site(&[]);
     // nova, but in no group.
     let program = || {
         let plain = ["--reuid=nova", "--regid=nova", "--clear-groups", "--", "nova-quobyte"];
-        site.complete(Program::as_root("setpriv").args(plain))
+        site.with_options(Program::as_root("setpriv").args(plain))
     };
     let connect = program().args(["connect", "--instance", GUEST, "--connection-info", "-"]);
     let reply = Reply::of(connect.input(site.info("one").to_string()));
@@ -181,7 +181,7 @@ fn who_may_not_use_fuse_or_libvirt_is_told_of_the_groups() {
 }
 
 #[test]
-fn a_terminal_shows_progress_and_a_pipe_does_not() {
+fn progress_is_shown_only_on_a_terminal() {
     let site = site(&["standin.mount_delay_ms=500"]);
     let info = site.scratch().file("info.json", site.info("one").to_string());
     let options = format!("--config {}", site.scratch().file("nova.conf", config(&site)).display());

@@ -14,7 +14,7 @@ fn site(settings: &[&str]) -> Site {
 }
 
 /// Connects, which has to fail with the status and code given, and makes sure that nothing is left.
-fn fails(site: &Site, info: &Value, arguments: &[&str], expected: (i32, &str)) -> String {
+fn assert_connect_fails(site: &Site, info: &Value, arguments: &[&str], expected: (i32, &str)) -> String {
     let connect = ["connect", "--instance", GUEST];
     let reply = site.run_with(info, &[&connect, arguments].concat());
     assert_eq!(reply.failure(), expected, "{}", reply.message());
@@ -22,9 +22,9 @@ fn fails(site: &Site, info: &Value, arguments: &[&str], expected: (i32, &str)) -
     reply.message().to_owned()
 }
 
-fn fails_with_setting(setting: &str, arguments: &[&str], expected: (i32, &str)) -> String {
+fn assert_connect_fails_with(setting: &str, arguments: &[&str], expected: (i32, &str)) -> String {
     let site = site(&[setting]);
-    fails(&site, &site.info("one"), arguments, expected)
+    assert_connect_fails(&site, &site.info("one"), arguments, expected)
 }
 
 /// Where the site mounts its volume.
@@ -35,59 +35,59 @@ fn mount_path(site: &Site) -> String {
 }
 
 #[test]
-fn a_client_that_reports_a_mount_that_is_not_there_is_not_believed() {
-    fails_with_setting("standin.fault=exit-without-mounting", &[], (4, "mount_failed"));
+fn client_success_without_mount_is_an_error() {
+    assert_connect_fails_with("standin.fault=exit-without-mounting", &[], (4, "mount_failed"));
 }
 
 #[test]
-fn a_client_that_mounts_after_it_has_reported_leaves_no_late_mount() {
-    fails_with_setting("standin.late_mount_ms=3600000", &[], (4, "mount_failed"));
+fn client_mounting_late_leaves_no_mount() {
+    assert_connect_fails_with("standin.late_mount_ms=3600000", &[], (4, "mount_failed"));
 }
 
 #[test]
-fn a_root_with_a_size_is_a_stale_mount() {
-    fails_with_setting("standin.fault=stale-root", &[], (4, "mount_stale"));
+fn root_with_size_is_a_stale_mount() {
+    assert_connect_fails_with("standin.fault=stale-root", &[], (4, "mount_stale"));
 }
 
 #[test]
-fn a_client_that_hangs_is_ended_at_the_deadline() {
+fn hung_client_is_killed_at_mount_timeout() {
     let setting = "standin.fault=hang-before-mount";
-    fails_with_setting(setting, &["--mount-timeout", "1"], (5, "mount_timeout"));
+    assert_connect_fails_with(setting, &["--mount-timeout", "1"], (5, "mount_timeout"));
 }
 
 #[test]
-fn a_client_that_needs_longer_than_it_is_given_is_ended() {
+fn slow_client_is_killed_at_mount_timeout() {
     let setting = "standin.mount_delay_ms=3600000";
-    fails_with_setting(setting, &["--mount-timeout", "1"], (5, "mount_timeout"));
+    assert_connect_fails_with(setting, &["--mount-timeout", "1"], (5, "mount_timeout"));
 }
 
 #[test]
-fn a_client_that_takes_its_time_is_waited_for() {
+fn slow_client_is_awaited_until_mount_timeout() {
     let site = site(&["standin.mount_delay_ms=500"]);
     site.connect(GUEST, &site.info("one")).answer();
 }
 
 #[test]
-fn what_the_client_says_of_an_unreachable_registry_reaches_the_caller() {
-    let message = fails_with_setting("standin.fault=unreachable", &[], (4, "mount_failed"));
+fn unreachable_registry_error_is_passed_on() {
+    let message = assert_connect_fails_with("standin.fault=unreachable", &[], (4, "mount_failed"));
     assert!(message.contains("could not connect"), "{message}");
 }
 
 #[test]
-fn a_volume_that_does_not_exist_is_not_mounted() {
+fn nonexistent_volume_is_not_mounted() {
     let site = site(&[]);
     let mut info = site.info("one");
     info["data"]["export"] = json!("quobyte://registry/unheard-of");
-    fails(&site, &info, &[], (4, "mount_failed"));
+    assert_connect_fails(&site, &info, &[], (4, "mount_failed"));
 }
 
 #[test]
-fn another_type_of_file_system_is_not_quobyte() {
-    fails_with_setting("standin.subtype=xtreemfs", &[], (4, "not_quobyte"));
+fn other_file_system_type_is_not_quobyte() {
+    assert_connect_fails_with("standin.subtype=xtreemfs", &[], (4, "not_quobyte"));
 }
 
 #[test]
-fn a_client_of_the_first_generation_is_known_by_its_source() {
+fn first_generation_mount_is_known_by_source() {
     let site = site(&["standin.subtype="]);
     let answer = site.connect(GUEST, &site.info("one")).answer();
     let mount_path = answer["mount_path"].as_str().expect("a path");
@@ -98,19 +98,19 @@ fn a_client_of_the_first_generation_is_known_by_its_source() {
 }
 
 #[test]
-fn a_missing_client_configuration_is_the_clients_to_refuse() {
+fn missing_client_config_is_reported_by_client() {
     let mut site = site(&[]);
-    site.set("--quobyte-client-cfg", "/nonexistent/client.cfg");
-    let message = fails(&site, &site.info("one"), &[], (4, "mount_failed"));
+    site.set_option("--quobyte-client-cfg", "/nonexistent/client.cfg");
+    let message = assert_connect_fails(&site, &site.info("one"), &[], (4, "mount_failed"));
     assert!(message.contains("/nonexistent/client.cfg"), "{message}");
 }
 
 #[test]
-fn a_client_that_is_not_installed_is_told_from_one_that_fails() {
+fn missing_client_has_its_own_error_code() {
     let site = site(&[]);
     let command = Program::as_nova(Lab::require().directory().join("bin/nova-quobyte"));
     let program = site
-        .complete(command)
+        .with_options(command)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .args(["connect", "--instance", GUEST, "--connection-info", "-"])
         .input(site.info("one").to_string());
@@ -119,14 +119,14 @@ fn a_client_that_is_not_installed_is_told_from_one_that_fails() {
 }
 
 #[test]
-fn a_base_that_is_made_for_a_mount_goes_with_a_failed_one() {
+fn created_mount_base_is_removed_on_failure() {
     let mut site = site(&["standin.fault=unreachable"]);
-    site.set("--quobyte-mount-point-base", site.base().join("new/mnt"));
-    fails(&site, &site.info("one"), &[], (4, "mount_failed"));
+    site.set_option("--quobyte-mount-point-base", site.base().join("new/mnt"));
+    assert_connect_fails(&site, &site.info("one"), &[], (4, "mount_failed"));
 }
 
 #[test]
-fn a_file_where_the_mount_should_be_is_left_alone() {
+fn file_at_mount_point_is_preserved() {
     let site = site(&[]);
     let path = mount_path(&site);
     File::create(&path).expect("make a file in the way");
@@ -137,7 +137,7 @@ fn a_file_where_the_mount_should_be_is_left_alone() {
 }
 
 /// Mounts something at the mount path first; connect has to refuse it and to leave it as it is.
-fn refuses_what_is_mounted(mount: impl Fn(&Site, &Path), expected: (i32, &str)) {
+fn assert_mount_refused(mount: impl Fn(&Site, &Path), expected: (i32, &str)) {
     let site = site(&[]);
     let path = mount_path(&site);
     let path = Path::new(&path);
@@ -153,17 +153,17 @@ fn refuses_what_is_mounted(mount: impl Fn(&Site, &Path), expected: (i32, &str)) 
 }
 
 #[test]
-fn a_foreign_mount_in_the_way_is_left_alone() {
+fn foreign_mount_is_refused_and_preserved() {
     let tmpfs = |_: &Site, path: &Path| {
         Program::as_root("mount").args(["-t", "tmpfs", "foreign"]).arg(path).succeed();
     };
-    refuses_what_is_mounted(tmpfs, (4, "not_quobyte"));
+    assert_mount_refused(tmpfs, (4, "not_quobyte"));
 }
 
 #[test]
-fn another_volume_mounted_in_the_way_is_left_alone() {
+fn wrong_volume_mount_is_refused_and_preserved() {
     let other = |site: &Site, path: &Path| {
-        site.volume().beside(site.scratch(), "other");
+        site.volume().sibling(site.scratch(), "other");
         Program::as_nova("mount.quobyte")
             .args(["--disable-xattrs", "registry/other"])
             .arg(path)
@@ -171,5 +171,5 @@ fn another_volume_mounted_in_the_way_is_left_alone() {
             .arg(site.volume().config())
             .succeed();
     };
-    refuses_what_is_mounted(other, (4, "wrong_volume"));
+    assert_mount_refused(other, (4, "wrong_volume"));
 }

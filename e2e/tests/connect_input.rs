@@ -19,21 +19,21 @@ fn site() -> Site {
 }
 
 /// A connection_info with the value at a JSON pointer changed.
-fn changed(mut info: Value, pointer: &str, value: Value) -> Value {
+fn with_value(mut info: Value, pointer: &str, value: Value) -> Value {
     let (holder, name) = pointer.rsplit_once('/').expect("a pointer starts with a slash");
     info.pointer_mut(holder).expect("its holder is there")[name] = value;
     info
 }
 
 #[test]
-fn a_missing_image_is_told_and_its_volume_unmounted_again() {
+fn missing_image_is_reported_and_rolled_back() {
     let site = site();
     assert_eq!(site.connect(GUEST, &site.info("two")).failure(), (6, "image_missing"));
     site.assert_nothing_is_left();
 }
 
 #[test]
-fn a_missing_image_leaves_the_others_connected() {
+fn missing_image_keeps_other_attachments() {
     let site = site();
     site.connect(GUEST, &site.info("one")).answer();
     let record = || fs::read_to_string(site.state().join("shares").join(&site.records()[0]));
@@ -44,7 +44,7 @@ fn a_missing_image_leaves_the_others_connected() {
 }
 
 #[test]
-fn what_is_not_a_plain_file_of_the_volume_is_rejected() {
+fn non_regular_image_file_is_rejected() {
     let site = site();
     let secret = site.scratch().file("secret", "of the host");
     let volume = site.volume().directory();
@@ -61,7 +61,7 @@ fn what_is_not_a_plain_file_of_the_volume_is_rejected() {
 }
 
 #[test]
-fn hostile_connection_infos_are_refused_before_anything_is_done() {
+fn hostile_connection_info_is_refused() {
     let site = site();
     let long = "n".repeat(64 * 1024);
     let values = [
@@ -95,7 +95,7 @@ fn hostile_connection_infos_are_refused_before_anything_is_done() {
         ("/data/format", json!("RAW"), "unsupported_format"),
     ];
     for (pointer, value, code) in values {
-        let info = changed(site.info("one"), pointer, value.clone());
+        let info = with_value(site.info("one"), pointer, value.clone());
         let reply = site.connect(GUEST, &info);
         assert_eq!(reply.failure(), (3, code), "{pointer} {value}");
         // An error that repeats its input whole would flood a log.
@@ -107,7 +107,7 @@ fn hostile_connection_infos_are_refused_before_anything_is_done() {
 }
 
 #[test]
-fn what_is_no_connection_info_at_all_is_refused() {
+fn malformed_connection_info_is_refused() {
     let site = site();
     for input in ["", "{}", "[]", "null", "{\"data\"", "\u{feff}{}", "{}{}"] {
         let program = site.command(&["connect", "--instance", GUEST, "--connection-info", "-"]).input(input);
@@ -116,7 +116,7 @@ fn what_is_no_connection_info_at_all_is_refused() {
 }
 
 #[test]
-fn a_missing_format_means_raw() {
+fn missing_format_means_raw() {
     let site = site();
     let mut info = site.info("one");
     info["data"].as_object_mut().expect("an object").remove("format");
@@ -124,8 +124,8 @@ fn a_missing_format_means_raw() {
 }
 
 /// Connects with another state directory, which has to be refused.
-fn refuses_state_directory(site: &mut Site, directory: &Path) {
-    site.set("--state-dir", directory);
+fn assert_state_dir_refused(site: &mut Site, directory: &Path) {
+    site.set_option("--state-dir", directory);
     let reply = site.connect(GUEST, &site.info("one"));
     assert_eq!(reply.failure(), (9, "state_unavailable"));
     assert!(reply.message().contains("--state-dir"), "{}", reply.message());
@@ -133,23 +133,23 @@ fn refuses_state_directory(site: &mut Site, directory: &Path) {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_is_an_error_and_has_no_substitute() {
+fn uncreatable_state_dir_has_no_fallback() {
     let mut site = site();
     let missing = site.scratch().path().join("missing/state");
-    refuses_state_directory(&mut site, &missing);
+    assert_state_dir_refused(&mut site, &missing);
 }
 
 #[test]
-fn a_state_directory_of_another_user_is_not_used() {
+fn state_dir_of_other_user_is_refused() {
     let mut site = site();
     let foreign = site.scratch().path().join("foreign");
     Program::as_root("mkdir").arg("--mode=777").arg(&foreign).succeed();
-    refuses_state_directory(&mut site, &foreign);
+    assert_state_dir_refused(&mut site, &foreign);
     assert_eq!(foreign.read_dir().expect("list it").count(), 0);
 }
 
 /// Holds the lock of the site's only share.
-fn hold_lock(site: &Site) -> File {
+fn lock_share(site: &Site) -> File {
     let mut locks = fs::read_dir(site.state().join("locks")).expect("list the locks").flatten();
     let lock = locks.find(|lock| lock.path().extension() == Some("lock".as_ref())).expect("there is a lock");
     let lock = File::open(lock.path()).expect("open the lock");
@@ -158,13 +158,13 @@ fn hold_lock(site: &Site) -> File {
 }
 
 #[test]
-fn a_share_that_others_work_on_is_waited_for_until_the_deadline() {
+fn lock_timeout_is_reported() {
     let site = site();
     let info = site.info("one");
     // Lock files stay, and so tell their names.
     site.connect(GUEST, &info).answer();
     site.disconnect(GUEST, &info).answer();
-    let lock = hold_lock(&site);
+    let lock = lock_share(&site);
     let late = ["--lock-timeout", "0.2"];
     for command in ["connect", "disconnect"] {
         let reply = site.run_with(&info, &[&[command, "--instance", GUEST], &late[..]].concat());
@@ -173,9 +173,9 @@ fn a_share_that_others_work_on_is_waited_for_until_the_deadline() {
     site.assert_nothing_is_left();
 
     // Another share has a lock of its own.
-    let other = site.volume().beside(site.scratch(), "other");
+    let other = site.volume().sibling(site.scratch(), "other");
     other.image("one", "raw", &[0; 4096]);
-    let other = changed(info.clone(), "/data/export", json!(other.export()));
+    let other = with_value(info.clone(), "/data/export", json!(other.export()));
     site.run_with(&other, &[&["connect", "--instance", GUEST], &late[..]].concat()).answer();
 
     drop(lock);

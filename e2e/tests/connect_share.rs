@@ -30,7 +30,7 @@ fn mount_of(answer: &Value) -> MountEntry {
 }
 
 #[test]
-fn the_first_connect_mounts_the_volume_as_the_calling_user_for_everybody() {
+fn first_connect_mounts_as_caller_for_all_users() {
     let site = site();
     let answer = site.connect(ALICE, &site.info("one")).answer();
     let entry = mount_of(&answer);
@@ -41,11 +41,11 @@ fn the_first_connect_mounts_the_volume_as_the_calling_user_for_everybody() {
     assert!(options.contains(&format!("user_id={}", nova.uid()).as_str()), "{options:?}");
     assert_eq!(path(&answer, "device_path"), path(&answer, "mount_path").join("one"));
     assert_eq!(site.records().len(), 1);
-    assert_ne!(site.clients(), 0);
+    assert_ne!(site.client_count(), 0);
 }
 
 #[test]
-fn connect_answers_what_a_caller_needs_to_describe_the_disk() {
+fn connect_reply_describes_disk() {
     let site = site();
     let mut info = site.info("one");
     info["data"]["discard"] = json!(true);
@@ -66,7 +66,7 @@ fn connect_answers_what_a_caller_needs_to_describe_the_disk() {
 }
 
 #[test]
-fn the_last_disconnect_leaves_nothing() {
+fn last_disconnect_unmounts() {
     let site = site();
     let info = site.info("one");
     let mount_path = site.connect(ALICE, &info).answer()["mount_path"].take();
@@ -82,7 +82,7 @@ fn the_last_disconnect_leaves_nothing() {
 }
 
 #[test]
-fn further_volumes_and_guests_use_the_mount_that_is_there() {
+fn later_connects_reuse_existing_mount() {
     let site = site();
     let first = mount_of(&site.connect(ALICE, &site.info("one")).answer());
     for (guest, name) in [(ALICE, "two"), (BOB, "three")] {
@@ -94,7 +94,7 @@ fn further_volumes_and_guests_use_the_mount_that_is_there() {
 }
 
 #[test]
-fn the_mount_stays_until_the_last_of_its_users_leaves() {
+fn mount_stays_until_last_user_disconnects() {
     let site = site();
     let users = [(ALICE, "one"), (ALICE, "two"), (BOB, "three")];
     for (guest, name) in users {
@@ -111,7 +111,7 @@ fn the_mount_stays_until_the_last_of_its_users_leaves() {
 }
 
 #[test]
-fn connecting_again_changes_nothing_and_says_so() {
+fn connect_is_idempotent() {
     let site = site();
     let first = site.connect(ALICE, &site.info("one")).answer();
     let mount = mount_of(&first);
@@ -126,7 +126,7 @@ fn connecting_again_changes_nothing_and_says_so() {
 }
 
 #[test]
-fn a_volume_that_another_guest_has_is_refused_with_the_way_to_drop_that_one() {
+fn volume_in_use_is_refused_with_hint() {
     let site = site();
     site.connect(ALICE, &site.info("one")).answer();
     let reply = site.connect(BOB, &site.info("one"));
@@ -139,7 +139,7 @@ fn a_volume_that_another_guest_has_is_refused_with_the_way_to_drop_that_one() {
 }
 
 #[test]
-fn a_volume_is_disconnected_by_the_name_it_was_connected_with_whatever_its_id() {
+fn disconnect_by_name_ignores_volume_id() {
     let site = site();
     let mut info = site.info("one");
     info["serial"] = json!("8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
@@ -151,7 +151,7 @@ fn a_volume_is_disconnected_by_the_name_it_was_connected_with_whatever_its_id() 
 }
 
 #[test]
-fn disconnecting_what_is_not_connected_succeeds_and_changes_nothing() {
+fn disconnect_is_idempotent() {
     let site = site();
     let answer = site.disconnect(ALICE, &site.info("one")).answer();
     assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(false), &json!(false)));
@@ -164,9 +164,9 @@ fn disconnecting_what_is_not_connected_succeeds_and_changes_nothing() {
 }
 
 #[test]
-fn two_shares_do_not_touch_each_other() {
+fn two_shares_are_independent() {
     let site = site();
-    let other = site.volume().beside(site.scratch(), "archive");
+    let other = site.volume().sibling(site.scratch(), "archive");
     other.image("one", "raw", &[0; 4096]);
     let mut other_info = site.info("one");
     other_info["data"]["export"] = json!(other.export());
@@ -184,7 +184,7 @@ fn two_shares_do_not_touch_each_other() {
 }
 
 #[test]
-fn every_spelling_of_an_export_is_one_mount() {
+fn equivalent_exports_share_a_mount() {
     let site = site();
     let spellings = [
         "quobyte://registry/volumes",
@@ -205,9 +205,9 @@ fn every_spelling_of_an_export_is_one_mount() {
 }
 
 #[test]
-fn the_mount_path_is_the_one_nova_and_cinder_use() {
+fn mount_path_matches_nova_and_cinder() {
     let site = site();
-    let volume = site.volume().beside(site.scratch(), "openstack-volumes");
+    let volume = site.volume().sibling(site.scratch(), "openstack-volumes");
     volume.image("one", "raw", &[0; 4096]);
     let mut info = site.info("one");
     info["data"]["export"] = json!("quobyte://quobyte-host/openstack-volumes");
@@ -216,7 +216,7 @@ fn the_mount_path_is_the_one_nova_and_cinder_use() {
 }
 
 #[test]
-fn a_connection_info_is_read_from_a_file_as_from_standard_input() {
+fn connection_info_is_read_from_file_or_stdin() {
     let site = site();
     let file = site.scratch().file("info.json", site.info("one").to_string());
     let file = file.to_string_lossy();
@@ -227,7 +227,7 @@ fn a_connection_info_is_read_from_a_file_as_from_standard_input() {
 }
 
 #[test]
-fn what_a_peer_says_about_mounting_is_not_obeyed() {
+fn mount_options_of_connection_info_are_ignored() {
     let site = site();
     let elsewhere = site.scratch().directory("elsewhere");
     let mut info = site.info("one");
@@ -245,7 +245,7 @@ fn what_a_peer_says_about_mounting_is_not_obeyed() {
 }
 
 #[test]
-fn an_open_file_keeps_the_mount_until_a_later_disconnect() {
+fn open_file_keeps_mount_until_next_disconnect() {
     let site = site();
     let info = site.info("one");
     let answer = site.connect(ALICE, &info).answer();
@@ -265,13 +265,13 @@ fn an_open_file_keeps_the_mount_until_a_later_disconnect() {
 }
 
 #[test]
-fn a_volume_is_disconnected_from_where_it_was_connected() {
+fn disconnect_uses_recorded_mount_path() {
     let mut site = site();
     let info = site.info("one");
     let connected = site.connect(ALICE, &info).answer();
     // The operator has moved the base since.
     let moved = site.scratch().directory("moved");
-    site.set("--quobyte-mount-point-base", moved);
+    site.set_option("--quobyte-mount-point-base", moved);
     let answer = site.disconnect(ALICE, &info).answer();
     assert_eq!(answer["mounted"], false);
     assert_eq!(answer["mount_path"], connected["mount_path"]);
@@ -279,19 +279,19 @@ fn a_volume_is_disconnected_from_where_it_was_connected() {
 }
 
 #[test]
-fn a_base_that_is_spelt_in_two_ways_is_one_place() {
+fn symlinked_mount_base_shares_the_record() {
     let mut site = site();
     let (base, link) = (site.base().to_owned(), site.scratch().path().join("link"));
     symlink(&base, &link).expect("make a link to the base");
     let alice = site.connect(ALICE, &site.info("one")).answer();
-    site.set("--quobyte-mount-point-base", &link);
+    site.set_option("--quobyte-mount-point-base", &link);
     let bob = site.connect(BOB, &site.info("two")).answer();
     assert_eq!(bob["changed"], json!(true));
     assert_eq!(path(&bob, "mount_path").file_name(), path(&alice, "mount_path").file_name());
     assert_ne!(path(&bob, "mount_path"), path(&alice, "mount_path"));
     assert_eq!(site.records().len(), 1);
 
-    site.set("--quobyte-mount-point-base", &base);
+    site.set_option("--quobyte-mount-point-base", &base);
     let left = site.disconnect(ALICE, &site.info("one")).answer();
     assert_eq!((&left["mounted"], &left["reason"]), (&json!(true), &json!("attachments")), "{left}");
     mount_of(&alice);

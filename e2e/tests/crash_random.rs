@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, os::unix::process::ExitStatusExt, time::Duration};
 
-use e2e::{Bystander, Dice, Program, Site, number};
+use e2e::{Bystander, Program, Rng, Site, env_number};
 use serde_json::json;
 
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
@@ -10,13 +10,13 @@ const GUESTS: [&str; 2] = ["a11ce000-0000-4000-8000-000000000001", "ca401000-000
 const IMAGES: [&str; 2] = ["one", "two"];
 
 /// Longer than any call takes that does not wait.
-const LONGEST: Duration = Duration::from_millis(120);
+const MAX_DELAY: Duration = Duration::from_millis(120);
 
 type Attached = BTreeSet<(String, String)>;
 
 #[test]
-fn killed_at_any_time_the_command_loses_no_attachment_and_no_mount() {
-    let mut dice = Dice::roll();
+fn random_kills_lose_no_attachment_or_mount() {
+    let mut rng = Rng::from_env();
     let site = Site::new(&[]);
     for name in ["one", "two", "bystander"] {
         site.volume().image(name, "raw", &[0; 4096]);
@@ -24,16 +24,16 @@ fn killed_at_any_time_the_command_loses_no_attachment_and_no_mount() {
     let mut attached = Attached::new();
     let mut bystander = None;
     let mut kills = 0;
-    while kills < number("NOVA_QUOBYTE_KILLS", 50) {
+    while kills < env_number("NOVA_QUOBYTE_KILLS", 50) {
         // Half of the time nobody else needs the mount, so that it comes and goes.
-        match (dice.below(8), bystander.take()) {
-            (0, Some(bob)) => Bystander::leave(bob, &site),
+        match (rng.below(8), bystander.take()) {
+            (0, Some(bob)) => Bystander::disconnect(bob, &site),
             (1, None) => bystander = Some(Bystander::attach(&site, BOB, "bystander")),
             (_, same) => bystander = same,
         }
-        let user = (choose(&mut dice, GUESTS), choose(&mut dice, IMAGES));
-        let verb = choose(&mut dice, ["connect", "disconnect", "reconcile"]);
-        let delay = Duration::from_micros(dice.below(LONGEST.as_micros() as u64));
+        let user = (choose(&mut rng, GUESTS), choose(&mut rng, IMAGES));
+        let verb = choose(&mut rng, ["connect", "disconnect", "reconcile"]);
+        let delay = Duration::from_micros(rng.below(MAX_DELAY.as_micros() as u64));
         let mut after = attached.clone();
         match verb.as_str() {
             "connect" => drop(after.insert(user.clone())),
@@ -43,7 +43,7 @@ fn killed_at_any_time_the_command_loses_no_attachment_and_no_mount() {
         let was_killed = call(&site, &verb, &user).start().finish_within(delay);
         kills += u32::from(was_killed.status.signal() == Some(9));
         let when = format!("kill {kills}: {verb} {user:?} after {delay:?}");
-        if dice.below(2) == 0 {
+        if rng.below(2) == 0 {
             site.run(&["reconcile"]).answer();
         }
         let recorded = recorded(&site);
@@ -58,7 +58,7 @@ fn killed_at_any_time_the_command_loses_no_attachment_and_no_mount() {
         }
     }
     if let Some(bob) = bystander {
-        bob.leave(&site);
+        bob.disconnect(&site);
     }
     for user in &attached {
         assert_eq!(call(&site, "disconnect", user).run().status.code(), Some(0));
@@ -68,8 +68,8 @@ fn killed_at_any_time_the_command_loses_no_attachment_and_no_mount() {
     site.assert_nothing_is_left();
 }
 
-fn choose<const N: usize>(dice: &mut Dice, among: [&str; N]) -> String {
-    among[dice.below(N as u64) as usize].to_owned()
+fn choose<const N: usize>(rng: &mut Rng, among: [&str; N]) -> String {
+    among[rng.below(N as u64) as usize].to_owned()
 }
 
 fn call(site: &Site, verb: &str, (instance, image): &(String, String)) -> Program {

@@ -9,7 +9,7 @@ const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
 /// More points than any operation has: a sweep that gets here does not come to an end.
-const MOST_POINTS: usize = 200;
+const MAX_POINTS: usize = 200;
 
 /// What is called and killed.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ enum Recovery {
 }
 
 fn program(site: &Site, name: &str, call: Call) -> Program {
-    let program = site.complete(Program::as_nova(name));
+    let program = site.with_options(Program::as_nova(name));
     let verb = match call {
         Call::Connect => "connect",
         Call::Disconnect => "disconnect",
@@ -42,7 +42,7 @@ fn sweep<T>(
     call: Call,
     prepare: impl Fn(&Site) -> T,
     check: impl Fn(&Site, &T, &str),
-    leave: impl Fn(&Site, T),
+    cleanup: impl Fn(&Site, T),
 ) {
     let site = Site::new(&[]);
     for name in ["one", "two"] {
@@ -59,7 +59,7 @@ fn sweep<T>(
             assert!(is_killed || finished.status.success(), "{when}{}", finished.stdout);
             recover(&site, call, recovery);
             check(&site, &prepared, &when);
-            leave(&site, prepared);
+            cleanup(&site, prepared);
             site.disconnect(ALICE, &site.info("one")).answer();
             site.run(&["reconcile"]).answer();
             site.assert_nothing_is_left();
@@ -67,7 +67,7 @@ fn sweep<T>(
                 break;
             }
             killed += 1;
-            assert!(killed < MOST_POINTS, "{when}");
+            assert!(killed < MAX_POINTS, "{when}");
         }
         assert!(killed > 0, "the command reached no point: was it built with them?");
     }
@@ -79,7 +79,7 @@ fn sweep_beside_bob(
     prepare: impl Fn(&Site) -> Bystander,
     check: impl Fn(&Bystander, &Site, &str),
 ) {
-    sweep(call, prepare, |site, bob, when| check(bob, site, when), |site, bob| bob.leave(site));
+    sweep(call, prepare, |site, bob, when| check(bob, site, when), |site, bob| bob.disconnect(site));
 }
 
 /// After a reconcile, every attachment on record is mounted and nothing is left to mend; after the next call, what it
@@ -113,28 +113,28 @@ fn bob(site: &Site) -> Bystander {
 }
 
 #[test]
-fn a_first_connect_can_be_killed_anywhere() {
+fn killed_first_connect_is_recovered() {
     sweep(Call::Connect, |_| (), |_, (), _| (), |_, ()| ());
 }
 
 #[test]
-fn a_connect_beside_another_guest_can_be_killed_anywhere() {
+fn killed_connect_beside_guest_is_recovered() {
     sweep_beside_bob(Call::Connect, bob, Bystander::assert_served);
 }
 
 #[test]
-fn a_connect_that_replaces_a_dead_mount_can_be_killed_anywhere() {
-    sweep_beside_bob(Call::Connect, dead, Bystander::assert_attached);
+fn killed_dead_mount_replacement_is_recovered() {
+    sweep_beside_bob(Call::Connect, bob_on_dead_client, Bystander::assert_attached);
 }
 
 #[test]
-fn a_last_disconnect_can_be_killed_anywhere() {
+fn killed_last_disconnect_is_recovered() {
     let connect = |site: &Site| drop(site.connect(ALICE, &site.info("one")).answer());
     sweep(Call::Disconnect, connect, |_, (), _| (), |_, ()| ());
 }
 
 #[test]
-fn a_disconnect_beside_another_guest_can_be_killed_anywhere() {
+fn killed_disconnect_beside_guest_is_recovered() {
     let both = |site: &Site| {
         site.connect(ALICE, &site.info("one")).answer();
         bob(site)
@@ -143,12 +143,12 @@ fn a_disconnect_beside_another_guest_can_be_killed_anywhere() {
 }
 
 #[test]
-fn a_reconcile_that_mounts_again_can_be_killed_anywhere() {
-    sweep_beside_bob(Call::Reconcile, dead, Bystander::assert_attached);
+fn killed_reconcile_remount_is_recovered() {
+    sweep_beside_bob(Call::Reconcile, bob_on_dead_client, Bystander::assert_attached);
 }
 
 #[test]
-fn a_reconcile_that_takes_down_can_be_killed_anywhere() {
+fn killed_reconcile_unmount_is_recovered() {
     let unneeded = |site: &Site| {
         let answer = site.connect(ALICE, &site.info("one")).answer();
         let file = File::open(answer["device_path"].as_str().expect("a path")).expect("open the image");
@@ -162,7 +162,7 @@ fn a_reconcile_that_takes_down_can_be_killed_anywhere() {
 }
 
 /// The same after the client has died.
-fn dead(site: &Site) -> Bystander {
+fn bob_on_dead_client(site: &Site) -> Bystander {
     let bob = bob(site);
     site.crash_clients();
     bob

@@ -2,27 +2,27 @@
 
 use std::path::Path;
 
-use e2e::{Held, Program, Reply, Site, mount_at};
+use e2e::{PausedProgram, Program, Reply, Site, mount_at};
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
-/// A disconnect of Alice's that unmounts by a program that is held.
-fn disconnect_by(site: &Site, unmount: &Held, options: &[&str]) -> Program {
+/// A disconnect of Alice's that unmounts by a program that is paused.
+fn disconnect_with(site: &Site, unmount: &PausedProgram, options: &[&str]) -> Program {
     site.command(&[&["disconnect", "--instance", ALICE, "--connection-info", "-"], options].concat())
         .env("PATH", unmount.path())
         .input(site.info("one").to_string())
 }
 
 #[test]
-fn an_unmount_that_does_not_end_is_given_up_at_the_deadline_and_made_up_for_later() {
+fn unmount_timeout_is_reported_and_retried_later() {
     let site = Site::new(&[]);
     site.volume().image("one", "raw", &[0; 4096]);
     let answer = site.connect(ALICE, &site.info("one")).answer();
     let mount_path = Path::new(answer["mount_path"].as_str().expect("a path"));
 
-    let unmount = Held::new(site.scratch(), "fusermount3");
-    let reply = Reply::of(disconnect_by(&site, &unmount, &["--mount-timeout", "0.5"]));
+    let unmount = PausedProgram::new(site.scratch(), "fusermount3");
+    let reply = Reply::of(disconnect_with(&site, &unmount, &["--mount-timeout", "0.5"]));
     assert_eq!(reply.failure(), (5, "unmount_timeout"));
     assert!(mount_at(mount_path).is_some());
 
@@ -31,21 +31,21 @@ fn an_unmount_that_does_not_end_is_given_up_at_the_deadline_and_made_up_for_late
 }
 
 #[test]
-fn an_unmount_that_outlives_its_caller_never_takes_the_mount_from_who_connects_next() {
+fn orphaned_unmount_spares_next_connect() {
     let site = Site::new(&[]);
     site.volume().image("one", "raw", &[0; 4096]);
     let info = site.info("one");
     site.connect(ALICE, &info).answer();
 
-    let unmount = Held::new(site.scratch(), "fusermount3");
-    let mut disconnect = disconnect_by(&site, &unmount, &[]).start();
-    unmount.wait();
+    let unmount = PausedProgram::new(site.scratch(), "fusermount3");
+    let mut disconnect = disconnect_with(&site, &unmount, &[]).start();
+    unmount.wait_until_started();
     disconnect.kill();
     disconnect.finish();
 
     let early = site.run_with(&info, &["connect", "--instance", BOB, "--lock-timeout", "0.5"]);
     assert_eq!(early.failure(), (5, "lock_timeout"));
-    unmount.let_go();
+    unmount.resume();
     let answer = site.connect(BOB, &info).answer();
     let mount_path = Path::new(answer["mount_path"].as_str().expect("a path"));
     assert!(mount_at(mount_path).is_some(), "connected, and yet not mounted");

@@ -52,7 +52,7 @@ fn domain(disk: &str) -> String {
     )
 }
 
-fn fits_the_schema(scratch: &Scratch, golden: &Golden) -> Result<(), String> {
+fn validate_schema(scratch: &Scratch, golden: &Golden) -> Result<(), String> {
     let file = scratch.file(&golden.name, domain(&golden.disk));
     let finished = Program::as_root("virt-xml-validate").arg(&file).arg("domain").run();
     if finished.status.success() { Ok(()) } else { Err(format!("{}: {finished:?}", golden.name)) }
@@ -63,15 +63,15 @@ fn describe(site: &Site, info: &Value) -> Reply {
 }
 
 #[test]
-fn every_disk_fits_libvirts_schema() {
+fn disk_xml_matches_libvirt_schema() {
     let scratch = Scratch::new();
     for golden in golden_disks() {
-        fits_the_schema(&scratch, &golden).unwrap();
+        validate_schema(&scratch, &golden).unwrap();
     }
 }
 
 #[test]
-fn the_command_describes_a_volume_as_the_golden_files_do() {
+fn disk_xml_matches_golden_files() {
     let site = Site::new(&[]);
     let described = [
         ("raw", "format", json!("raw")),
@@ -99,7 +99,7 @@ fn the_command_describes_a_volume_as_the_golden_files_do() {
 }
 
 #[test]
-fn a_volume_that_is_not_mounted_cannot_be_looked_at_and_is_not_described() {
+fn disk_xml_of_unmounted_volume_is_refused() {
     let site = Site::new(&[]);
     for format in ["raw", "qcow2"] {
         site.volume().image(VOLUME, format, &[0; 4096]);
@@ -114,11 +114,11 @@ fn a_volume_that_is_not_mounted_cannot_be_looked_at_and_is_not_described() {
 }
 
 #[test]
-fn the_schema_check_sees_a_single_wrong_word() {
+fn schema_check_rejects_invalid_cache_mode() {
     let scratch = Scratch::new();
     for mut golden in golden_disks() {
         golden.disk = golden.disk.replace(" cache=\"", " cache=\"x");
-        let refusal = fits_the_schema(&scratch, &golden).unwrap_err();
+        let refusal = validate_schema(&scratch, &golden).unwrap_err();
         assert!(refusal.contains("fails to validate"), "{refusal}");
     }
 }

@@ -57,7 +57,7 @@ fn unmount(path: &Path) {
 }
 
 #[test]
-fn a_caller_that_lives_on_keeps_nothing_of_a_share_open() {
+fn long_lived_caller_keeps_no_share_file_open() {
     let site = Site::new(&[]);
     site.volume().image("one", "raw", &[0; 4096]);
     let driver = driver(&site, &site.scratch().path().join("own-state"));

@@ -4,7 +4,7 @@ use e2e::faults::{MATRIX, Operation, outcome, table};
 
 /// Compares every row's promise for `operation` with what happens.
 #[expect(clippy::print_stdout, reason = "it tells which row was at work when a test fails")]
-fn does_as_promised(operation: Operation) {
+fn assert_matches_matrix(operation: Operation) {
     let column = Operation::ALL.iter().position(|one| *one == operation).expect("it is one of them");
     let mut broken = String::new();
     for (fault, promised) in MATRIX {
@@ -18,32 +18,32 @@ fn does_as_promised(operation: Operation) {
 }
 
 #[test]
-fn connect_meets_every_fault_as_documented() {
-    does_as_promised(Operation::Connect);
+fn connect_matches_fault_matrix() {
+    assert_matches_matrix(Operation::Connect);
 }
 
 #[test]
-fn disconnect_meets_every_fault_as_documented() {
-    does_as_promised(Operation::Disconnect);
+fn disconnect_matches_fault_matrix() {
+    assert_matches_matrix(Operation::Disconnect);
 }
 
 #[test]
-fn forced_disconnect_meets_every_fault_as_documented() {
-    does_as_promised(Operation::Force);
+fn forced_disconnect_matches_fault_matrix() {
+    assert_matches_matrix(Operation::Force);
 }
 
 #[test]
-fn status_meets_every_fault_as_documented() {
-    does_as_promised(Operation::Status);
+fn status_matches_fault_matrix() {
+    assert_matches_matrix(Operation::Status);
 }
 
 #[test]
-fn reconcile_meets_every_fault_as_documented() {
-    does_as_promised(Operation::Reconcile);
+fn reconcile_matches_fault_matrix() {
+    assert_matches_matrix(Operation::Reconcile);
 }
 
 #[test]
-fn the_document_shows_the_matrix_that_is_tested() {
+fn document_shows_tested_fault_matrix() {
     let document = include_str!("../../docs/SEMANTICS.md");
     assert!(document.contains(&table()), "docs/SEMANTICS.md is to show:\n{}", table());
 }

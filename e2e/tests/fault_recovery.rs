@@ -23,7 +23,7 @@ fn instances(findings: &Value) -> Vec<&Value> {
 }
 
 #[test]
-fn a_client_that_died_under_a_running_guest_is_replaced_and_a_restart_makes_the_guest_whole() {
+fn dead_client_is_replaced_guest_needs_restart() {
     let share = Share::connected();
     let site = share.site();
     let mut guest = Guest::boot(site.scratch());
@@ -40,7 +40,7 @@ fn a_client_that_died_under_a_running_guest_is_replaced_and_a_restart_makes_the_
     let answer = reconcile(site);
     assert_eq!(answer["mended"][0]["what"], "remounted", "{answer}");
     assert!(instances(&answer["mended"]).contains(&&json!(guest.uuid())), "{answer}");
-    assert!(mount_at(share.at()).is_some());
+    assert!(mount_at(share.mount_path()).is_some());
     assert_eq!(status(site, &guest), (json!("healthy"), true), "its open file stays dead");
     let left = reconcile(site)["left"].take();
     let lost = left.as_array().expect("it lists").iter().filter(|one| one["what"] == "lost");

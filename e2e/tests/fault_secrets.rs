@@ -6,7 +6,7 @@ use serde_json::json;
 const GUEST: &str = "a11ce000-0000-4000-8000-000000000001";
 
 #[test]
-fn what_we_do_not_need_of_a_connection_info_is_never_repeated() {
+fn connection_info_secrets_are_never_leaked() {
     let site = Site::new(&[]);
     site.volume().image("one", "raw", &[0; 4096]);
     let mut info = site.info("one");

@@ -47,7 +47,7 @@ impl Disk {
         info["data"]["format"] = json!(format);
         let [cache, io] = policy;
         let reply = site.attach(guest, &info, &["--bus", "scsi", "--cache-mode", cache, "--io-mode", io]);
-        if io == "io_uring" && !reply.is_answer() {
+        if io == "io_uring" && !reply.is_success() {
             assert_eq!(reply.failure(), (3, "invalid_config"), "{}", reply.message());
             return None;
         }
@@ -80,7 +80,7 @@ fn devices(guest: &mut Guest, count: usize) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn what_was_flushed_is_in_the_file_when_client_and_qemu_are_killed_whatever_the_policy() {
+fn flushed_data_survives_client_and_qemu_crash() {
     // Where the host's kernel collects what is written, only a flush brings it to the volume.
     let site = Site::new(&["standin.writeback_cache=on"]);
     let mut guest = Guest::boot(site.scratch());

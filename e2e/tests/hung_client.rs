@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::{
-    Asker, Reply, Site,
+    BackgroundProcess, Reply, Site,
     faults::{ALICE, BOB, Helper, Share, wait_for_request},
     mount_at,
 };
@@ -11,11 +11,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// For a client that will not answer.
-const SOON: [&str; 2] = ["--probe-timeout", "1"];
+const SHORT_TIMEOUT: [&str; 2] = ["--probe-timeout", "1"];
 /// The same where somebody must have come to ask it, however long this machine takes for that.
-const LATER: [&str; 2] = ["--probe-timeout", "5"];
+const MEDIUM_TIMEOUT: [&str; 2] = ["--probe-timeout", "5"];
 /// For a client that will, however long this machine takes.
-const NEVER: [&str; 2] = ["--probe-timeout", "3600"];
+const NO_TIMEOUT: [&str; 2] = ["--probe-timeout", "3600"];
 
 fn connect_bob(share: &Share, timeout: [&str; 2]) -> Reply {
     let site = share.site();
@@ -23,7 +23,7 @@ fn connect_bob(share: &Share, timeout: [&str; 2]) -> Reply {
 }
 
 fn disconnect(site: &Site, instance: &str, image: &str, options: &[&str]) -> Value {
-    let arguments = [&["disconnect", "--instance", instance], &SOON[..], options].concat();
+    let arguments = [&["disconnect", "--instance", instance], &SHORT_TIMEOUT[..], options].concat();
     site.run_with(&site.info(image), &arguments).answer()
 }
 
@@ -35,33 +35,33 @@ fn states(site: &Site, timeout: [&str; 2]) -> Vec<Value> {
 }
 
 /// What reconcile leaves alone.
-fn left(site: &Site) -> Vec<Value> {
-    let mut answer = site.run(&[&["reconcile"], &SOON[..]].concat()).answer();
+fn left_by_reconcile(site: &Site) -> Vec<Value> {
+    let mut answer = site.run(&[&["reconcile"], &SHORT_TIMEOUT[..]].concat()).answer();
     answer["left"].as_array_mut().expect("reconcile lists").iter_mut().map(|one| one["what"].take()).collect()
 }
 
 /// Asks everything there is to ask of a share that hangs.
-fn every_call_returns(share: &Share) {
-    let reply = connect_bob(share, SOON);
+fn assert_every_call_returns(share: &Share) {
+    let reply = connect_bob(share, SHORT_TIMEOUT);
     assert_eq!(reply.failure(), (5, "mount_hung"));
     assert!(reply.message().contains(ALICE), "whom it concerns: {}", reply.message());
-    assert_eq!(states(share.site(), SOON), ["hung"]);
-    assert!(left(share.site()).contains(&json!("hung")));
+    assert_eq!(states(share.site(), SHORT_TIMEOUT), ["hung"]);
+    assert!(left_by_reconcile(share.site()).contains(&json!("hung")));
     let answer = disconnect(share.site(), BOB, "two", &[]);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(false), &json!("attachments")));
-    assert!(mount_at(share.at()).is_some());
+    assert!(mount_at(share.mount_path()).is_some());
 }
 
 #[test]
-fn every_call_on_a_stopped_client_returns_and_all_is_well_once_it_goes_on() {
+fn stopped_client_times_out_and_recovers() {
     let share = Share::connected();
     share.client().stop();
-    every_call_returns(&share);
-    assert!(Helper::all_at(share.at()).is_empty(), "nobody is left waiting");
+    assert_every_call_returns(&share);
+    assert!(Helper::all_at(share.mount_path()).is_empty(), "nobody is left waiting");
 
     share.client().signal(Signal::CONT);
-    assert_eq!(connect_bob(&share, NEVER).answer()["changed"], true);
-    assert_eq!(states(share.site(), NEVER), ["healthy"]);
+    assert_eq!(connect_bob(&share, NO_TIMEOUT).answer()["changed"], true);
+    assert_eq!(states(share.site(), NO_TIMEOUT), ["healthy"]);
     for (instance, image) in [(ALICE, "one"), (BOB, "two")] {
         share.site().disconnect(instance, &share.site().info(image)).answer();
     }
@@ -69,25 +69,25 @@ fn every_call_on_a_stopped_client_returns_and_all_is_well_once_it_goes_on() {
 }
 
 #[test]
-fn every_call_on_a_client_that_never_answers_returns() {
+fn silent_client_times_out_every_call() {
     let share = Share::connected();
     share.fail("no-answer");
-    every_call_returns(&share);
+    assert_every_call_returns(&share);
 }
 
 #[test]
-fn other_shares_are_served_while_a_call_waits_for_a_stopped_client() {
+fn hung_share_does_not_block_others() {
     let share = Share::connected();
     let site = share.site();
-    let other = site.volume().beside(site.scratch(), "other");
+    let other = site.volume().sibling(site.scratch(), "other");
     other.image("one", "raw", &[0; 4096]);
     let mut info = site.info("one");
     info["data"]["export"] = json!(other.export());
 
     share.client().stop();
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| connect_bob(&share, NEVER));
-        wait_for_request(share.at());
+        let waiting = scope.spawn(|| connect_bob(&share, NO_TIMEOUT));
+        wait_for_request(share.mount_path());
         site.connect(BOB, &info).answer();
         assert_eq!(site.disconnect(BOB, &info).answer()["mounted"], false);
         assert!(!waiting.is_finished());
@@ -97,11 +97,11 @@ fn other_shares_are_served_while_a_call_waits_for_a_stopped_client() {
 }
 
 #[test]
-fn clients_that_do_not_answer_are_waited_for_together() {
+fn hung_clients_are_probed_in_parallel() {
     let site = Site::new(&[]);
     let mut mounts = Vec::new();
     for name in ["first", "second", "third"] {
-        let share = site.volume().beside(site.scratch(), name);
+        let share = site.volume().sibling(site.scratch(), name);
         share.image("one", "raw", &[0; 4096]);
         let mut info = site.info("one");
         info["data"]["export"] = json!(share.export());
@@ -111,7 +111,7 @@ fn clients_that_do_not_answer_are_waited_for_together() {
     for verb in ["status", "reconcile"] {
         site.stop_clients();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| site.run(&[&[verb], &NEVER[..]].concat()).answer());
+            let waiting = scope.spawn(|| site.run(&[&[verb], &NO_TIMEOUT[..]].concat()).answer());
             // None of them has been answered, and yet all are asked.
             mounts.iter().for_each(|at| wait_for_request(at.as_ref()));
             assert!(!waiting.is_finished());
@@ -119,24 +119,24 @@ fn clients_that_do_not_answer_are_waited_for_together() {
             waiting.join().expect("it answers");
         });
     }
-    assert_eq!(states(&site, NEVER), ["healthy"; 3]);
+    assert_eq!(states(&site, NO_TIMEOUT), ["healthy"; 3]);
 }
 
 #[test]
-fn at_most_one_helper_is_stuck_however_often_and_from_wherever_it_is_asked() {
+fn hung_share_has_a_single_stuck_helper() {
     let share = Share::connected();
     share.fail("no-answer");
-    assert_eq!(connect_bob(&share, LATER).failure(), (5, "mount_hung"));
-    let stuck = Helper::only_at(share.at());
-    assert!(stuck.is_held(), "the helper that was given up is not where no signal reaches it");
+    assert_eq!(connect_bob(&share, MEDIUM_TIMEOUT).failure(), (5, "mount_hung"));
+    let stuck = Helper::only_at(share.mount_path());
+    assert!(stuck.is_uninterruptible(), "the helper that was given up is not where no signal reaches it");
 
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(states(share.site(), SOON), ["hung"]));
+            scope.spawn(|| assert_eq!(states(share.site(), SHORT_TIMEOUT), ["hung"]));
         }
     });
-    assert_eq!(connect_bob(&share, SOON).failure(), (5, "mount_hung"));
-    assert_eq!(Helper::only_at(share.at()).id(), stuck.id());
+    assert_eq!(connect_bob(&share, SHORT_TIMEOUT).failure(), (5, "mount_hung"));
+    assert_eq!(Helper::only_at(share.mount_path()).id(), stuck.id());
 
     let answer = disconnect(share.site(), ALICE, "one", &["--force"]);
     assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(true), &json!(false)));
@@ -145,21 +145,21 @@ fn at_most_one_helper_is_stuck_however_often_and_from_wherever_it_is_asked() {
 }
 
 #[test]
-fn force_takes_a_hung_mount_from_others_only_when_told_twice() {
+fn hung_mount_in_use_needs_double_force() {
     let share = Share::connected();
-    connect_bob(&share, NEVER).answer();
+    connect_bob(&share, NO_TIMEOUT).answer();
     share.fail("no-answer");
     let answer = disconnect(share.site(), ALICE, "one", &["--force"]);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("attachments")));
-    assert!(mount_at(share.at()).is_some());
+    assert!(mount_at(share.mount_path()).is_some());
     let answer = disconnect(share.site(), ALICE, "one", &["--force", "--force"]);
     assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(false), &json!(false)));
-    assert!(mount_at(share.at()).is_none());
-    assert_eq!(states(share.site(), NEVER), ["absent"], "bob's attachment stays on record");
+    assert!(mount_at(share.mount_path()).is_none());
+    assert_eq!(states(share.site(), NO_TIMEOUT), ["absent"], "bob's attachment stays on record");
 }
 
 #[test]
-fn a_caller_that_waits_for_a_hung_client_can_be_ended_and_what_it_started_ends_with_the_answer() {
+fn caller_of_hung_client_can_be_killed() {
     let share = Share::connected();
     let site = share.site();
     let info = site.scratch().file("info.json", site.info("two").to_string());
@@ -169,17 +169,18 @@ fn a_caller_that_waits_for_a_hung_client_can_be_ended_and_what_it_started_ends_w
             .into_iter()
             .zip([site.state(), site.base(), site.volume().config(), &info])
             .flat_map(|(option, path)| [option.as_ref(), path]);
-    let words = ["connect", "--instance", BOB, NEVER[0], NEVER[1]].map(AsRef::as_ref);
-    let mut caller = Asker::start("nova-quobyte", &words.into_iter().chain(arguments).collect::<Vec<_>>());
-    wait_for_request(share.at());
-    let helper = Helper::only_at(share.at());
+    let words = ["connect", "--instance", BOB, NO_TIMEOUT[0], NO_TIMEOUT[1]].map(AsRef::as_ref);
+    let mut caller =
+        BackgroundProcess::start("nova-quobyte", &words.into_iter().chain(arguments).collect::<Vec<_>>());
+    wait_for_request(share.mount_path());
+    let helper = Helper::only_at(share.mount_path());
     caller.kill();
     caller.wait_for_end();
 
     // The helper still asks, so nobody else does.
-    assert_eq!(connect_bob(&share, SOON).failure(), (5, "mount_hung"));
-    assert_eq!(Helper::only_at(share.at()).id(), helper.id());
+    assert_eq!(connect_bob(&share, SHORT_TIMEOUT).failure(), (5, "mount_hung"));
+    assert_eq!(Helper::only_at(share.mount_path()).id(), helper.id());
     share.client().signal(Signal::CONT);
     helper.wait_for_end();
-    connect_bob(&share, NEVER).answer();
+    connect_bob(&share, NO_TIMEOUT).answer();
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use e2e::{
-    Guest, Held, Reply, Site,
+    Guest, PausedProgram, Reply, Site,
     faults::{ALICE, Share},
     mount_at,
 };
@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 /// For a libvirtd that is stopped from the start.
-const SOON: [&str; 2] = ["--libvirt-timeout", "1"];
+const SHORT_TIMEOUT: [&str; 2] = ["--libvirt-timeout", "1"];
 /// For one that answers until it is stopped.
-const LATER: [&str; 2] = ["--libvirt-timeout", "10"];
+const MEDIUM_TIMEOUT: [&str; 2] = ["--libvirt-timeout", "10"];
 
 /// The lab's libvirtd, stopped until this is dropped.
-struct Stopped(Pid);
+struct StoppedLibvirtd(Pid);
 
-impl Stopped {
+impl StoppedLibvirtd {
     fn stop() -> Self {
         let id = fs::read_to_string("/run/libvirtd.pid").expect("libvirtd has a pid file");
         let libvirtd = Pid::from_raw(id.trim().parse().expect("a number")).expect("a process");
@@ -27,7 +27,7 @@ impl Stopped {
     }
 }
 
-impl Drop for Stopped {
+impl Drop for StoppedLibvirtd {
     fn drop(&mut self) {
         kill_process(self.0, Signal::CONT).expect("let libvirtd go on");
     }
@@ -39,16 +39,16 @@ fn assert_unanswered(reply: &Reply) {
 }
 
 #[test]
-fn every_call_returns_although_libvirt_does_not_answer() {
+fn hung_libvirt_does_not_block_calls() {
     let share = Share::connected();
     let site = share.site();
     let guest = Guest::define(site.scratch());
-    let stopped = Stopped::stop();
-    assert_unanswered(&site.attach(&guest, &site.info("two"), &SOON));
-    assert_unanswered(&site.detach(&guest, "vda", &SOON));
-    let status = site.run(&[&["status"], &SOON[..]].concat()).answer();
+    let stopped = StoppedLibvirtd::stop();
+    assert_unanswered(&site.attach(&guest, &site.info("two"), &SHORT_TIMEOUT));
+    assert_unanswered(&site.detach(&guest, "vda", &SHORT_TIMEOUT));
+    let status = site.run(&[&["status"], &SHORT_TIMEOUT[..]].concat()).answer();
     assert_eq!(status["shares"][0]["state"], "healthy", "{status}");
-    let disconnect = [&["disconnect", "--instance", ALICE], &SOON[..]].concat();
+    let disconnect = [&["disconnect", "--instance", ALICE], &SHORT_TIMEOUT[..]].concat();
     let kept = site.run_with(&site.info("one"), &disconnect).answer();
     assert_eq!((&kept["changed"], &kept["reason"]), (&json!(true), &json!("unknown")), "{kept}");
     drop(stopped);
@@ -57,19 +57,20 @@ fn every_call_returns_although_libvirt_does_not_answer() {
 }
 
 #[test]
-fn a_volume_stays_connected_while_libvirt_may_yet_give_it_to_the_guest() {
+fn attach_timeout_keeps_volume_connected() {
     let site = Site::new(&[]);
     site.volume().image("disk", "raw", &[0; 1 << 20]);
     let guest = Guest::define(site.scratch());
-    let client = Held::new(site.scratch(), "mount.quobyte");
-    let attach = site.command(&[&["attach", guest.name(), "--connection-info", "-"], &LATER[..]].concat());
+    let client = PausedProgram::new(site.scratch(), "mount.quobyte");
+    let attach =
+        site.command(&[&["attach", guest.name(), "--connection-info", "-"], &MEDIUM_TIMEOUT[..]].concat());
     let attach = attach.env("PATH", client.path()).input(site.info("disk").to_string());
     let reply = std::thread::scope(|scope| {
         let attach = scope.spawn(|| Reply::of(attach));
         // libvirt has told of the guest by now, and has not yet been asked to add the disk.
-        client.wait();
-        let _stopped = Stopped::stop();
-        client.let_go();
+        client.wait_until_started();
+        let _stopped = StoppedLibvirtd::stop();
+        client.resume();
         attach.join().expect("it answers")
     });
     assert_unanswered(&reply);

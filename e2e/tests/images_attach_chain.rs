@@ -17,10 +17,10 @@ fn lines(text: &str) -> Vec<u8> {
 }
 
 /// A driver or format, and the path of the file it is for.
-type Opened = (String, String);
+type BlockNode = (String, String);
 
 /// The layers that a `<disk>` names. Panics unless it says that there are no more.
-fn described(xml: &str) -> Vec<Opened> {
+fn layers_in_xml(xml: &str) -> Vec<BlockNode> {
     let document = Document::parse(xml).expect("a disk is XML");
     let disk = document.root_element();
     let mut layers = vec![(attribute(disk, "driver", "type"), attribute(disk, "source", "file"))];
@@ -43,7 +43,7 @@ fn attribute(node: Node<'_, '_>, name: &str, attribute: &str) -> String {
 }
 
 /// Everything that the guest's QEMU has open as part of a disk: driver and file of each node, sorted.
-fn nodes(guest: &Guest) -> Vec<Opened> {
+fn open_nodes(guest: &Guest) -> Vec<BlockNode> {
     let query = json!({"execute": "query-named-block-nodes", "arguments": {"flat": true}}).to_string();
     let answer: Value =
         serde_json::from_str(&guest.virsh("qemu-monitor-command", &[&query])).expect("QEMU answers in JSON");
@@ -51,21 +51,21 @@ fn nodes(guest: &Guest) -> Vec<Opened> {
         |node: &Value, key| node[key].as_str().unwrap_or_else(|| panic!("no {key}: {node}")).to_owned();
     let nodes = answer["return"].as_array().unwrap_or_else(|| panic!("no nodes: {answer}"));
     let mut nodes: Vec<_> =
-        nodes.iter().map(|node| (text(node, "drv"), file_of(&text(node, "file")))).collect();
+        nodes.iter().map(|node| (text(node, "drv"), file_name(&text(node, "file")))).collect();
     nodes.sort_unstable();
     nodes
 }
 
 /// The file that QEMU means. It answers with all options of a node that was opened in another way than the image's own
 /// header would have it, which names the backing file by a relative path.
-fn file_of(name: &str) -> String {
+fn file_name(name: &str) -> String {
     let Some(options) = name.strip_prefix("json:") else { return name.to_owned() };
     let options: Value = serde_json::from_str(options).expect("QEMU writes JSON");
     options["file"]["filename"].as_str().unwrap_or_else(|| panic!("no file name in {options}")).to_owned()
 }
 
 /// What QEMU opens for these layers: for each its format, and the file below that.
-fn opened(layers: &[Opened]) -> Vec<Opened> {
+fn expected_nodes(layers: &[BlockNode]) -> Vec<BlockNode> {
     let files = layers.iter().map(|(_, path)| ("file".to_owned(), path.clone()));
     let mut nodes: Vec<_> = layers.iter().cloned().chain(files).collect();
     nodes.sort_unstable();
@@ -73,7 +73,7 @@ fn opened(layers: &[Opened]) -> Vec<Opened> {
 }
 
 /// Runs commands in the store, as Cinder does on its own mount, and opens volumes and snapshots to guests.
-fn make(site: &Site, script: &str) {
+fn run_in_store(site: &Site, script: &str) {
     Program::as_root("sh")
         .args(["-e", "-c", &format!("cd \"$0\"\n{script}\nchmod 666 volume-*")])
         .arg(site.volume().directory())
@@ -81,9 +81,9 @@ fn make(site: &Site, script: &str) {
 }
 
 /// What libvirt would be told of a volume that is attached.
-fn describe(site: &Site, info: &Value) -> Vec<Opened> {
+fn describe(site: &Site, info: &Value) -> Vec<BlockNode> {
     let answer = site.run_with(info, &["disk-xml", "--target", "vda"]).answer();
-    described(answer["xml"].as_str().expect("XML is text"))
+    layers_in_xml(answer["xml"].as_str().expect("XML is text"))
 }
 
 /// Takes a snapshot of a running guest's volume and deletes it again, each in the order that Cinder and Nova do: the
@@ -92,7 +92,7 @@ fn snapshot_and_commit(site: &Site, guest: &Guest, info: &Value) {
     let before = describe(site, info);
     let (_, device) = &before[0];
     let (newest, overlay) = (info["data"]["name"].as_str().expect("a name"), format!("{device}.live"));
-    make(site, &format!(r#"qemu-img create -q -f qcow2 -b {newest} -F qcow2 "$PWD/{newest}.live""#));
+    run_in_store(site, &format!(r#"qemu-img create -q -f qcow2 -b {newest} -F qcow2 "$PWD/{newest}.live""#));
     let spec = format!("vda,file={overlay}");
     let reuse = ["--disk-only", "--reuse-external", "--no-metadata", "--diskspec", &spec];
     guest.virsh("snapshot-create-as", &reuse);
@@ -100,13 +100,13 @@ fn snapshot_and_commit(site: &Site, guest: &Guest, info: &Value) {
     of_overlay["data"]["name"] = json!(format!("{newest}.live"));
     let snapshot = describe(site, &of_overlay);
     assert_eq!(snapshot.len(), before.len() + 1);
-    assert_eq!(nodes(guest), opened(&snapshot));
+    assert_eq!(open_nodes(guest), expected_nodes(&snapshot));
     site.connect(guest.uuid(), &of_overlay).answer();
 
     guest.virsh("blockcommit", &["vda", "--active", "--shallow", "--pivot", "--wait"]);
     fs::remove_file(site.volume().directory().join(format!("{newest}.live"))).expect("delete a snapshot");
     assert_eq!(describe(site, info), before);
-    assert_eq!(nodes(guest), opened(&before));
+    assert_eq!(open_nodes(guest), expected_nodes(&before));
 }
 
 /// Attaches a volume whose newest file is `name` to a running guest, which reads `content` from it and overwrites it. The
@@ -118,12 +118,12 @@ fn attach_and_use(site: &Site, name: &str, formats: &[&str], below: &str, conten
     let below = site.volume().directory().join(below);
     let before = fs::read(&below).expect("read a layer");
     let mut guest = Guest::boot(site.scratch());
-    assert_eq!(nodes(&guest), []);
+    assert_eq!(open_nodes(&guest), []);
 
     site.attach(&guest, &info, &[]).answer();
     let layers = describe(site, &info);
     assert_eq!(layers.iter().map(|(format, _)| format.as_str()).collect::<Vec<_>>(), formats);
-    assert_eq!(nodes(&guest), opened(&layers));
+    assert_eq!(open_nodes(&guest), expected_nodes(&layers));
 
     let disk = guest.virtio_disk(ID);
     let sum = guest.succeed(&format!("sha256sum <{disk}"));
@@ -132,19 +132,19 @@ fn attach_and_use(site: &Site, name: &str, formats: &[&str], below: &str, conten
 
     snapshot_and_commit(site, &guest, &info);
     site.detach(&guest, "vda", &[]).answer();
-    assert_eq!(nodes(&guest), []);
+    assert_eq!(open_nodes(&guest), []);
     assert!(fs::read(&below).expect("read a layer") == before, "the file below was written to");
     assert!(site.volume().contents(name, "qcow2") == [0; SIZE]);
     site.assert_nothing_is_left();
 }
 
 #[test]
-fn a_snapshot_is_opened_with_the_raw_volume_below_it_and_nothing_else() {
+fn qemu_opens_only_snapshot_and_raw_volume() {
     let site = Site::new(&[]);
     let volume = format!("volume-{ID}");
     let mut content = lines("written before the snapshot");
     site.volume().image(&volume, "raw", &content);
-    make(
+    run_in_store(
         &site,
         &format!(
             r#"qemu-img create -q -f qcow2 -o backing_file="$PWD/{volume}",backing_fmt=raw \
@@ -158,14 +158,14 @@ fn a_snapshot_is_opened_with_the_raw_volume_below_it_and_nothing_else() {
 }
 
 #[test]
-fn a_snapshot_of_a_volume_on_a_cached_snapshot_is_opened_layer_by_layer() {
+fn qemu_opens_each_layer_on_cached_snapshot() {
     const CACHED: &str = "volume_from_snapshot_cache/9a8b7c6d-1111-4222-8333-0123456789ab";
     let site = Site::new(&[]);
     let volume = format!("volume-{ID}");
     let mut content = lines("written by another volume's guest");
     fs::create_dir(site.volume().directory().join("volume_from_snapshot_cache")).expect("make a directory");
     site.volume().image(CACHED, "qcow2", &content);
-    make(
+    run_in_store(
         &site,
         &format!(
             r#"qemu-img create -q -f qcow2 -o backing_file={CACHED},backing_fmt=qcow2 "$PWD/{volume}" {SIZE}

@@ -47,7 +47,7 @@ fn images(scratch: &Scratch) -> Vec<Image> {
 }
 
 /// What `qemu-img` says of the file alone, as it is declared.
-fn by_qemu(image: &Image) -> &'static str {
+fn qemu_verdict(image: &Image) -> &'static str {
     let info = Program::as_nova("qemu-img")
         .args(["info", "--output=json", "-f", image.format])
         .arg(&image.path)
@@ -71,12 +71,12 @@ fn by_qemu(image: &Image) -> &'static str {
 }
 
 /// What oslo.utils says of each file, as Nova and Glance ask it.
-fn by_oslo(images: &[Image]) -> Vec<String> {
+fn oslo_verdicts(images: &[Image]) -> Vec<String> {
     let checkout = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let asked = images.iter().flat_map(|image| [image.format.as_ref(), image.path.as_os_str()]);
+    let arguments = images.iter().flat_map(|image| [image.format.as_ref(), image.path.as_os_str()]);
     let answers = Program::as_root(checkout.join("target/lab/venv-oslo/bin/python"))
         .arg(checkout.join("tests/images/oslo_verdicts.py"))
-        .args(asked)
+        .args(arguments)
         // Nothing in target/ shall become root's.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .succeed();
@@ -97,8 +97,9 @@ struct Row {
 
 impl Row {
     fn new(image: &Image, oslo: String) -> Self {
-        let qemu = by_qemu(image);
-        let differences = with_qemu(image, qemu).into_iter().chain(with_oslo(image, &oslo)).collect();
+        let qemu = qemu_verdict(image);
+        let differences =
+            qemu_difference(image, qemu).into_iter().chain(oslo_difference(image, &oslo)).collect();
         let ours = match image.verdict {
             Verdict::Accepted { .. } => "accepted".to_owned(),
             Verdict::Refused(rule) => format!("`{rule}`"),
@@ -109,7 +110,7 @@ impl Row {
 }
 
 /// Why we do not say what QEMU says. A difference nobody has thought of panics.
-fn with_qemu(image: &Image, qemu: &str) -> Option<&'static str> {
+fn qemu_difference(image: &Image, qemu: &str) -> Option<&'static str> {
     match (image.verdict, qemu) {
         (Verdict::Accepted { layers: 1 }, "opens") => None,
         (Verdict::Accepted { layers: 2.. }, "opens, names a backing file") => None,
@@ -121,7 +122,7 @@ fn with_qemu(image: &Image, qemu: &str) -> Option<&'static str> {
 }
 
 /// Why we do not say what oslo.utils says. A difference nobody has thought of panics.
-fn with_oslo(image: &Image, oslo: &str) -> Option<&'static str> {
+fn oslo_difference(image: &Image, oslo: &str) -> Option<&'static str> {
     let is_accepted = matches!(image.verdict, Verdict::Accepted { .. });
     match (is_accepted, oslo) {
         (true, "accepts") => None,
@@ -149,10 +150,10 @@ fn table(rows: &[Row]) -> String {
 }
 
 #[test]
-fn the_document_says_who_accepts_what_and_why_they_differ() {
+fn document_shows_image_verdict_table() {
     let scratch = Scratch::new();
     let images = images(&scratch);
-    let oslo = by_oslo(&images);
+    let oslo = oslo_verdicts(&images);
     let rows: Vec<_> = images.iter().zip(oslo).map(|(image, oslo)| Row::new(image, oslo)).collect();
 
     let document = fs::read_to_string(DOCUMENT).expect("read the document");

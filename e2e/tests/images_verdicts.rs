@@ -40,7 +40,7 @@ fn verdict(directory: &Path, top: &str, format: &str) -> Result<Verdict, ChainEr
 }
 
 #[test]
-fn every_image_of_bytes_gets_its_verdict() {
+fn verdicts_match_image_corpus() {
     let scratch = Scratch::new();
     for specimen in hostile::all().iter().chain(&legitimate::of_bytes()) {
         let directory = scratch.directory(specimen.name);
@@ -51,7 +51,7 @@ fn every_image_of_bytes_gets_its_verdict() {
 }
 
 /// Path, format and virtual size of every file that QEMU opens for an image.
-fn layers_of_qemu(directory: &Path, top: &str, format: &str) -> Vec<(PathBuf, String, u64)> {
+fn qemu_layers(directory: &Path, top: &str, format: &str) -> Vec<(PathBuf, String, u64)> {
     let info = Program::as_nova("qemu-img")
         .args(["info", "--backing-chain", "--output=json", "-f", format])
         .arg(directory.join(top))
@@ -68,7 +68,7 @@ fn layers_of_qemu(directory: &Path, top: &str, format: &str) -> Vec<(PathBuf, St
         .collect()
 }
 
-fn layers_of_ours(directory: &Path, layers: &[Layer]) -> Vec<(PathBuf, String, u64)> {
+fn our_layers(directory: &Path, layers: &[Layer]) -> Vec<(PathBuf, String, u64)> {
     let described = |layer: &Layer| {
         let path = directory.join(layer.path.as_path());
         (path, layer.format.as_str().to_owned(), layer.virtual_size)
@@ -77,37 +77,37 @@ fn layers_of_ours(directory: &Path, layers: &[Layer]) -> Vec<(PathBuf, String, u
 }
 
 /// Judges an image that is there, and has QEMU open the same.
-fn assert_opened_as_judged(directory: &Path, top: &str, format: &str) -> Vec<Layer> {
+fn assert_layers_match_qemu(directory: &Path, top: &str, format: &str) -> Vec<Layer> {
     let ours =
         layers(directory, top, format).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    assert_eq!(layers_of_ours(directory, &ours), layers_of_qemu(directory, top, format));
+    assert_eq!(our_layers(directory, &ours), qemu_layers(directory, top, format));
     ours
 }
 
 #[test]
-fn an_accepted_chain_is_the_one_that_qemu_opens() {
+fn accepted_chain_matches_qemu() {
     let scratch = Scratch::new();
     for specimen in legitimate::of_bytes() {
         let directory = scratch.directory(specimen.name);
         specimen.place(&directory).expect("write an image");
-        assert_opened_as_judged(&directory, specimen.top(), specimen.format);
+        assert_layers_match_qemu(&directory, specimen.top(), specimen.format);
     }
 }
 
 #[test]
-fn whatever_cinder_and_qemu_make_is_accepted_layer_by_layer_as_qemu_opens_it() {
+fn chains_made_by_cinder_and_qemu_match_qemu() {
     let scratch = Scratch::new();
     for recipe in legitimate::of_commands() {
         let directory = scratch.directory(recipe.name);
         recipe.place(&directory).expect("make an image");
-        let layers = assert_opened_as_judged(&directory, recipe.top, recipe.format);
+        let layers = assert_layers_match_qemu(&directory, recipe.top, recipe.format);
         assert_eq!(layers.len(), recipe.layers, "{}: {layers:?}", recipe.name);
         assert_eq!(layers[0].virtual_size, recipe.virtual_size, "{}: {layers:?}", recipe.name);
     }
 }
 
 #[test]
-fn a_backing_file_that_is_its_own_overlay_under_another_name_is_refused() {
+fn hard_linked_backing_file_is_a_chain_loop() {
     let scratch = Scratch::new();
     let specimen = hostile::all()
         .into_iter()
@@ -120,7 +120,7 @@ fn a_backing_file_that_is_its_own_overlay_under_another_name_is_refused() {
 }
 
 #[test]
-fn the_corpus_names_every_image_once_and_is_as_large_as_it_is_meant_to_be() {
+fn corpus_has_unique_names_and_minimum_size() {
     let hostile: Vec<_> = hostile::all().iter().map(|specimen| specimen.name).collect();
     let of_bytes = legitimate::of_bytes();
     let of_commands = legitimate::of_commands();

@@ -19,7 +19,7 @@ fn connect(site: &Site, info: &Value, options: &[&str]) -> Reply {
 
 /// Has libvirt answer once, however long it takes: its first look at QEMU can take longer than the command waits for
 /// facts that it can do without.
-fn have_libvirt_answer(question: &str) {
+fn warm_up_libvirt(question: &str) {
     Program::as_nova("virsh").args(["--connect", "qemu:///system", question]).succeed();
 }
 
@@ -32,7 +32,7 @@ fn driver(site: &Site, options: &[&str]) -> String {
 }
 
 #[test]
-fn a_client_that_refuses_o_direct_gets_its_images_cached_or_refused() {
+fn client_without_o_direct_is_cached_or_refused() {
     let site = site(&["standin.o_direct=off"]);
     let mut info = site.info("disk");
     for options in [["--cache-mode", "none"], ["--io-mode", "native"]] {
@@ -48,7 +48,7 @@ fn a_client_that_refuses_o_direct_gets_its_images_cached_or_refused() {
 }
 
 #[test]
-fn asynchronous_direct_io_may_be_under_way_as_much_as_a_guest_asks_for_unless_the_client_allows_more() {
+fn async_direct_io_raises_max_background() {
     for (async_dio, own, expected) in [("on", 12, "256\n"), ("on", 300, "300\n"), ("off", 12, "12\n")] {
         let settings = [format!("standin.async_dio={async_dio}"), format!("standin.max_background={own}")];
         let site = site(&settings.each_ref().map(String::as_str));
@@ -64,7 +64,7 @@ fn asynchronous_direct_io_may_be_under_way_as_much_as_a_guest_asks_for_unless_th
 }
 
 #[test]
-fn connect_disk_xml_and_explain_decide_alike() {
+fn connect_disk_xml_and_explain_agree_on_policy() {
     for (async_dio, mode) in [("on", "native"), ("off", "threads")] {
         let site = site(&[&format!("standin.async_dio={async_dio}")]);
         let info = site.info("disk");
@@ -75,8 +75,8 @@ fn connect_disk_xml_and_explain_decide_alike() {
 }
 
 #[test]
-fn explain_tells_facts_rows_costs_and_what_another_client_would_change() {
-    have_libvirt_answer("version");
+fn explain_lists_facts_costs_and_alternatives() {
+    warm_up_libvirt("version");
     let site = site(&["standin.async_dio=off"]);
     let info = site.info("disk");
     let answer = site.run_with(&info, &["explain"]).answer();
@@ -99,7 +99,7 @@ fn explain_tells_facts_rows_costs_and_what_another_client_would_change() {
 }
 
 #[test]
-fn a_cost_is_logged_once_for_each_mount() {
+fn io_cost_is_logged_once_per_mount() {
     let site = site(&["standin.async_dio=off"]);
     let log = || {
         let program = site.command(&["connect", "--instance", ALICE, "--connection-info", "-"]);
@@ -112,7 +112,7 @@ fn a_cost_is_logged_once_for_each_mount() {
 }
 
 #[test]
-fn io_uring_is_taken_where_qemu_has_it_and_refused_where_it_cannot_be_asked() {
+fn io_uring_requires_qemu_support() {
     let site = site(&[]);
     let info = site.info("disk");
     let image = site.volume().directory().join("disk");
@@ -120,7 +120,7 @@ fn io_uring_is_taken_where_qemu_has_it_and_refused_where_it_cannot_be_asked() {
         .args(["bench", "-c", "1", "-f", "raw", "-i", "io_uring"])
         .arg(image)
         .run();
-    ["version", "domcapabilities"].into_iter().for_each(have_libvirt_answer);
+    ["version", "domcapabilities"].into_iter().for_each(warm_up_libvirt);
     let reply = connect(&site, &info, &["--io-mode", "io_uring"]);
     if opens.status.success() {
         assert_eq!(reply.answer()["io"], "io_uring");
@@ -133,7 +133,7 @@ fn io_uring_is_taken_where_qemu_has_it_and_refused_where_it_cannot_be_asked() {
 }
 
 #[test]
-fn guests_are_told_to_align_as_the_operator_says() {
+fn physical_block_size_option_is_in_disk_xml() {
     let site = site(&[]);
     connect(&site, &site.info("disk"), &[]).answer();
     let arguments = ["disk-xml", "--target", "vdb", "--physical-block-size", "4096"];

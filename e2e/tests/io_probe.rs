@@ -11,23 +11,23 @@ use serde_json::Value;
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 /// What a probe may cost.
-const MOST_ROUND_TRIPS: usize = 10;
+const MAX_ROUND_TRIPS: usize = 10;
 /// The same where a file has to be made for it, and removed.
-const MOST_WITH_A_FILE: usize = 16;
+const MAX_ROUND_TRIPS_WITH_FILE: usize = 16;
 
 /// A site whose client tells of every request.
-struct Watched {
+struct TracedSite {
     site: Site,
     requests: PathBuf,
     _scratch: Scratch,
 }
 
-impl Watched {
+impl TracedSite {
     fn new(settings: &[String]) -> Self {
         let scratch = Scratch::new();
         let requests = scratch.directory("log").join("requests");
-        let telling = format!("standin.requests={}", requests.display());
-        let settings: Vec<&str> = settings.iter().map(String::as_str).chain([telling.as_str()]).collect();
+        let trace = format!("standin.requests={}", requests.display());
+        let settings: Vec<&str> = settings.iter().map(String::as_str).chain([trace.as_str()]).collect();
         Self { site: Site::new(&settings), requests, _scratch: scratch }
     }
 
@@ -50,10 +50,10 @@ fn count(requests: &[String], kind: &str) -> usize {
 type Image = (&'static str, Option<u64>, usize);
 
 const IMAGES: [Image; 4] = [
-    ("raw", None, MOST_ROUND_TRIPS),
-    ("qcow2", None, MOST_ROUND_TRIPS),
-    ("raw", Some(100), MOST_WITH_A_FILE),
-    ("raw", Some(0), MOST_WITH_A_FILE),
+    ("raw", None, MAX_ROUND_TRIPS),
+    ("qcow2", None, MAX_ROUND_TRIPS),
+    ("raw", Some(100), MAX_ROUND_TRIPS_WITH_FILE),
+    ("raw", Some(0), MAX_ROUND_TRIPS_WITH_FILE),
 ];
 
 /// Every set of features at one latency, for images of both formats and of any length.
@@ -80,17 +80,17 @@ fn probe_all(latency_us: u32) {
 fn probe_one(settings: &[String], image: Image, expected: &str) {
     let (format, length, most) = image;
     let case = format!("{settings:?} {image:?}");
-    let watched = Watched::new(settings);
-    watched.site.volume().image("disk", format, &[7; 1 << 16]);
+    let traced = TracedSite::new(settings);
+    traced.site.volume().image("disk", format, &[7; 1 << 16]);
     if let Some(length) = length {
-        cut(&watched.site, length);
+        set_length(&traced.site, length);
     }
-    let mut info = watched.site.info("disk");
+    let mut info = traced.site.info("disk");
     info["data"]["format"] = format.into();
 
-    let (io, first) = watched.connect(ALICE, &info);
+    let (io, first) = traced.connect(ALICE, &info);
     assert_eq!(io, expected, "{case}");
-    let (io, second) = watched.connect(ALICE, &info);
+    let (io, second) = traced.connect(ALICE, &info);
     assert_eq!(io, expected, "{case}");
     let seen = format!("{case}: {first:?}, then {second:?}");
     // Each of the two looks at the image, and the first probes besides: it alone reads what the look has no need of.
@@ -102,28 +102,28 @@ fn probe_one(settings: &[String], image: Image, expected: &str) {
 }
 
 /// Makes the image as long as that.
-fn cut(site: &Site, length: u64) {
+fn set_length(site: &Site, length: u64) {
     let disk = fs::File::options().write(true).open(site.volume().directory().join("disk"));
     disk.and_then(|disk| disk.set_len(length)).expect("cut the image");
 }
 
 #[test]
-fn a_client_without_latency_is_seen_as_it_is() {
+fn probe_is_accurate_without_latency() {
     probe_all(0);
 }
 
 #[test]
-fn a_client_with_a_latency_of_200_us_is_seen_as_it_is() {
+fn probe_is_accurate_at_200_us_latency() {
     probe_all(200);
 }
 
 #[test]
-fn a_client_with_a_latency_of_1_ms_is_seen_as_it_is() {
+fn probe_is_accurate_at_1_ms_latency() {
     probe_all(1_000);
 }
 
 #[test]
-fn a_client_with_a_latency_of_5_ms_is_seen_as_it_is() {
+fn probe_is_accurate_at_5_ms_latency() {
     probe_all(5_000);
 }
 
@@ -133,12 +133,12 @@ fn stored(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn an_empty_or_tiny_image_is_as_good_and_nothing_is_left_on_the_volume() {
+fn empty_or_tiny_image_probe_leaves_no_file() {
     for (async_dio, expected) in [("on", "native"), ("off", "threads")] {
         for length in [0, 100] {
             let site = Site::new(&[&format!("standin.async_dio={async_dio}")]);
             site.volume().image("disk", "raw", &[0; 4096]);
-            cut(&site, length);
+            set_length(&site, length);
             let answer = site.connect(ALICE, &site.info("disk")).answer();
             assert_eq!(answer["io"], expected, "{length}");
             assert_eq!(stored(&site), ["disk"]);
@@ -147,7 +147,7 @@ fn an_empty_or_tiny_image_is_as_good_and_nothing_is_left_on_the_volume() {
 }
 
 #[test]
-fn a_client_that_hangs_during_the_probe_is_given_up_and_nothing_is_left() {
+fn hang_during_probe_is_rolled_back() {
     // To make a file is a healthy step, by the same deadline.
     for (length, timeout) in [(4096, "1"), (0, "5")] {
         let scratch = Scratch::new();
@@ -165,7 +165,7 @@ fn a_client_that_hangs_during_the_probe_is_given_up_and_nothing_is_left() {
 }
 
 #[test]
-fn a_mount_that_replaces_another_is_probed_anew() {
+fn replaced_mount_is_probed_again() {
     let site = Site::new(&["standin.async_dio=on"]);
     site.volume().image("disk", "raw", &[0; 4096]);
     let info = site.info("disk");

@@ -9,7 +9,7 @@ use std::{
 use e2e::{Guest, Lab, Program, Scratch, Volume, mount_at};
 
 #[test]
-fn nova_is_an_ordinary_user_who_may_mount_and_ask_libvirt() {
+fn nova_user_is_in_fuse_and_libvirt_groups() {
     let groups = Program::as_nova("id").args(["--groups", "--name"]).succeed();
     let mut groups: Vec<_> = groups.split_whitespace().collect();
     groups.sort_unstable();
@@ -18,7 +18,7 @@ fn nova_is_an_ordinary_user_who_may_mount_and_ask_libvirt() {
 }
 
 #[test]
-fn fuse_is_open_to_its_group_alone() {
+fn fuse_device_is_open_to_its_group_only() {
     let device = fs::metadata("/dev/fuse").expect("the lab has /dev/fuse");
     let group = Program::as_root("stat").args(["--format=%G", "/dev/fuse"]).succeed();
     assert_eq!((device.uid(), group.trim(), device.mode() & 0o777), (0, "fuse", 0o660));
@@ -28,13 +28,13 @@ fn fuse_is_open_to_its_group_alone() {
 }
 
 #[test]
-fn libvirtd_answers_nova() {
+fn libvirtd_accepts_nova_user() {
     let uri = Program::as_nova("virsh").args(["--connect", "qemu:///system", "uri"]).succeed();
     assert_eq!(uri.trim(), "qemu:///system");
 }
 
 #[test]
-fn mounts_made_later_reach_running_guests() {
+fn later_mounts_propagate_to_running_guests() {
     for directory in [Path::new("/"), Path::new("/run")] {
         let entry = mount_at(directory).expect("the lab mounts it");
         assert!(entry.shared, "{} is not a shared mount: {entry:?}", directory.display());
@@ -42,21 +42,21 @@ fn mounts_made_later_reach_running_guests() {
 }
 
 #[test]
-fn nothing_of_the_machine_is_in_the_lab() {
+fn host_services_are_unreachable_in_lab() {
     assert!(!Path::new("/run/systemd").exists(), "the machine's service manager can be reached");
     let cgroups = mount_at(Path::new("/sys/fs/cgroup"));
     assert_eq!(cgroups, None, "a guest could leave a control group behind");
 }
 
 #[test]
-fn the_state_directory_belongs_to_nova() {
+fn state_dir_belongs_to_nova() {
     let state = fs::metadata("/run/nova-quobyte").expect("the lab makes the state directory");
     let home = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
     assert_eq!(state.uid(), home.uid());
 }
 
 #[test]
-fn qemu_img_is_told_the_format_and_a_whole_path_by_whoever_calls_it() {
+fn qemu_img_requires_format_and_absolute_path() {
     let scratch = Scratch::new();
     let image = scratch.path().join("image");
     let qemu_img = || Program::as_root("qemu-img");
@@ -70,7 +70,7 @@ fn qemu_img_is_told_the_format_and_a_whole_path_by_whoever_calls_it() {
 }
 
 #[test]
-fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
+fn guest_runs_commands_and_sees_hotplugged_disk() {
     let scratch = Scratch::new();
     let mut guest = Guest::boot(&scratch);
 
@@ -93,7 +93,7 @@ fn a_guest_runs_commands_and_sees_a_disk_plugged_in() {
 }
 
 #[test]
-fn a_volume_is_mounted_as_quobyte_by_nova_and_unmounted_when_dropped() {
+fn volume_mounts_as_quobyte_until_dropped() {
     let scratch = Scratch::new();
     let volume = Volume::create(&scratch, "volume", &[]);
     let path = scratch.directory("mount");

@@ -14,19 +14,19 @@ use e2e::{
 use serde_json::json;
 
 /// A share that was unmounted while alice's guest had its image open.
-struct Detached {
+struct LazilyUnmounted {
     share: Share,
     image: File,
     written: u8,
 }
 
-impl Detached {
+impl LazilyUnmounted {
     fn new() -> Self {
         let share = Share::connected();
-        let image = File::options().read(true).write(true).open(share.at().join("one"));
+        let image = File::options().read(true).write(true).open(share.mount_path().join("one"));
         let image = image.expect("open the image");
-        Program::as_root("umount").arg("--lazy").arg(share.at()).succeed();
-        assert_eq!(mount_at(share.at()), None);
+        Program::as_root("umount").arg("--lazy").arg(share.mount_path()).succeed();
+        assert_eq!(mount_at(share.mount_path()), None);
         let mut detached = Self { share, image, written: 0 };
         detached.assert_served("unmounted");
         detached
@@ -50,8 +50,8 @@ impl Detached {
 }
 
 #[test]
-fn a_connect_that_fails_to_mount_leaves_the_old_client_alone() {
-    let mut detached = Detached::new();
+fn failed_connect_preserves_old_client() {
+    let mut detached = LazilyUnmounted::new();
     // A deadline where waiting for it is what happens.
     for (fault, options, code) in [
         ("unreachable", &[][..], "mount_failed"),
@@ -65,7 +65,7 @@ fn a_connect_that_fails_to_mount_leaves_the_old_client_alone() {
         let site = detached.share.site();
         let reply = site.run_with(&site.info("two"), &[&["connect", "--instance", BOB], options].concat());
         assert_eq!(reply.failure().1, code, "{fault}");
-        assert_eq!(mount_at(detached.share.at()), None, "{fault}");
+        assert_eq!(mount_at(detached.share.mount_path()), None, "{fault}");
         detached.assert_served(fault);
     }
     detached.share.configure("standin.fault=none");
@@ -75,8 +75,8 @@ fn a_connect_that_fails_to_mount_leaves_the_old_client_alone() {
 }
 
 #[test]
-fn a_share_is_mounted_anew_and_taken_down_beside_the_old_client() {
-    let mut detached = Detached::new();
+fn remount_and_unmount_preserve_old_client() {
+    let mut detached = LazilyUnmounted::new();
     let site = detached.share.site();
     let answer = site.connect(BOB, &site.info("two")).answer();
     assert_eq!(answer["lost"][0]["instance"], ALICE, "{answer}");
@@ -99,8 +99,8 @@ fn a_share_is_mounted_anew_and_taken_down_beside_the_old_client() {
 }
 
 #[test]
-fn reconcile_mounts_again_or_fails_to_and_leaves_the_old_client_alone() {
-    let mut detached = Detached::new();
+fn reconcile_preserves_old_client() {
+    let mut detached = LazilyUnmounted::new();
     detached.share.configure("standin.fault=unreachable");
     let answer = detached.share.site().run(&["reconcile"]).answer();
     assert_eq!(answer["left"][0]["what"], "failed", "{answer}");
@@ -115,8 +115,8 @@ fn reconcile_mounts_again_or_fails_to_and_leaves_the_old_client_alone() {
 }
 
 #[test]
-fn the_last_disconnect_leaves_the_old_client_alone() {
-    let mut detached = Detached::new();
+fn last_disconnect_preserves_old_client() {
+    let mut detached = LazilyUnmounted::new();
     let site = detached.share.site();
     let answer = site.disconnect(ALICE, &site.info("one")).answer();
     assert_eq!((&answer["changed"], &answer["mounted"]), (&json!(true), &json!(false)));
@@ -126,8 +126,8 @@ fn the_last_disconnect_leaves_the_old_client_alone() {
 }
 
 #[test]
-fn what_a_killed_connect_has_started_is_ended_and_the_old_client_is_not() {
-    let mut detached = Detached::new();
+fn client_of_killed_connect_is_ended() {
+    let mut detached = LazilyUnmounted::new();
     let site = detached.share.site();
     let pipe = detached.share.file("pipe");
     make_pipe(&pipe);

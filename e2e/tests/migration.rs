@@ -22,13 +22,13 @@ fn site() -> (Site, [Value; 2]) {
 }
 
 /// The command on the other host.
-fn command(site: &Site, other: &OtherHost, arguments: &[&str]) -> Program {
-    site.complete(other.as_nova("nova-quobyte")).args(arguments)
+fn command_on_other(site: &Site, other: &OtherHost, arguments: &[&str]) -> Program {
+    site.with_options(other.as_nova("nova-quobyte")).args(arguments)
 }
 
 /// Runs it there with a connection_info.
-fn there(site: &Site, other: &OtherHost, info: &Value, arguments: &[&str]) -> Value {
-    let program = command(site, other, arguments).args(["--connection-info", "-"]);
+fn run_on_other(site: &Site, other: &OtherHost, info: &Value, arguments: &[&str]) -> Value {
+    let program = command_on_other(site, other, arguments).args(["--connection-info", "-"]);
     Reply::of(program.input(info.to_string())).answer()
 }
 
@@ -64,9 +64,9 @@ fn stop_writing(guest: &mut Guest) -> Vec<u8> {
 }
 
 #[test]
-fn a_guest_takes_its_disks_to_another_host_and_back_while_it_writes() {
+fn live_migration_and_return_preserve_data() {
     let (site, infos) = site();
-    let other = OtherHost::beside(&site);
+    let other = OtherHost::for_site(&site);
     let mut guest = Guest::boot(site.scratch());
     let uuid = guest.uuid().to_owned();
     for info in &infos {
@@ -77,7 +77,7 @@ fn a_guest_takes_its_disks_to_another_host_and_back_while_it_writes() {
     wait_for_more(&mut guest);
 
     for info in &infos {
-        there(&site, &other, info, &["connect", "--instance", &uuid]);
+        run_on_other(&site, &other, info, &["connect", "--instance", &uuid]);
     }
     guest.migrate(&other, wait_for_more);
     wait_for_more(&mut guest);
@@ -93,7 +93,7 @@ fn a_guest_takes_its_disks_to_another_host_and_back_while_it_writes() {
     guest.migrate(&other, wait_for_more);
     for (info, mounted) in infos.iter().zip([true, false]) {
         assert_eq!(
-            there(&site, &other, info, &["disconnect", "--instance", &uuid])["mounted"],
+            run_on_other(&site, &other, info, &["disconnect", "--instance", &uuid])["mounted"],
             json!(mounted)
         );
     }
@@ -115,14 +115,14 @@ fn a_guest_takes_its_disks_to_another_host_and_back_while_it_writes() {
 }
 
 #[test]
-fn a_disk_cached_by_the_host_is_refused_as_unsafe_where_qemu_cannot_drop_the_cache() {
+fn migration_of_cached_disk_is_refused() {
     let (site, [info, _]) = site();
-    let other = OtherHost::beside(&site);
+    let other = OtherHost::for_site(&site);
     let mut guest = Guest::define(site.scratch());
     let uuid = guest.uuid().to_owned();
     site.attach(&guest, &info, &["--cache-mode", "writeback"]).answer();
     guest.start_paused();
-    there(&site, &other, &info, &["connect", "--instance", &uuid]);
+    run_on_other(&site, &other, &info, &["connect", "--instance", &uuid]);
 
     // The lab's libvirt trusts QEMU to drop it.
     guest.migrate(&other, |_| {});
@@ -130,7 +130,7 @@ fn a_disk_cached_by_the_host_is_refused_as_unsafe_where_qemu_cannot_drop_the_cac
     assert!(!refused.status.success() && refused.stderr.contains("Unsafe migration"), "{refused:?}");
 
     guest.destroy();
-    Reply::of(command(&site, &other, &["detach", guest.name(), "vda"])).answer();
+    Reply::of(command_on_other(&site, &other, &["detach", guest.name(), "vda"])).answer();
     site.disconnect(&uuid, &info).answer();
     site.assert_nothing_is_left();
 }

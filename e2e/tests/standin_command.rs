@@ -8,34 +8,34 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e::{Asker, Daemon, Finished, Lab, Program, Scratch, Volume, make_pipe, mount_at};
+use e2e::{BackgroundProcess, Daemon, Finished, Lab, Program, Scratch, Volume, make_pipe, mount_at};
 
 /// A volume that nobody has mounted yet, and a place for it.
-struct Place {
+struct Target {
     volume: Volume,
     path: PathBuf,
     scratch: Scratch,
 }
 
-impl Place {
+impl Target {
     fn new(settings: &[&str]) -> Self {
         let scratch = Scratch::new();
         Self { volume: Volume::create(&scratch, "vol", settings), path: scratch.directory("mnt"), scratch }
     }
 
     /// `mount.quobyte OPTIONS EXPORT PATH -c CONFIG`, with a `CONFIG` that finds the volume.
-    fn ask(&self, client: Program, options: &[&str], export: &str) -> Finished {
+    fn mount(&self, client: Program, options: &[&str], export: &str) -> Finished {
         client.args(options).arg(export).arg(&self.path).arg("-c").arg(self.volume.config()).run()
     }
 
-    fn refused(&self, finished: &Finished, status: i32, text: &str) {
+    fn assert_refused(&self, finished: &Finished, status: i32, text: &str) {
         assert_eq!(finished.status.code(), Some(status), "{finished:?}");
         assert!(finished.stderr.contains(text), "{finished:?}");
         assert_eq!(mount_at(&self.path), None);
     }
 }
 
-impl Drop for Place {
+impl Drop for Target {
     fn drop(&mut self) {
         if mount_at(&self.path).is_some() {
             Program::as_root("umount").arg(&self.path).succeed();
@@ -52,11 +52,11 @@ fn unmount(path: &Path) -> Finished {
 }
 
 #[test]
-fn the_mount_table_shows_a_users_mount_as_the_real_clients() {
-    let place = Place::new(&[]);
-    let finished = place.ask(client(), &["--disable-xattrs"], "quobyte://h1:7861,h2,h3/vol");
+fn mount_table_of_user_matches_real_client() {
+    let target = Target::new(&[]);
+    let finished = target.mount(client(), &["--disable-xattrs"], "quobyte://h1:7861,h2,h3/vol");
     assert!(finished.status.success(), "{finished:?}");
-    let entry = mount_at(&place.path).expect("the volume is mounted");
+    let entry = mount_at(&target.path).expect("the volume is mounted");
     assert_eq!(entry.fs_type, "fuse.quobyte");
     assert_eq!(entry.source, "quobyte@h1:7861|h2|h3/vol");
     let nova = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
@@ -70,138 +70,138 @@ fn the_mount_table_shows_a_users_mount_as_the_real_clients() {
 }
 
 #[test]
-fn the_mount_table_shows_roots_mount_the_same_way() {
-    let place = Place::new(&[]);
-    let finished = place.ask(Program::as_root("mount.quobyte"), &[], "h1,h2/vol");
+fn mount_table_of_root_matches_real_client() {
+    let target = Target::new(&[]);
+    let finished = target.mount(Program::as_root("mount.quobyte"), &[], "h1,h2/vol");
     assert!(finished.status.success(), "{finished:?}");
-    let entry = mount_at(&place.path).expect("the volume is mounted");
+    let entry = mount_at(&target.path).expect("the volume is mounted");
     assert_eq!((entry.fs_type.as_str(), entry.source.as_str()), ("fuse.quobyte", "quobyte@h1|h2/vol"));
     assert!(entry.super_options.contains("allow_other"), "{entry:?}");
-    let finished = Program::as_root("umount.quobyte").arg(&place.path).run();
+    let finished = Program::as_root("umount.quobyte").arg(&target.path).run();
     assert!(finished.status.success(), "{finished:?}");
-    assert_eq!(mount_at(&place.path), None);
+    assert_eq!(mount_at(&target.path), None);
 }
 
 #[test]
-fn the_root_has_no_size_and_the_space_is_the_stores() {
-    let place = Place::new(&[]);
-    place.ask(client(), &[], "h/vol");
-    fs::write(place.volume.directory().join("file"), "data").expect("write to the store");
-    assert_eq!(fs::metadata(&place.path).expect("stat the mount").size(), 0);
+fn root_has_no_size_and_statfs_is_the_stores() {
+    let target = Target::new(&[]);
+    target.mount(client(), &[], "h/vol");
+    fs::write(target.volume.directory().join("file"), "data").expect("write to the store");
+    assert_eq!(fs::metadata(&target.path).expect("stat the mount").size(), 0);
     let space = |path: &Path| {
         let space = rustix::fs::statvfs(path).expect("ask for the space");
         (space.f_blocks, space.f_frsize, space.f_namemax)
     };
-    assert_eq!(space(&place.path), space(place.volume.directory()));
+    assert_eq!(space(&target.path), space(target.volume.directory()));
 }
 
 #[test]
-fn without_a_volume_every_volume_is_a_directory() {
-    let place = Place::new(&[]);
-    fs::write(place.volume.directory().join("file"), "data").expect("write to the store");
-    let finished = place.ask(client(), &[], "h/");
+fn mount_without_volume_lists_all_volumes() {
+    let target = Target::new(&[]);
+    fs::write(target.volume.directory().join("file"), "data").expect("write to the store");
+    let finished = target.mount(client(), &[], "h/");
     assert!(finished.status.success(), "{finished:?}");
-    let entry = mount_at(&place.path).expect("the volumes are mounted");
+    let entry = mount_at(&target.path).expect("the volumes are mounted");
     assert_eq!(entry.source, "quobyte@h/");
-    assert_eq!(fs::read_to_string(place.path.join("vol/file")).expect("read through the mount"), "data");
+    assert_eq!(fs::read_to_string(target.path.join("vol/file")).expect("read through the mount"), "data");
 }
 
 #[test]
-fn a_command_line_it_does_not_know_is_refused_with_the_usage() {
-    let place = Place::new(&[]);
+fn unknown_option_is_refused_with_usage() {
+    let target = Target::new(&[]);
     for options in [&["--nonsense"][..], &["-x"], &["--disable-xattrs=yes"], &["-o", "=x"]] {
-        let finished = place.ask(client(), options, "h/vol");
-        place.refused(&finished, 1, "usage: mount.quobyte");
+        let finished = target.mount(client(), options, "h/vol");
+        target.assert_refused(&finished, 1, "usage: mount.quobyte");
     }
-    place.refused(&place.ask(client(), &[], "no-volume"), 1, "usage: mount.quobyte");
+    target.assert_refused(&target.mount(client(), &[], "no-volume"), 1, "usage: mount.quobyte");
 }
 
 #[test]
-fn the_version_comes_with_a_failing_status() {
+fn version_option_exits_with_failure() {
     let finished = client().arg("--version").run();
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.stdout.starts_with("mount.quobyte "), "{finished:?}");
 }
 
 #[test]
-fn under_its_own_name_it_tells_how_to_call_it() {
+fn standin_under_own_name_prints_usage() {
     let finished = Program::as_nova("quobyte-standin").run();
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.stderr.contains("mount.quobyte"), "{finished:?}");
 }
 
 #[test]
-fn a_volume_that_does_not_exist_is_refused() {
-    let place = Place::new(&[]);
-    place.refused(&place.ask(client(), &[], "h/other"), 4, "cannot open volume \"other\"");
+fn nonexistent_volume_is_refused() {
+    let target = Target::new(&[]);
+    target.assert_refused(&target.mount(client(), &[], "h/other"), 4, "cannot open volume \"other\"");
 }
 
 #[test]
-fn a_volume_that_is_a_link_out_of_the_store_is_refused() {
-    let place = Place::new(&[]);
-    let store = place.volume.directory().parent().expect("a volume is in a store");
+fn volume_symlink_out_of_store_is_refused() {
+    let target = Target::new(&[]);
+    let store = target.volume.directory().parent().expect("a volume is in a store");
     std::os::unix::fs::symlink("/etc", store.join("link")).expect("make a link");
-    place.refused(&place.ask(client(), &[], "h/link"), 4, "cannot open volume \"link\"");
+    target.assert_refused(&target.mount(client(), &[], "h/link"), 4, "cannot open volume \"link\"");
 }
 
 #[test]
-fn a_configuration_that_is_named_and_missing_is_refused() {
-    let place = Place::new(&[]);
-    let missing = place.scratch.path().join("missing.cfg");
-    let finished = client().arg("h/vol").arg(&place.path).arg("-c").arg(&missing).run();
-    place.refused(&finished, 4, "cannot read configuration");
+fn missing_config_is_refused() {
+    let target = Target::new(&[]);
+    let missing = target.scratch.path().join("missing.cfg");
+    let finished = client().arg("h/vol").arg(&target.path).arg("-c").arg(&missing).run();
+    target.assert_refused(&finished, 4, "cannot read configuration");
 }
 
 #[test]
-fn the_store_can_come_from_the_environment() {
-    let place = Place::new(&[]);
-    let store = place.volume.directory().parent().expect("a volume is in a store");
-    let finished = client().env("QUOBYTE_STANDIN_STORE", store).arg("h/vol").arg(&place.path).run();
+fn store_is_read_from_environment() {
+    let target = Target::new(&[]);
+    let store = target.volume.directory().parent().expect("a volume is in a store");
+    let finished = client().env("QUOBYTE_STANDIN_STORE", store).arg("h/vol").arg(&target.path).run();
     assert!(finished.status.success(), "{finished:?}");
-    assert!(mount_at(&place.path).is_some());
+    assert!(mount_at(&target.path).is_some());
 }
 
 #[test]
-fn a_mount_point_that_is_not_there_is_refused() {
-    let place = Place::new(&[]);
-    fs::remove_dir(&place.path).expect("remove the mount point");
-    place.refused(&place.ask(client(), &[], "h/vol"), 4, "cannot mount on");
+fn missing_mount_point_is_refused() {
+    let target = Target::new(&[]);
+    fs::remove_dir(&target.path).expect("remove the mount point");
+    target.assert_refused(&target.mount(client(), &[], "h/vol"), 4, "cannot mount on");
 }
 
 #[test]
-fn a_mount_point_in_use_is_refused_and_keeps_its_mount() {
-    let place = Place::new(&[]);
-    place.ask(client(), &[], "h1/vol");
-    let before = mount_at(&place.path);
+fn busy_mount_point_is_refused_and_preserved() {
+    let target = Target::new(&[]);
+    target.mount(client(), &[], "h1/vol");
+    let before = mount_at(&target.path);
     assert!(before.is_some());
-    let finished = place.ask(client(), &[], "h2/vol");
+    let finished = target.mount(client(), &[], "h2/vol");
     assert_eq!(finished.status.code(), Some(4), "{finished:?}");
     assert!(finished.stderr.contains("is busy or already mounted"), "{finished:?}");
-    assert_eq!(mount_at(&place.path), before);
+    assert_eq!(mount_at(&target.path), before);
 }
 
 #[test]
-fn a_read_only_mount_takes_no_changes() {
-    let place = Place::new(&[]);
-    place.ask(client(), &["-o", "ro,user_xattr"], "h/vol");
-    let error = fs::write(place.path.join("file"), "data").expect_err("the mount is read-only");
+fn read_only_mount_rejects_writes() {
+    let target = Target::new(&[]);
+    target.mount(client(), &["-o", "ro,user_xattr"], "h/vol");
+    let error = fs::write(target.path.join("file"), "data").expect_err("the mount is read-only");
     assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
 }
 
 #[test]
-fn unmounting_a_busy_mount_fails_with_the_kernels_words() {
-    let place = Place::new(&[]);
-    place.ask(client(), &[], "h/vol");
-    let file = fs::File::create(place.path.join("file")).expect("make a file");
-    let finished = unmount(&place.path);
+fn busy_unmount_reports_kernel_error() {
+    let target = Target::new(&[]);
+    target.mount(client(), &[], "h/vol");
+    let file = fs::File::create(target.path.join("file")).expect("make a file");
+    let finished = unmount(&target.path);
     assert!(!finished.status.success());
     assert!(finished.stderr.contains("Device or resource busy"), "{finished:?}");
-    assert!(mount_at(&place.path).is_some());
+    assert!(mount_at(&target.path).is_some());
     drop(file);
 }
 
 #[test]
-fn the_daemon_ends_when_it_is_unmounted() {
+fn daemon_ends_on_unmount() {
     let scratch = Scratch::new();
     let pid_file = scratch.path().join("pid");
     let setting = format!("standin.pid_file={}", pid_file.display());
@@ -213,7 +213,7 @@ fn the_daemon_ends_when_it_is_unmounted() {
 }
 
 #[test]
-fn the_log_tells_when_it_mounted_and_unmounted() {
+fn log_records_mount_and_unmount() {
     let scratch = Scratch::new();
     let (log, pid_file) = (scratch.path().join("log"), scratch.path().join("pid"));
     let setting = format!("standin.pid_file={}", pid_file.display());
@@ -227,25 +227,25 @@ fn the_log_tells_when_it_mounted_and_unmounted() {
 }
 
 #[test]
-fn quobytes_extended_attributes_can_be_turned_off() {
-    let place = Place::new(&[]);
+fn quobyte_xattrs_can_be_disabled() {
+    let target = Target::new(&[]);
     let value = || {
         let mut value = [0; 256];
-        rustix::fs::getxattr(&place.path, "quobyte.info", &mut value)
+        rustix::fs::getxattr(&target.path, "quobyte.info", &mut value)
             .map(|length| String::from_utf8_lossy(&value[..length]).into_owned())
     };
-    place.ask(client(), &[], "h/vol");
+    target.mount(client(), &[], "h/vol");
     let info = value().expect("the attribute is there");
     assert!(info.contains("object_size_bytes: 8388608\n"), "{info}");
-    let other = rustix::fs::setxattr(&place.path, "user.x", b"1", rustix::fs::XattrFlags::empty());
+    let other = rustix::fs::setxattr(&target.path, "user.x", b"1", rustix::fs::XattrFlags::empty());
     assert_eq!(other, Err(rustix::io::Errno::NOTSUP));
-    assert!(unmount(&place.path).status.success());
-    place.ask(client(), &["--disable-xattrs"], "h/vol");
+    assert!(unmount(&target.path).status.success());
+    target.mount(client(), &["--disable-xattrs"], "h/vol");
     assert_eq!(value(), Err(rustix::io::Errno::NOTSUP));
 }
 
 #[test]
-fn in_the_foreground_it_serves_until_it_is_unmounted_and_logs_the_same() {
+fn foreground_client_serves_until_unmount() {
     let scratch = Scratch::new();
     let (log, pid_file) = (scratch.path().join("log"), scratch.path().join("pid"));
     let setting = format!("standin.pid_file={}", pid_file.display());
@@ -255,7 +255,7 @@ fn in_the_foreground_it_serves_until_it_is_unmounted_and_logs_the_same() {
     let lines = fs::File::options().read(true).write(true).open(&log).expect("open the log");
     let arguments = ["-f", "-l"].map(Path::new).into_iter().chain([log.as_path(), Path::new("h/vol"), &path]);
     let arguments: Vec<&Path> = arguments.chain([Path::new("-c"), volume.config()]).collect();
-    let mut client = Asker::start("mount.quobyte", &arguments);
+    let mut client = BackgroundProcess::start("mount.quobyte", &arguments);
     let mut lines = BufReader::new(lines).lines();
     assert_eq!(lines.next().expect("a line").expect("read the log"), "mounted");
     assert!(mount_at(&path).is_some());

@@ -25,7 +25,7 @@ fn store_blocks(path: &Path) -> u64 {
 }
 
 #[test]
-fn what_is_written_through_the_mount_is_in_the_store() {
+fn writes_through_mount_reach_store() {
     let files = Files::mount(&[]);
     let file = files.file("file", b"0123456789");
     file.write_all_at(b"xyz", 4).expect("overwrite");
@@ -38,7 +38,7 @@ fn what_is_written_through_the_mount_is_in_the_store() {
 }
 
 #[test]
-fn what_changes_in_the_store_shows_at_once() {
+fn store_changes_show_through_mount() {
     let files = Files::mount(&[]);
     drop(files.file("file", b"before"));
     assert_eq!(fs::read(files.mounted("file")).expect("read"), b"before");
@@ -61,7 +61,7 @@ fn appended_data_goes_to_the_end() {
 }
 
 #[test]
-fn truncating_drops_the_tail_for_good_and_growing_adds_a_hole() {
+fn truncate_drops_tail_and_growth_adds_hole() {
     let files = Files::mount(&[]);
     let file = files.file("file", &vec![7; 3 * 4096]);
     file.set_len(100).expect("shrink");
@@ -78,7 +78,7 @@ fn truncating_drops_the_tail_for_good_and_growing_adds_a_hole() {
 }
 
 #[test]
-fn allocation_takes_the_stores_space_before_it_is_written() {
+fn fallocate_reserves_store_space() {
     let files = Files::mount(&[]);
     let file = files.file("file", b"");
     fallocate(&file, FallocateFlags::empty(), 0, 4 * MIB).expect("allocate");
@@ -91,7 +91,7 @@ fn allocation_takes_the_stores_space_before_it_is_written() {
 }
 
 #[test]
-fn a_punched_hole_reads_as_zeros_and_gives_the_space_back() {
+fn punched_hole_reads_zeros_and_frees_space() {
     let files = Files::mount(&[]);
     let file = files.file("file", &vec![9; 4 * MIB as usize]);
     let stored = files.stored("file");
@@ -107,7 +107,7 @@ fn a_punched_hole_reads_as_zeros_and_gives_the_space_back() {
 }
 
 #[test]
-fn holes_and_data_are_found_where_the_store_has_them() {
+fn seek_finds_holes_and_data_of_store() {
     let files = Files::mount(&[]);
     let file = files.file("file", b"");
     file.set_len(8 * MIB).expect("grow");
@@ -124,7 +124,7 @@ fn holes_and_data_are_found_where_the_store_has_them() {
 }
 
 #[test]
-fn copying_a_range_copies_its_bytes() {
+fn copy_file_range_copies_bytes() {
     let files = Files::mount(&[]);
     let data: Vec<u8> = (0..MIB).map(|index| (index % 251) as u8).collect();
     let (from, to) = (files.file("from", &data), files.file("to", b""));
@@ -137,7 +137,7 @@ fn copying_a_range_copies_its_bytes() {
 
 /// The store of one volume lies on another, whose requests can be made to fail.
 #[test]
-fn fsync_succeeds_only_if_the_stores_does() {
+fn fsync_fails_when_store_fsync_fails() {
     let scratch = Scratch::new();
     let control = scratch.file("control", "none");
     let below = Volume::create(&scratch, "below", &[&format!("standin.control={}", control.display())]);
@@ -166,7 +166,7 @@ fn fsync_succeeds_only_if_the_stores_does() {
 }
 
 #[test]
-fn programs_run_from_the_mount_so_files_can_be_mapped() {
+fn executable_on_mount_can_be_mapped() {
     let files = Files::mount(&[]);
     fs::copy("/bin/busybox", files.mounted("busybox")).expect("copy a program");
     let output = Program::as_nova(files.mounted("busybox")).args(["echo", "mapped"]).succeed();

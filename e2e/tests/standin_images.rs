@@ -103,7 +103,7 @@ impl Drop for Machine {
 }
 
 #[test]
-fn images_are_the_same_in_the_store_byte_for_byte() {
+fn images_match_store_byte_for_byte() {
     let files = Files::mount(&[]);
     for format in ["raw", "qcow2"] {
         for cache in ["none", "directsync", "writeback"] {
@@ -113,7 +113,7 @@ fn images_are_the_same_in_the_store_byte_for_byte() {
 }
 
 #[test]
-fn images_are_the_same_under_every_feature() {
+fn images_match_store_under_every_feature() {
     for settings in [
         &["standin.async_dio=off"][..],
         &["standin.direct_io=on"],
@@ -131,7 +131,7 @@ fn images_are_the_same_under_every_feature() {
 }
 
 #[test]
-fn a_converted_image_is_the_one_it_came_from() {
+fn converted_image_matches_source() {
     let files = Files::mount(&[]);
     let source = create(&files, "source", "raw");
     qemu_io(&source, "raw", "none", &["write -P 0x77 1M 3M", "write -P 0x88 9M 4k"]);
@@ -147,7 +147,7 @@ fn a_converted_image_is_the_one_it_came_from() {
 }
 
 #[test]
-fn an_image_stays_sparse() {
+fn image_stays_sparse() {
     let files = Files::mount(&[]);
     let image = create(&files, "image", "raw");
     qemu_io(&image, "raw", "none", &["write -P 1 8M 64k", "flush"]);
@@ -164,7 +164,7 @@ fn an_image_stays_sparse() {
 }
 
 #[test]
-fn a_guests_image_is_locked_until_its_qemu_ends() {
+fn image_is_locked_until_qemu_ends() {
     // One thread takes requests in the order they come: the release before the next lock.
     let files = Files::mount(&["standin.threads=1"]);
     let image = create(&files, "image", "raw");
@@ -178,7 +178,7 @@ fn a_guests_image_is_locked_until_its_qemu_ends() {
 }
 
 #[test]
-fn a_process_can_wait_for_a_guests_lock_while_the_mount_serves_others() {
+fn waiting_for_image_lock_does_not_block_mount() {
     let files = Files::mount(&["standin.threads=1"]);
     let image = create(&files, "image", "raw");
     let machine = Machine::start(&files, &image);
@@ -197,7 +197,7 @@ fn a_process_can_wait_for_a_guests_lock_while_the_mount_serves_others() {
 }
 
 #[test]
-fn a_guests_user_opens_an_image_that_its_mode_opens() {
+fn image_mode_grants_access_to_qemu_user() {
     let files = Files::mount(&[]);
     let image = create(&files, "image", "raw");
     let write = || {

@@ -22,7 +22,7 @@ fn error_of(result: io::Result<impl Sized>) -> Option<Errno> {
 }
 
 #[test]
-fn renaming_replaces_keeps_or_exchanges_as_asked() {
+fn rename_honours_noreplace_and_exchange() {
     let files = Files::mount(&[]);
     for name in ["a", "b", "c"] {
         drop(files.file(name, name.as_bytes()));
@@ -39,7 +39,7 @@ fn renaming_replaces_keeps_or_exchanges_as_asked() {
 }
 
 #[test]
-fn a_file_without_a_name_lives_until_it_is_closed() {
+fn unlinked_file_lives_until_close() {
     let files = Files::mount(&[]);
     let file = files.file("file", b"data");
     fs::remove_file(files.mounted("file")).expect("remove");
@@ -51,7 +51,7 @@ fn a_file_without_a_name_lives_until_it_is_closed() {
 }
 
 #[test]
-fn hard_links_are_one_file_and_symbolic_links_keep_their_target() {
+fn hard_links_and_symlinks_are_preserved() {
     let files = Files::mount(&[]);
     drop(files.file("file", b"data"));
     fs::hard_link(files.mounted("file"), files.mounted("hard")).expect("link");
@@ -65,7 +65,7 @@ fn hard_links_are_one_file_and_symbolic_links_keep_their_target() {
 }
 
 #[test]
-fn a_long_directory_lists_each_name_once() {
+fn long_directory_lists_each_name_once() {
     let files = Files::mount(&[]);
     let names: BTreeSet<String> =
         (0..3000).map(|index| format!("a-name-of-some-length-{index:04}")).collect();
@@ -81,7 +81,7 @@ fn a_long_directory_lists_each_name_once() {
 }
 
 #[test]
-fn directories_are_made_and_removed_only_when_empty() {
+fn rmdir_requires_empty_directory() {
     let files = Files::mount(&[]);
     fs::create_dir_all(files.mounted("one/two")).expect("make directories");
     assert!(files.stored("one/two").is_dir());
@@ -102,7 +102,7 @@ fn devices_pipes_and_sockets_are_refused() {
 }
 
 #[test]
-fn what_is_mounted_below_a_volume_is_not_part_of_it() {
+fn mount_inside_store_is_not_served() {
     let files = Files::mount(&[]);
     let other = files.stored("other");
     fs::create_dir(&other).expect("make a directory in the store");
@@ -133,7 +133,7 @@ fn modes_and_times_are_kept_to_the_nanosecond() {
 }
 
 #[test]
-fn a_users_daemon_owns_what_is_made_and_gives_nothing_away() {
+fn user_daemon_owns_files_and_refuses_chown() {
     let files = Files::mount(&[]);
     drop(files.file("file", b""));
     let nova = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
@@ -144,7 +144,7 @@ fn a_users_daemon_owns_what_is_made_and_gives_nothing_away() {
 }
 
 #[test]
-fn roots_daemon_gives_a_file_to_who_makes_it() {
+fn root_daemon_gives_files_to_their_creator() {
     let scratch = Scratch::new();
     let volume = Volume::create(&scratch, "vol", &[]);
     let path = scratch.directory("mnt");
@@ -171,7 +171,7 @@ fn roots_daemon_gives_a_file_to_who_makes_it() {
 }
 
 #[test]
-fn other_users_get_what_the_mode_allows() {
+fn other_users_are_limited_by_file_mode() {
     let files = Files::mount(&[]);
     drop(files.file("file", b"data"));
     for (mode, readable, writable) in [(0o600, false, false), (0o644, true, false), (0o666, true, true)] {

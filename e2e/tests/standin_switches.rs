@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Asker, Daemon, Finished, Mount, Program, Scratch, Volume, make_pipe, mount_at};
+use e2e::{BackgroundProcess, Daemon, Finished, Mount, Program, Scratch, Volume, make_pipe, mount_at};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -111,7 +111,7 @@ fn error_of(result: io::Result<impl Sized>) -> Option<Errno> {
 }
 
 #[test]
-fn exit_without_mounting_reports_a_success_that_is_none() {
+fn exit_without_mounting_reports_success() {
     let client = Client::new(&["standin.fault=exit-without-mounting"]);
     let finished = client.run();
     assert!(finished.status.success(), "{finished:?}");
@@ -119,7 +119,7 @@ fn exit_without_mounting_reports_a_success_that_is_none() {
 }
 
 #[test]
-fn an_unreachable_registry_is_an_error_and_mounts_nothing() {
+fn unreachable_registry_fails_without_mount() {
     let client = Client::new(&["standin.fault=unreachable"]);
     let finished = client.run();
     assert_eq!(finished.status.code(), Some(4));
@@ -128,7 +128,7 @@ fn an_unreachable_registry_is_an_error_and_mounts_nothing() {
 }
 
 #[test]
-fn a_misspelt_switch_is_an_error_and_mounts_nothing() {
+fn unknown_switch_fails_without_mount() {
     let client = Client::new(&["standin.falt=eio"]);
     let finished = client.run();
     assert_eq!(finished.status.code(), Some(4));
@@ -137,7 +137,7 @@ fn a_misspelt_switch_is_an_error_and_mounts_nothing() {
 }
 
 #[test]
-fn a_switch_of_the_environment_wins_over_the_configuration() {
+fn environment_switch_overrides_config() {
     let client = Client::new(&["standin.subtype=config"]);
     let program = Program::as_nova("mount.quobyte").env("QUOBYTE_STANDIN_SUBTYPE", "environment");
     program.args(client.arguments()).succeed();
@@ -147,11 +147,11 @@ fn a_switch_of_the_environment_wins_over_the_configuration() {
 }
 
 #[test]
-fn a_client_that_has_not_mounted_ends_with_its_caller() {
+fn client_before_mount_ends_with_caller() {
     for setting in ["standin.fault=hang-before-mount", "standin.mount_delay_ms=3600000"] {
         let client = Client::new(&[setting]);
         make_pipe(&client.pid_file);
-        let mut caller = Asker::start("mount.quobyte", &client.arguments());
+        let mut caller = BackgroundProcess::start("mount.quobyte", &client.arguments());
         let daemon = client.daemon();
         caller.kill();
         caller.wait_for_end();
@@ -161,14 +161,14 @@ fn a_client_that_has_not_mounted_ends_with_its_caller() {
 }
 
 #[test]
-fn a_delayed_mount_is_reported_when_it_is_there_and_not_before_its_time() {
+fn delayed_mount_is_reported_once_mounted() {
     let start = Instant::now();
     let (_mount, _client) = Client::mounted(&["standin.mount_delay_ms=50"]);
     assert!(start.elapsed() >= Duration::from_millis(50));
 }
 
 #[test]
-fn a_late_mount_is_reported_before_it_is_there() {
+fn late_mount_is_reported_before_mounting() {
     let client = Client::new(&["standin.late_mount_ms=3600000"]);
     let finished = client.run();
     assert!(finished.status.success(), "{finished:?}");
@@ -177,7 +177,7 @@ fn a_late_mount_is_reported_before_it_is_there() {
 }
 
 #[test]
-fn a_late_mount_comes_by_itself() {
+fn late_mount_appears_after_delay() {
     let client = Client::new(&["standin.late_mount_ms=1"]);
     let table = File::open("/proc/self/mountinfo").expect("open the mount table");
     assert!(client.run().status.success());
@@ -189,7 +189,7 @@ fn a_late_mount_comes_by_itself() {
 }
 
 #[test]
-fn the_type_in_the_mount_table_can_be_another() {
+fn file_system_subtype_is_configurable() {
     for (subtype, shown) in [("xtreemfs", "fuse.xtreemfs"), ("", "fuse")] {
         let (mount, _client) = Client::mounted(&[&format!("standin.subtype={subtype}")]);
         assert_eq!(mount_at(mount.path()).expect("the volume is mounted").fs_type, shown);
@@ -197,7 +197,7 @@ fn the_type_in_the_mount_table_can_be_another() {
 }
 
 #[test]
-fn a_stale_root_has_a_size() {
+fn stale_root_has_a_size() {
     let (mount, client) = Client::mounted(&["standin.fault=stale-root"]);
     let size = || fs::metadata(mount.path()).expect("stat the root").size();
     assert_eq!(size(), 4096);
@@ -206,7 +206,7 @@ fn a_stale_root_has_a_size() {
 }
 
 #[test]
-fn eio_fails_every_request_until_it_is_taken_back() {
+fn eio_fails_every_request_until_cleared() {
     let (mount, client) = Client::mounted(&[]);
     let file = mount.path().join("file");
     fs::write(&file, "data").expect("write through the mount");
@@ -218,7 +218,7 @@ fn eio_fails_every_request_until_it_is_taken_back() {
 }
 
 #[test]
-fn no_answer_holds_even_a_killed_process_until_the_daemon_ends() {
+fn no_answer_makes_caller_unkillable() {
     let client = Client::new(&[]);
     let log = client.scratch.path().join("log");
     make_pipe(&log);
@@ -227,33 +227,33 @@ fn no_answer_holds_even_a_killed_process_until_the_daemon_ends() {
     Program::as_nova("mount.quobyte").arg("-l").arg(&log).args(client.arguments()).succeed();
     let daemon = client.daemon();
     client.fail("no-answer");
-    let mut asker = Asker::start("stat", &[&client.mount_point]);
+    let mut process = BackgroundProcess::start("stat", &[&client.mount_point]);
     let swallowed =
         BufReader::new(lines).lines().any(|line| line.expect("read the log") == "request left unanswered");
     assert!(swallowed);
-    asker.kill();
-    asker.wait_until_held();
+    process.kill();
+    process.wait_until_uninterruptible();
     daemon.crash();
-    asker.wait_for_end();
+    process.wait_for_end();
     Program::as_nova("umount.quobyte").arg(&client.mount_point).succeed();
 }
 
 #[test]
-fn a_stopped_daemon_holds_nobody_who_is_killed() {
+fn stopped_daemon_leaves_caller_killable() {
     let (mount, client) = Client::mounted(&[]);
     let connection = Connection::of(&mount, &client.scratch);
     let daemon = client.daemon();
     daemon.stop();
-    let mut asker = Asker::start("stat", &[&client.mount_point]);
+    let mut process = BackgroundProcess::start("stat", &[&client.mount_point]);
     connection.wait_for_request();
-    asker.kill();
-    asker.wait_for_end();
+    process.kill();
+    process.wait_for_end();
     daemon.signal(Signal::CONT);
     fs::metadata(&client.mount_point).expect("the daemon answers again");
 }
 
 #[test]
-fn a_client_that_dies_leaves_a_dead_mount_that_can_be_taken_down() {
+fn dead_mount_can_be_unmounted() {
     let (mount, client) = Client::mounted(&["standin.fault=die"]);
     let daemon = client.daemon();
     assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::CONNABORTED));
@@ -265,7 +265,7 @@ fn a_client_that_dies_leaves_a_dead_mount_that_can_be_taken_down() {
 }
 
 #[test]
-fn a_client_that_ends_late_leaves_a_later_mount_at_its_place_alone() {
+fn late_client_exit_preserves_newer_mount() {
     let (mount, client) = Client::mounted(&[]);
     let daemon = client.daemon();
     daemon.stop();
@@ -278,7 +278,7 @@ fn a_client_that_ends_late_leaves_a_later_mount_at_its_place_alone() {
 }
 
 #[test]
-fn a_client_that_is_killed_leaves_a_dead_mount_that_counts_as_busy() {
+fn dead_mount_counts_as_busy() {
     let (mount, client) = Client::mounted(&[]);
     client.daemon().crash();
     assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::NOTCONN));
@@ -288,7 +288,7 @@ fn a_client_that_is_killed_leaves_a_dead_mount_that_counts_as_busy() {
 }
 
 #[test]
-fn no_answer_comes_before_the_latency_is_over() {
+fn latency_delays_every_answer() {
     let (mount, _client) = Client::mounted(&["standin.latency_us=20000"]);
     let start = Instant::now();
     fs::metadata(mount.path()).expect("stat the root");
@@ -298,7 +298,7 @@ fn no_answer_comes_before_the_latency_is_over() {
 }
 
 #[test]
-fn the_kernel_keeps_as_many_requests_in_flight_as_it_is_told() {
+fn max_background_is_configurable() {
     let (mount, client) = Client::mounted(&["standin.max_background=77"]);
     let connection = Connection::of(&mount, &client.scratch);
     assert_eq!(connection.read("max_background"), "77\n");

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Dice, Finished, Held, Running, Site, Volume, faults::wait_for_request, mount_at, number};
+use e2e::{
+    Finished, PausedProgram, Rng, Running, Site, Volume, env_number, faults::wait_for_request, mount_at,
+};
 use rustix::{
     fs::{FlockOperation, flock},
     process::Signal,
@@ -19,7 +21,7 @@ const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
 /// No client hangs here for long, and a slow one is not to be taken for one that does.
-const PATIENTLY: [&str; 2] = ["--probe-timeout", "3600"];
+const NO_PROBE_TIMEOUT: [&str; 2] = ["--probe-timeout", "3600"];
 
 const WORKERS: u64 = 16;
 const EXPORTS: u64 = 8;
@@ -29,12 +31,12 @@ const VOLUMES: u64 = 4;
 type Attached = BTreeSet<(String, String, String)>;
 
 #[test]
-fn many_processes_on_many_shares_leave_records_mounts_and_model_in_agreement() {
-    let mut dice = Dice::roll();
+fn parallel_calls_keep_state_consistent() {
+    let mut rng = Rng::from_env();
     let site = Site::new(&[]);
     let exports: Vec<_> = (0..EXPORTS).map(|export| share(&site, &format!("share-{export}"))).collect();
-    let operations = number("NOVA_QUOBYTE_OPERATIONS", 320) / WORKERS;
-    let seeds: Vec<_> = (0..WORKERS).map(|_| dice.below(u64::MAX)).collect();
+    let operations = env_number("NOVA_QUOBYTE_OPERATIONS", 320) / WORKERS;
+    let seeds: Vec<_> = (0..WORKERS).map(|_| rng.below(u64::MAX)).collect();
     let attached: Attached = thread::scope(|scope| {
         let (site, exports) = (&site, &exports);
         let workers: Vec<_> = (0..)
@@ -43,7 +45,7 @@ fn many_processes_on_many_shares_leave_records_mounts_and_model_in_agreement() {
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a worker does its work")).collect()
     });
-    let reconcile = || site.run(&[&["reconcile"], &PATIENTLY[..]].concat()).answer();
+    let reconcile = || site.run(&[&["reconcile"], &NO_PROBE_TIMEOUT[..]].concat()).answer();
     reconcile();
     assert_eq!(reconcile()["mended"], json!([]));
     assert_eq!(recorded(&site), attached);
@@ -60,22 +62,22 @@ fn many_processes_on_many_shares_leave_records_mounts_and_model_in_agreement() {
 /// Connects and disconnects one guest's volumes at random, now and then after the death of a client or with a look at
 /// everything; returns what is connected in the end.
 fn work(site: &Site, exports: &[Volume], number: u64, seed: u64, operations: u64) -> Attached {
-    let mut dice = Dice::seeded(seed);
+    let mut rng = Rng::seeded(seed);
     let instance = format!("{number:08x}-0000-4000-8000-000000000000");
     let mut attached = Attached::new();
     for _ in 0..operations {
-        match dice.below(40) {
-            0 => site.crash_a_client(dice.below(EXPORTS) as usize),
-            1 => drop(site.command(&["reconcile"]).args(PATIENTLY).succeed()),
+        match rng.below(40) {
+            0 => site.crash_one_client(rng.below(EXPORTS) as usize),
+            1 => drop(site.command(&["reconcile"]).args(NO_PROBE_TIMEOUT).succeed()),
             _ => {}
         }
-        let export = exports[dice.below(EXPORTS) as usize].export().trim_start_matches("quobyte://");
-        let image = format!("disk-{}", dice.below(VOLUMES));
+        let export = exports[rng.below(EXPORTS) as usize].export().trim_start_matches("quobyte://");
+        let image = format!("disk-{}", rng.below(VOLUMES));
         let user = (export.to_owned(), instance.clone(), image.clone());
         let info = info(site, export, &image).to_string();
         let verb = if attached.contains(&user) { "disconnect" } else { "connect" };
         let command = site.command(&[verb, "--instance", &instance, "--connection-info", "-"]);
-        let finished = command.args(PATIENTLY).input(info).run();
+        let finished = command.args(NO_PROBE_TIMEOUT).input(info).run();
         if finished.status.success() {
             if !attached.remove(&user) {
                 attached.insert(user);
@@ -119,7 +121,7 @@ fn assert_bob_can_open(connected: Finished) {
 }
 
 #[test]
-fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_opened() {
+fn disconnect_never_unmounts_new_attachment() {
     let site = Site::new(&[]);
     for name in ["one", "two"] {
         site.volume().image(name, "raw", &[0; 4096]);
@@ -130,12 +132,12 @@ fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_open
     };
     // bob comes while alice's share is about to be unmounted,
     site.connect(ALICE, &site.info("one")).answer();
-    let unmount = Held::new(site.scratch(), "fusermount3");
+    let unmount = PausedProgram::new(site.scratch(), "fusermount3");
     let disconnect = call("disconnect", ALICE, "one").env("PATH", unmount.path()).start();
-    unmount.wait();
+    unmount.wait_until_started();
     let connect = call("connect", BOB, "two").start();
     wait_for_lock_opened(&connect);
-    unmount.let_go();
+    unmount.resume();
     assert!(disconnect.finish().status.success());
     assert_bob_can_open(connect.finish());
 
@@ -143,7 +145,7 @@ fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_open
     site.connect(ALICE, &site.info("one")).answer();
     site.disconnect(BOB, &site.info("two")).answer();
     site.stop_clients();
-    let connect = call("connect", BOB, "two").args(PATIENTLY).start();
+    let connect = call("connect", BOB, "two").args(NO_PROBE_TIMEOUT).start();
     wait_for_request(&site.base().join(&site.mount_directories()[0]));
     let disconnect = call("disconnect", ALICE, "one").start();
     wait_for_lock_opened(&disconnect);
@@ -155,12 +157,12 @@ fn a_disconnect_never_unmounts_under_a_volume_that_is_connected_and_not_yet_open
 }
 
 #[test]
-fn a_share_that_is_held_holds_up_no_other() {
+fn locked_share_does_not_block_others() {
     let site = Site::new(&[]);
-    let [held, other] = ["held", "other"].map(|name| share(&site, name));
+    let [locked, other] = ["held", "other"].map(|name| share(&site, name));
     let info = |share: &Volume| info(&site, share.export(), "disk-0");
-    site.connect(ALICE, &info(&held)).answer();
-    site.disconnect(ALICE, &info(&held)).answer();
+    site.connect(ALICE, &info(&locked)).answer();
+    site.disconnect(ALICE, &info(&locked)).answer();
     // So far there is one lock.
     let lock = locks(&site).into_iter().find(|path| path.ends_with(".lock")).expect("a share has a lock");
     let lock = File::open(lock).expect("open a lock");
@@ -168,17 +170,17 @@ fn a_share_that_is_held_holds_up_no_other() {
 
     site.connect(BOB, &info(&other)).answer();
     site.disconnect(BOB, &info(&other)).answer();
-    let refused = site.run_with(&info(&held), &["connect", "--instance", ALICE, "--lock-timeout", "0.2"]);
+    let refused = site.run_with(&info(&locked), &["connect", "--instance", ALICE, "--lock-timeout", "0.2"]);
     assert_eq!(refused.failure(), (5, "lock_timeout"));
     drop(lock);
-    site.connect(ALICE, &info(&held)).answer();
-    site.disconnect(ALICE, &info(&held)).answer();
+    site.connect(ALICE, &info(&locked)).answer();
+    site.disconnect(ALICE, &info(&locked)).answer();
     site.assert_nothing_is_left();
 }
 
 /// A share with a few images.
 fn share(site: &Site, name: &str) -> Volume {
-    let share = site.volume().beside(site.scratch(), name);
+    let share = site.volume().sibling(site.scratch(), name);
     (0..VOLUMES).for_each(|volume| share.image(&format!("disk-{volume}"), "raw", &[0; 4096]));
     share
 }
@@ -191,7 +193,7 @@ fn info(site: &Site, export: &str, image: &str) -> Value {
 }
 
 fn recorded(site: &Site) -> Attached {
-    let status = site.run(&[&["status"], &PATIENTLY[..]].concat()).answer();
+    let status = site.run(&[&["status"], &NO_PROBE_TIMEOUT[..]].concat()).answer();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let mut recorded = Attached::new();
     for share in status["shares"].as_array().expect("a list of shares") {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// Has the domain use an image of the share, as another program than ours would do it.
 fn use_image(guest: &Guest, share: &Share, options: &[&str]) {
-    let image = share.at().join("two");
+    let image = share.mount_path().join("two");
     let image = image.to_string_lossy();
     guest.virsh("attach-disk", &[&[&*image, "vdb", "--subdriver", "raw"], options].concat());
 }
@@ -25,33 +25,33 @@ fn disconnect(share: &Share) -> Value {
 }
 
 /// Disconnects the only attachment; the mount has to stay, for that domain.
-fn keeps_the_mount(guest: &Guest, share: &Share) {
+fn assert_mount_kept(guest: &Guest, share: &Share) {
     let answer = disconnect(share);
     assert_eq!(answer["reason"], "guests", "{answer}");
     assert_eq!(answer["guests"][0]["domain"], guest.name());
-    assert!(mount_at(share.at()).is_some());
+    assert!(mount_at(share.mount_path()).is_some());
 }
 
 #[test]
-fn a_domain_that_runs_is_shut_off_or_was_saved_keeps_the_mount() {
+fn running_shut_off_or_saved_domain_keeps_mount() {
     let share = Share::connected();
     let mut guest = Guest::boot(share.site().scratch());
     use_image(&guest, &share, &["--live"]);
-    keeps_the_mount(&guest, &share);
+    assert_mount_kept(&guest, &share);
 
     guest.virsh("managedsave", &[]);
-    keeps_the_mount(&guest, &share);
+    assert_mount_kept(&guest, &share);
 
     // libvirt has it as saved and has no such state: as for a domain that is started between the two questions.
     let state = format!("/var/lib/libvirt/qemu/save/{}.save", guest.name());
     let aside = format!("{state}.aside");
     Program::as_root("mv").args([&state, &aside]).succeed();
     use_image(&guest, &share, &["--config"]);
-    keeps_the_mount(&guest, &share);
+    assert_mount_kept(&guest, &share);
 
     Program::as_root("mv").args([&aside, &state]).succeed();
     guest.virsh("managedsave-remove", &[]);
-    keeps_the_mount(&guest, &share);
+    assert_mount_kept(&guest, &share);
 
     guest.virsh("detach-disk", &["vdb", "--config"]);
     assert_eq!(disconnect(&share)["mounted"], json!(false));
@@ -60,7 +60,7 @@ fn a_domain_that_runs_is_shut_off_or_was_saved_keeps_the_mount() {
 }
 
 /// Disconnects the share's volume while libvirt is to be found at `socket`.
-fn disconnect_by(share: &Share, socket: &Path) -> Value {
+fn disconnect_via(share: &Share, socket: &Path) -> Value {
     let site = share.site();
     let uri = format!("qemu+unix:///system?socket={}", socket.display());
     let disconnect = ["disconnect", "--instance", ALICE, "--connect-uri", &uri, "--libvirt-timeout", "1"];
@@ -68,20 +68,20 @@ fn disconnect_by(share: &Share, socket: &Path) -> Value {
 }
 
 #[test]
-fn a_libvirt_that_cannot_be_reached_keeps_the_mount() {
+fn unreachable_libvirt_keeps_mount() {
     let share = Share::connected();
-    let answer = disconnect_by(&share, Path::new("/nonexistent"));
+    let answer = disconnect_via(&share, Path::new("/nonexistent"));
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("unknown")), "{answer}");
-    assert!(mount_at(share.at()).is_some());
+    assert!(mount_at(share.mount_path()).is_some());
 }
 
 #[test]
-fn a_libvirt_that_does_not_answer_keeps_the_mount() {
+fn hung_libvirt_keeps_mount() {
     let share = Share::connected();
     let socket = share.site().scratch().path().join("silent-libvirt");
     let _listening = UnixListener::bind(&socket).expect("listen where libvirt would");
     fs::set_permissions(&socket, Permissions::from_mode(0o777)).expect("let nova connect");
-    let answer = disconnect_by(&share, &socket);
+    let answer = disconnect_via(&share, &socket);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("unknown")), "{answer}");
-    assert!(mount_at(share.at()).is_some());
+    assert!(mount_at(share.mount_path()).is_some());
 }

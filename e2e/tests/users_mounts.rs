@@ -26,7 +26,7 @@ fn disconnect(share: &Share, instance: &str, options: &[&str]) -> Value {
 }
 
 /// What reconcile leaves alone.
-fn left(share: &Share) -> Vec<Value> {
+fn left_by_reconcile(share: &Share) -> Vec<Value> {
     let mut answer = share.site().run(&["reconcile"]).answer();
     assert_eq!(answer["mended"], json!([]), "{answer}");
     answer["left"].as_array_mut().expect("reconcile lists").iter_mut().map(|one| one["what"].take()).collect()
@@ -37,73 +37,74 @@ fn state(share: &Share) -> Value {
 }
 
 #[test]
-fn a_healthy_mount_of_another_user_is_used_and_never_taken_down() {
+fn healthy_mount_of_other_user_is_used_and_kept() {
     for (user, options) in [(User::Root, &[][..]), (User::Nobody, &[]), (User::Nobody, &["--force"])] {
         let share = unused_share();
         let client = user.mounts(&share);
-        let theirs = mount_at(share.at());
+        let theirs = mount_at(share.mount_path());
         connect(&share, ALICE).answer();
         assert_eq!(state(&share), "healthy");
         let answer = disconnect(&share, ALICE, options);
         assert_eq!((&answer["mounted"], &answer["reason"]), (&json!(true), &json!("not_owner")), "{user:?}");
-        assert_eq!(left(&share), ["not_recorded"], "{user:?}");
-        assert_eq!(mount_at(share.at()), theirs, "{user:?}");
+        assert_eq!(left_by_reconcile(&share), ["not_recorded"], "{user:?}");
+        assert_eq!(mount_at(share.mount_path()), theirs, "{user:?}");
         assert_eq!(share.site().records(), [""; 0]);
-        user.runs("umount.quobyte").arg(share.at()).succeed();
+        user.runs("umount.quobyte").arg(share.mount_path()).succeed();
         client.wait_for_end();
     }
 }
 
 #[test]
-fn a_dead_mount_of_another_user_is_told_with_the_command_that_its_owner_must_run() {
+fn dead_mount_of_other_user_is_reported() {
     let share = unused_share();
     let client = User::Nobody.mounts(&share);
     connect(&share, ALICE).answer();
     client.crash();
 
-    let theirs = mount_at(share.at());
+    let theirs = mount_at(share.mount_path());
     let reply = connect(&share, BOB);
     assert_eq!(reply.failure(), (4, "mount_stale"));
-    let command = format!("user {} has to run: fusermount3 -u {}", User::Nobody.id(), share.at().display());
+    let command =
+        format!("user {} has to run: fusermount3 -u {}", User::Nobody.id(), share.mount_path().display());
     assert!(reply.message().contains(&command), "{}", reply.message());
     assert_eq!(state(&share), "dead");
-    assert!(left(&share).contains(&json!("not_owner")));
-    assert_eq!(mount_at(share.at()), theirs);
+    assert!(left_by_reconcile(&share).contains(&json!("not_owner")));
+    assert_eq!(mount_at(share.mount_path()), theirs);
 
-    User::Nobody.runs("fusermount3").arg("-u").arg(share.at()).succeed();
+    User::Nobody.runs("fusermount3").arg("-u").arg(share.mount_path()).succeed();
     // The owner's directory is in the way of an ordinary user's mount.
-    User::Root.runs("chown").arg("nova").arg(share.at()).succeed();
+    User::Root.runs("chown").arg("nova").arg(share.mount_path()).succeed();
     let answer = connect(&share, BOB).answer();
     assert_eq!(answer["lost"][0]["instance"], ALICE);
     assert_eq!(state(&share), "healthy");
 }
 
 #[test]
-fn disconnecting_from_a_dead_mount_of_another_user_succeeds_and_leaves_it() {
+fn disconnect_keeps_dead_mount_of_other_user() {
     let share = unused_share();
     let client = User::Nobody.mounts(&share);
     connect(&share, ALICE).answer();
     client.crash();
-    let theirs = mount_at(share.at());
+    let theirs = mount_at(share.mount_path());
     let answer = disconnect(&share, ALICE, &[]);
     assert_eq!((&answer["changed"], &answer["reason"]), (&json!(true), &json!("not_owner")));
-    assert_eq!(mount_at(share.at()), theirs);
+    assert_eq!(mount_at(share.mount_path()), theirs);
     assert_eq!(share.site().records(), [""; 0]);
 }
 
 #[test]
-fn a_mount_that_is_closed_to_us_is_never_taken_for_dead() {
+fn inaccessible_mount_is_not_treated_as_dead() {
     let share = unused_share();
-    let client = User::Nobody.mounts_for_itself(&share);
-    let theirs = mount_at(share.at()).expect("it is mounted");
+    let client = User::Nobody.mounts_privately(&share);
+    let theirs = mount_at(share.mount_path()).expect("it is mounted");
     assert!(!theirs.super_options.contains("allow_other"), "{theirs:?}");
     let refused = |share: &Share| {
         let reply = connect(share, ALICE);
         assert_eq!(reply.failure(), (4, "mount_not_visible"));
         assert!(reply.message().contains("Permission denied"), "{}", reply.message());
-        assert_eq!(left(share), ["failed"]);
+        assert_eq!(left_by_reconcile(share), ["failed"]);
         assert_eq!(disconnect(share, ALICE, &["--force"])["reason"], "not_recorded");
-        assert_eq!(mount_at(share.at()).as_ref(), Some(&theirs));
+        assert_eq!(mount_at(share.mount_path()).as_ref(), Some(&theirs));
     };
     refused(&share);
     // Nor is it taken for alive.

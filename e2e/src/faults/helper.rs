@@ -21,7 +21,7 @@ impl Helper {
     /// Those that run for the share at `mount_point`.
     #[must_use]
     pub fn all_at(mount_point: &Path) -> Vec<Self> {
-        process::told_of(mount_point)
+        process::with_argument_below(mount_point)
             .into_iter()
             .filter_map(|(pid, arguments)| {
                 let (program, arguments) = arguments.split_once('\0')?;
@@ -50,7 +50,7 @@ impl Helper {
 
     /// Is it in the state in which the kernel lets no signal end it?
     #[must_use]
-    pub fn is_held(&self) -> bool {
+    pub fn is_uninterruptible(&self) -> bool {
         process::state(format!("/proc/{}", self.id()).as_ref()) == Some('D')
     }
 
@@ -66,7 +66,7 @@ pub fn wait_for_request(mount_point: &Path) {
 }
 
 /// Waits until nobody waits for the client of the mount at `mount_point`, and nothing else is under way.
-pub(super) fn wait_for_quiet(mount_point: &Path) {
+pub(super) fn wait_until_idle(mount_point: &Path) {
     wait_for_requests(mount_point, false);
 }
 

@@ -17,7 +17,7 @@ pub(super) fn answer(operation: Operation, finished: &Finished) -> String {
     }
     assert_eq!(status, 0, "{finished:?}");
     match operation {
-        Operation::Connect => match users(&value["lost"]).as_str() {
+        Operation::Connect => match initials(&value["lost"]).as_str() {
             "" => "connected".to_owned(),
             lost => format!("connected, {lost} lost"),
         },
@@ -55,26 +55,26 @@ fn reconciled(value: &Value) -> String {
 
 /// The records left, and who is on them.
 pub(super) fn records(directory: &Path) -> String {
-    let mut told = Vec::new();
+    let mut parts = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten() {
         let path = entry.expect("list the records").path();
         let record: Option<Value> = serde_json::from_slice(&fs::read(&path).expect("read a record")).ok();
         let is_set_aside = path.extension().is_some_and(|extension| extension == "set-aside");
-        told.push(match record {
+        parts.push(match record {
             _ if is_set_aside => "one set aside".to_owned(),
             None => "torn".to_owned(),
-            Some(record) => match users(&record["attachments"]).as_str() {
+            Some(record) => match initials(&record["attachments"]).as_str() {
                 "" => "nobody".to_owned(),
                 users => users.to_owned(),
             },
         });
     }
-    told.sort_unstable();
-    if told.is_empty() { "–".to_owned() } else { told.join(", ") }
+    parts.sort_unstable();
+    if parts.is_empty() { "–".to_owned() } else { parts.join(", ") }
 }
 
 /// The initials of whose attachments these are.
-fn users(attachments: &Value) -> String {
+fn initials(attachments: &Value) -> String {
     let initial = |attachment: &Value| match attachment["instance"].as_str() {
         Some(ALICE) => 'A',
         Some(BOB) => 'B',
@@ -87,6 +87,6 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn or_nothing(told: Vec<String>) -> String {
-    if told.is_empty() { "nothing".to_owned() } else { told.join(", ") }
+fn or_nothing(parts: Vec<String>) -> String {
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }

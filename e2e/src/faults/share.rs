@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::helper::wait_for_quiet;
+use super::helper::wait_until_idle;
 use crate::{Daemon, Site};
 
 /// alice's guest, connected with the image `one` before anything goes wrong.
@@ -19,7 +19,7 @@ pub const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 /// A share on which alice is connected. Its client ends with it, hung or not.
 #[derive(Debug)]
 pub struct Share {
-    at: PathBuf,
+    mount_path: PathBuf,
     client: Daemon,
     site: Site,
 }
@@ -41,17 +41,19 @@ impl Share {
         configure(&site, &format!("standin.pid_file={}", pid.display()));
         configure(&site, &format!("standin.control={}", control.display()));
         let mut answer = site.connect(ALICE, &site.info("one")).answer();
-        let Value::String(at) = answer["mount_path"].take() else { panic!("no mount path in {answer}") };
-        let at = PathBuf::from(at);
+        let Value::String(mount_path) = answer["mount_path"].take() else {
+            panic!("no mount path in {answer}")
+        };
+        let mount_path = PathBuf::from(mount_path);
         // What was opened is closed behind its opener's back, which is not to be taken for a later question.
-        wait_for_quiet(&at);
-        Self { at, client: Daemon::of(&pid), site }
+        wait_until_idle(&mount_path);
+        Self { mount_path, client: Daemon::of(&pid), site }
     }
 
     /// Where it is mounted.
     #[must_use]
-    pub fn at(&self) -> &Path {
-        &self.at
+    pub fn mount_path(&self) -> &Path {
+        &self.mount_path
     }
 
     /// The host it is on.

@@ -44,7 +44,7 @@ impl User {
 
     /// The same for nobody else to use: libfuse is not configured to permit more.
     #[must_use]
-    pub fn mounts_for_itself(self, share: &Share) -> Daemon {
+    pub fn mounts_privately(self, share: &Share) -> Daemon {
         // The mount is to be seen outside, the configuration is not.
         let script =
             "mount --make-private /etc/fuse.conf && mount --bind /dev/null /etc/fuse.conf && exec \"$@\"";
@@ -57,19 +57,19 @@ impl User {
 
     fn mounts_with(self, program: Program, share: &Share) -> Daemon {
         let site = share.site();
-        fs::create_dir(share.at()).expect("nothing is at the mount point");
-        chown(share.at(), Some(self.id()), None).expect("give the mount point away");
+        fs::create_dir(share.mount_path()).expect("nothing is at the mount point");
+        chown(share.mount_path(), Some(self.id()), None).expect("give the mount point away");
         let theirs = site.scratch().directory("theirs");
         fs::set_permissions(&theirs, Permissions::from_mode(0o777)).expect("let others write");
         let pid = theirs.join("pid");
         program
             .env("QUOBYTE_STANDIN_PID_FILE", &pid)
             .args(["--disable-xattrs", site.volume().export()])
-            .arg(share.at())
+            .arg(share.mount_path())
             .arg("-c")
             .arg(site.volume().config())
             .succeed();
-        assert!(mount_at(share.at()).is_some(), "the client reports a mount that is not there");
+        assert!(mount_at(share.mount_path()).is_some(), "the client reports a mount that is not there");
         Daemon::of(&pid)
     }
 }

@@ -27,7 +27,7 @@ impl Guest {
         let migration = self.migration(other).start();
         let arriving = self.commands.accept().expect("the other host's QEMU connects, too");
         meanwhile(self);
-        self.hurry();
+        self.lift_speed_limit();
         let finished = migration.finish();
         assert!(finished.status.success(), "{finished:?}");
         self.uri = self.destination(other);
@@ -35,11 +35,11 @@ impl Guest {
     }
 
     /// Lifts the limit of a migration that may have ended meanwhile, with which the domain has left this host.
-    fn hurry(&self) {
-        let told = virsh(&self.uri, "migrate-setspeed").args([&self.uuid, FAST]).run();
-        if !told.status.success() {
+    fn lift_speed_limit(&self) {
+        let output = virsh(&self.uri, "migrate-setspeed").args([&self.uuid, FAST]).run();
+        if !output.status.success() {
             let running = virsh(&self.uri, "list").arg("--uuid").succeed();
-            assert!(!running.lines().any(|uuid| uuid.trim() == self.uuid), "{told:?}");
+            assert!(!running.lines().any(|uuid| uuid.trim() == self.uuid), "{output:?}");
         }
     }
 

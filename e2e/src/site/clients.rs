@@ -6,7 +6,7 @@ use rustix::process::Pid;
 
 use crate::process;
 
-/// The client's processes that were told of a path below `base`.
+/// The client's processes with a path below `base` among their arguments.
 pub(super) fn of(base: &Path) -> Vec<Pid> {
     clients(base).map(|(pid, _)| pid).collect()
 }
@@ -17,7 +17,7 @@ pub(super) fn wait_for_end(base: &Path) {
 }
 
 fn clients(base: &Path) -> impl Iterator<Item = (Pid, String)> {
-    let processes = process::told_of(base).into_iter();
+    let processes = process::with_argument_below(base).into_iter();
     processes.filter(|(_, arguments)| arguments.starts_with("mount.quobyte\0"))
 }
 

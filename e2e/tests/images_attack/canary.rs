@@ -22,7 +22,7 @@ fn unread(scratch: &Scratch, name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_canary_shows_every_touch_and_no_look() {
+fn canary_detects_every_access_but_stat() {
     let scratch = Scratch::new();
     let touches: [(&str, Touch); 5] = [
         ("read", |path| fs::read(path).map(drop)),
@@ -40,7 +40,7 @@ fn a_canary_shows_every_touch_and_no_look() {
 }
 
 #[test]
-fn the_labs_canary_would_show_who_reads_it() {
+fn lab_canary_detects_reads() {
     let lab = Canary::of_the_lab();
     let file = lab.path().metadata().expect("the lab has a canary");
     assert!(file.accessed().expect("a time") < file.modified().expect("a time"));

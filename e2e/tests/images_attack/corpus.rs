@@ -22,7 +22,7 @@ fn record(site: &Site) -> Vec<u8> {
 }
 
 /// Connects the image that has been made on the volume, and disconnects it.
-fn judge(site: &Site, name: &str, top: &Path, format: &str, verdict: Verdict) {
+fn assert_verdict(site: &Site, name: &str, top: &Path, format: &str, verdict: Verdict) {
     let top = top.strip_prefix(site.volume().directory()).expect("it is on the volume");
     let mut info = site.info(&top.to_string_lossy());
     info["data"]["format"] = json!(format);
@@ -38,11 +38,11 @@ fn judge(site: &Site, name: &str, top: &Path, format: &str, verdict: Verdict) {
         }
     }
     assert!(record(site) == before, "{name} is left on record");
-    clear(site.volume().directory());
+    clear_volume(site.volume().directory());
 }
 
 /// Makes room for the next image.
-fn clear(volume: &Path) {
+fn clear_volume(volume: &Path) {
     for entry in fs::read_dir(volume).expect("list a volume") {
         let path = entry.expect("list a volume").path();
         if path.is_dir() {
@@ -54,12 +54,12 @@ fn clear(volume: &Path) {
 }
 
 #[test]
-fn connect_gives_every_image_of_bytes_its_verdict_and_leaves_nothing_behind() {
+fn connect_verdicts_match_image_corpus() {
     let canary = Canary::of_the_lab();
     let site = site();
     for specimen in hostile::all().iter().chain(&legitimate::of_bytes()) {
         let top = specimen.place(site.volume().directory()).expect("write an image");
-        judge(&site, specimen.name, &top, specimen.format, specimen.verdict);
+        assert_verdict(&site, specimen.name, &top, specimen.format, specimen.verdict);
     }
     site.disconnect(BOB, &site.info("bobs")).answer();
     site.assert_nothing_is_left();
@@ -67,10 +67,10 @@ fn connect_gives_every_image_of_bytes_its_verdict_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn connect_accepts_whatever_cinder_and_qemu_make() {
+fn connect_accepts_cinder_and_qemu_images() {
     let site = site();
     for recipe in &legitimate::of_commands() {
         let top = recipe.place(site.volume().directory()).expect("make an image");
-        judge(&site, recipe.name, &top, recipe.format, Verdict::Accepted { layers: recipe.layers });
+        assert_verdict(&site, recipe.name, &top, recipe.format, Verdict::Accepted { layers: recipe.layers });
     }
 }

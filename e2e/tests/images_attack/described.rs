@@ -1,4 +1,4 @@
-//! An exchange between connect and disk-xml: what is described is what was looked at.
+//! A swap between connect and disk-xml: what is described is what was looked at.
 
 use std::{fs, path::PathBuf};
 
@@ -6,7 +6,7 @@ use e2e::{Program, Reply, Site};
 use image_corpus::{Content, Qcow2};
 use serde_json::{Value, json};
 
-use crate::{ALICE, exchanger::exchange, place, refused::assert_refused};
+use crate::{ALICE, place, refused::assert_refused, swapper::swap};
 
 /// A site with a file of each name and content.
 fn site(files: &[(&str, Content)]) -> Site {
@@ -33,19 +33,19 @@ fn describe(site: &Site, info: &Value) -> Reply {
 }
 
 #[test]
-fn a_file_put_in_the_images_place_is_not_described_until_it_is_connected() {
+fn swapped_image_is_rejected_until_reconnect() {
     for (format, content) in [("raw", Content::zeroes(1 << 20)), ("qcow2", Qcow2::v3().into())] {
         let site = site(&[("disk", content.clone()), ("other", content)]);
         let info = info(&site, "disk", format);
         site.connect(ALICE, &info).answer();
         let described = describe(&site, &info).answer();
 
-        exchange(&stored(&site, "disk"), &stored(&site, "other"));
+        swap(&stored(&site, "disk"), &stored(&site, "other"));
         assert_refused(format, &describe(&site, &info), "swapped");
         assert_eq!(site.connect(ALICE, &info).answer()["changed"], json!(true));
         assert_eq!(describe(&site, &info).answer(), described);
 
-        exchange(&stored(&site, "disk"), &stored(&site, "other"));
+        swap(&stored(&site, "disk"), &stored(&site, "other"));
         assert_refused(format, &describe(&site, &info), "swapped");
         site.disconnect(ALICE, &info).answer();
         site.assert_nothing_is_left();
@@ -53,7 +53,7 @@ fn a_file_put_in_the_images_place_is_not_described_until_it_is_connected() {
 }
 
 #[test]
-fn a_file_put_in_a_backing_files_place_is_not_described() {
+fn swapped_backing_file_is_rejected() {
     let base = Content::zeroes(1 << 20);
     let (overlay, snapshot) = (Qcow2::v3().on("base", "raw"), Qcow2::v3().on("disk", "qcow2"));
     let files =
@@ -65,14 +65,14 @@ fn a_file_put_in_a_backing_files_place_is_not_described() {
     for info in [&info, &of_snapshot] {
         describe(&site, info).answer();
     }
-    exchange(&stored(&site, "base"), &stored(&site, "other"));
+    swap(&stored(&site, "base"), &stored(&site, "other"));
     for info in [&info, &of_snapshot] {
         assert_refused("base", &describe(&site, info), "swapped");
     }
 }
 
 #[test]
-fn a_snapshot_and_its_deletion_are_no_exchange() {
+fn snapshot_and_its_deletion_are_not_a_swap() {
     let site = site(&[("disk", Content::zeroes(1 << 20))]);
     let before = info(&site, "disk", "raw");
     site.connect(ALICE, &before).answer();

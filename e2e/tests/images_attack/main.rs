@@ -5,10 +5,10 @@
 mod canary;
 mod corpus;
 mod described;
-mod exchanger;
 mod reaching;
 mod refused;
 mod stress;
+mod swapper;
 
 use std::path::Path;
 

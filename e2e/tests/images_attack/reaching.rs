@@ -106,7 +106,7 @@ fn image(directory: &Path, name: &str, rule: &'static str, content: impl Into<Co
 }
 
 #[test]
-fn no_image_that_reaches_out_is_connected_or_attached_to_a_running_guest() {
+fn image_referencing_host_file_is_rejected() {
     let canary = Canary::of_the_lab();
     let site = Site::new(&[]);
     let directory = site.volume().directory();

@@ -1,4 +1,4 @@
-//! Connects while somebody keeps exchanging a file of the chain: whatever is accepted is what was meant, as a whole.
+//! Connects while somebody keeps swapping a file of the chain: whatever is accepted is what was meant, as a whole.
 
 use std::{
     fs,
@@ -9,20 +9,20 @@ use e2e::{Canary, Reply, Site, make_pipe};
 use image_corpus::{Content, Qcow2, extension};
 use serde_json::{Value, json};
 
-use crate::{ALICE, BOB, exchanger::Exchanger, place};
+use crate::{ALICE, BOB, place, swapper::Swapper};
 
 const ROUNDS: usize = 60;
 
 /// A site whose share stays mounted, with a link to the canary, a pipe and a directory on it.
 fn site(canary: &Canary) -> Site {
-    let site = unmounted(canary);
+    let site = unmounted_site(canary);
     site.volume().image("bobs", "raw", &[0; 4096]);
     site.connect(BOB, &site.info("bobs")).answer();
     site
 }
 
 /// The same, but each connect mounts the share anew, and so probes it.
-fn unmounted(canary: &Canary) -> Site {
+fn unmounted_site(canary: &Canary) -> Site {
     let site = Site::new(&[]);
     let directory = site.volume().directory();
     symlink(canary.path(), directory.join("link")).expect("make a link");
@@ -46,20 +46,20 @@ fn recorded_inode(site: &Site, layer: usize) -> u64 {
     ours["chain"][layer]["identity"]["inode"].as_u64().expect("an inode is a number")
 }
 
-struct Assault<'a> {
+struct SwapAttack<'a> {
     /// The image that is connected, and its declared format.
     image: (&'a str, &'a str),
-    /// The file of its chain that is exchanged, and its place there.
-    exchanged: (&'a str, usize),
+    /// The file of its chain that is swapped, and its place there.
+    swapped: (&'a str, usize),
     /// With what.
-    others: &'a [&'a str],
+    replacements: &'a [&'a str],
     /// Those of all these that may be accepted: each with the size of its disk.
     legitimate: &'a [(&'a str, u64)],
     /// The rules that the rest breaks.
     rules: &'a [&'a str],
 }
 
-impl Assault<'_> {
+impl SwapAttack<'_> {
     /// Returns how many of the connects that were accepted had their mount probed.
     fn run(&self, site: &Site) -> usize {
         let path = |name: &&str| site.volume().directory().join(name);
@@ -70,12 +70,12 @@ impl Assault<'_> {
         info["data"]["format"] = json!(format);
 
         let kept = site.records();
-        let exchanger = Exchanger::start(path(&self.exchanged.0), self.others.iter().map(path).collect());
+        let swapper = Swapper::start(path(&self.swapped.0), self.replacements.iter().map(path).collect());
         let (mut accepted, mut refused, mut probed) = (0, 0, 0);
         for _ in 0..ROUNDS {
             let reply = site.connect(ALICE, &info);
-            if reply.is_answer() {
-                let layer = self.exchanged.1;
+            if reply.is_success() {
+                let layer = self.swapped.1;
                 let size = reply.answer()["chain"][layer]["virtual_size"].as_u64().expect("a size");
                 let found = (recorded_inode(site, layer), size);
                 assert!(legitimate.contains(&found), "{image}: {found:?} is none of {legitimate:?}");
@@ -88,7 +88,7 @@ impl Assault<'_> {
             }
             assert_eq!(site.records(), kept);
         }
-        exchanger.stop();
+        swapper.stop();
         assert!(accepted > 0 && refused > 0, "{image}: accepted {accepted}, refused {refused}");
         probed
     }
@@ -101,29 +101,29 @@ impl Assault<'_> {
 }
 
 /// Makes a raw image on the site's volume, and another that is put in its place.
-fn of_a_raw_image(site: &Site) -> Assault<'static> {
+fn raw_image_attack(site: &Site) -> SwapAttack<'static> {
     let directory = site.volume().directory();
     place(directory, "disk", Content::zeroes(1 << 20));
     place(directory, "other", Content::zeroes(2 << 20));
-    Assault {
+    SwapAttack {
         image: ("disk", "raw"),
-        exchanged: ("disk", 0),
-        others: &["link", "other", "pipe", "directory"],
+        swapped: ("disk", 0),
+        replacements: &["link", "other", "pipe", "directory"],
         legitimate: &[("disk", 1 << 20), ("other", 2 << 20)],
         rules: &["leads_away", "not_regular_file"],
     }
 }
 
 #[test]
-fn a_raw_image_under_exchange_is_the_file_that_was_looked_at_or_refused() {
+fn raw_image_swap_race_is_harmless() {
     let canary = Canary::of_the_lab();
     let site = site(&canary);
-    of_a_raw_image(&site).run(&site);
+    raw_image_attack(&site).run(&site);
     assert!(canary.is_untouched());
 }
 
 #[test]
-fn a_qcow2_image_under_exchange_is_judged_by_the_header_of_the_file_that_was_looked_at() {
+fn qcow2_image_swap_race_is_harmless() {
     let canary = Canary::of_the_lab();
     let site = site(&canary);
     let directory = site.volume().directory();
@@ -131,10 +131,10 @@ fn a_qcow2_image_under_exchange_is_judged_by_the_header_of_the_file_that_was_loo
     place(directory, "disk", Qcow2::v3());
     place(directory, "hostile", Qcow2::v3().feature(2).extension(extension::DATA_FILE, target.as_bytes()));
     place(directory, "raw", Content::zeroes(1 << 20));
-    Assault {
+    SwapAttack {
         image: ("disk", "qcow2"),
-        exchanged: ("disk", 0),
-        others: &["link", "hostile", "pipe", "raw", "directory"],
+        swapped: ("disk", 0),
+        replacements: &["link", "hostile", "pipe", "raw", "directory"],
         legitimate: &[("disk", 1 << 20)],
         rules: &["leads_away", "not_regular_file", "external_data_file", "not_qcow2"],
     }
@@ -143,17 +143,17 @@ fn a_qcow2_image_under_exchange_is_judged_by_the_header_of_the_file_that_was_loo
 }
 
 #[test]
-fn a_backing_file_under_exchange_is_the_file_that_was_looked_at_or_refused() {
+fn backing_file_swap_race_is_harmless() {
     let canary = Canary::of_the_lab();
     let site = site(&canary);
     let directory = site.volume().directory();
     place(directory, "disk", Qcow2::v3().on("base", "qcow2"));
     place(directory, "base", Qcow2::v3());
     place(directory, "hostile", Qcow2::v3().on(canary.path().as_os_str().as_encoded_bytes(), "raw"));
-    Assault {
+    SwapAttack {
         image: ("disk", "qcow2"),
-        exchanged: ("base", 1),
-        others: &["link", "hostile", "pipe", "directory"],
+        swapped: ("base", 1),
+        replacements: &["link", "hostile", "pipe", "directory"],
         legitimate: &[("base", 1 << 20)],
         rules: &["leads_away", "not_regular_file", "backing_name"],
     }
@@ -162,10 +162,10 @@ fn a_backing_file_under_exchange_is_the_file_that_was_looked_at_or_refused() {
 }
 
 #[test]
-fn an_image_under_exchange_is_probed_as_the_file_that_was_looked_at_or_not_at_all() {
+fn probed_image_swap_race_is_harmless() {
     let canary = Canary::of_the_lab();
-    let site = unmounted(&canary);
-    let probed = of_a_raw_image(&site).run(&site);
+    let site = unmounted_site(&canary);
+    let probed = raw_image_attack(&site).run(&site);
     assert!(probed > 0, "no probe found the file that was looked at");
     site.assert_nothing_is_left();
     assert!(canary.is_untouched());

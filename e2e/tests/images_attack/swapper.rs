@@ -12,26 +12,26 @@ use std::{
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 /// Exchanges two entries, so that at no moment there is none.
-pub(crate) fn exchange(one: &Path, other: &Path) {
+pub(crate) fn swap(one: &Path, other: &Path) {
     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).expect("exchange two entries");
 }
 
 /// Exchanges a file with each of several others in turn, and back, until it is stopped.
-pub(crate) struct Exchanger {
+pub(crate) struct Swapper {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Exchanger {
+impl Swapper {
     pub(crate) fn start(file: PathBuf, others: Vec<PathBuf>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             while !seen.load(Ordering::Relaxed) {
                 for other in &others {
-                    exchange(&file, other);
+                    swap(&file, other);
                     thread::yield_now();
-                    exchange(&file, other);
+                    swap(&file, other);
                     thread::yield_now();
                 }
             }

@@ -9,12 +9,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Fault, stage::Stage};
+use super::{Fault, scenario::Scenario};
 use crate::{Daemon, Lab, Program, mount_at};
 
-impl Stage {
+impl Scenario {
     /// Makes go wrong what is to go wrong.
-    pub(super) fn bring_about(&mut self) {
+    pub(super) fn inject(&mut self) {
         match self.fault {
             Fault::None | Fault::NoProc => {}
             Fault::Open => self.open_a_file(),
@@ -47,30 +47,33 @@ impl Stage {
                 fs::write(self.record(), &record[..record.len() / 2]).expect("tear the record");
             }
             Fault::Newer => self.change_record("version", json!(1000)),
-            _ => self.bring_about_without_mount(),
+            _ => self.inject_without_mount(),
         }
     }
 
     /// What is only met while the share is not mounted.
-    fn bring_about_without_mount(&self) {
-        Program::as_nova("umount.quobyte").arg(self.share.at()).succeed();
+    fn inject_without_mount(&self) {
+        Program::as_nova("umount.quobyte").arg(self.share.mount_path()).succeed();
         self.share.client().wait_for_end();
         match self.fault {
             Fault::Foreign => {
-                Program::as_root("mount").args(["-t", "tmpfs", "foreign"]).arg(self.share.at()).succeed();
+                Program::as_root("mount")
+                    .args(["-t", "tmpfs", "foreign"])
+                    .arg(self.share.mount_path())
+                    .succeed();
             }
             Fault::WrongVolume => {
-                self.site().volume().beside(self.site().scratch(), "other");
-                self.mount("quobyte://registry/other", self.share.at());
+                self.site().volume().sibling(self.site().scratch(), "other");
+                self.mount("quobyte://registry/other", self.share.mount_path());
             }
             Fault::MountsNothing => self.share.configure("standin.fault=exit-without-mounting"),
             Fault::MountsLate => self.share.configure("standin.late_mount_ms=3600000"),
             Fault::MountHangs => self.share.configure("standin.fault=hang-before-mount"),
-            Fault::KilledBefore => self.have_client_killed(""),
+            Fault::KilledBefore => self.install_client_that_dies(""),
             Fault::KilledWhile => {
                 let client = Lab::require().directory().join("bin/mount.quobyte");
                 let pid = self.share.file("pid");
-                self.have_client_killed(&format!(
+                self.install_client_that_dies(&format!(
                     "{} \"$@\"\nkill -KILL $(cat {})\n",
                     client.display(),
                     pid.display()
@@ -81,16 +84,17 @@ impl Stage {
             Fault::MountsSilent => self.share.configure("standin.fault=no-answer"),
             Fault::Link => {
                 self.remove_mount_point();
-                symlink(self.site().scratch().directory("elsewhere"), self.share.at()).expect("make a link");
+                symlink(self.site().scratch().directory("elsewhere"), self.share.mount_path())
+                    .expect("make a link");
             }
             Fault::File => {
                 self.remove_mount_point();
-                File::create(self.share.at()).expect("make a file");
+                File::create(self.share.mount_path()).expect("make a file");
             }
-            Fault::NotEmpty => drop(File::create(self.share.at().join("two")).expect("make a file")),
+            Fault::NotEmpty => drop(File::create(self.share.mount_path().join("two")).expect("make a file")),
             Fault::NotWritable => {
                 self.remove_mount_point();
-                fs::create_dir(self.share.at()).expect("make a directory of root's");
+                fs::create_dir(self.share.mount_path()).expect("make a directory of root's");
             }
             Fault::Rebooted => self.change_record("boot_id", json!("another")),
             _ => {}
@@ -98,7 +102,7 @@ impl Stage {
     }
 
     fn open_a_file(&mut self) {
-        self.open.push(File::open(self.share.at().join("one")).expect("open the image"));
+        self.open.push(File::open(self.share.mount_path().join("one")).expect("open the image"));
     }
 
     fn mount(&self, export: &str, at: &Path) {
@@ -111,20 +115,20 @@ impl Stage {
         let elsewhere = self.site().scratch().directory("elsewhere");
         self.mount(self.site().volume().export(), &elsewhere);
         self.upper = Some(self.share.newest_client());
-        Program::as_root("mount").arg("--bind").args([&*elsewhere, self.share.at()]).succeed();
+        Program::as_root("mount").arg("--bind").args([&*elsewhere, self.share.mount_path()]).succeed();
         Program::as_root("umount").arg(&elsewhere).succeed();
         assert!(mount_at(&elsewhere).is_none());
     }
 
     /// Puts a client before the stand-in's that is killed once it has done `first`.
-    fn have_client_killed(&self, first: &str) {
+    fn install_client_that_dies(&self, first: &str) {
         let client = self.site().scratch().directory("programs").join("mount.quobyte");
         fs::write(&client, format!("#!/bin/sh\n{first}kill -KILL $$\n")).expect("write a client");
         fs::set_permissions(client, Permissions::from_mode(0o755)).expect("let it run");
     }
 
     fn remove_mount_point(&self) {
-        fs::remove_dir(self.share.at()).expect("remove the mount point");
+        fs::remove_dir(self.share.mount_path()).expect("remove the mount point");
     }
 
     fn fill_state(&self) {
@@ -148,7 +152,7 @@ impl Stage {
 }
 
 /// Keeps what is in `directory` in a file system of a few pages from now on.
-pub(super) fn keep_in_little_room(directory: &Path) {
+pub(super) fn mount_tiny_tmpfs(directory: &Path) {
     let nova = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
     let options = format!("size=64k,mode=700,uid={},gid={}", nova.uid(), nova.gid());
     Program::as_root("mount").args(["-t", "tmpfs", "-o", &options, "state"]).arg(directory).succeed();

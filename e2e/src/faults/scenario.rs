@@ -2,11 +2,11 @@
 
 use std::{fs::File, path::PathBuf};
 
-use super::{ALICE, BOB, Fault, Operation, Share, cause, observed};
+use super::{ALICE, BOB, Fault, Operation, Share, inject, observed};
 use crate::{Daemon, Finished, Lab, Program, Site, mount_at};
 
 /// A share, and what is wrong with it.
-pub(super) struct Stage {
+pub(super) struct Scenario {
     pub(super) fault: Fault,
     /// Files held open; closed before the mount goes.
     pub(super) open: Vec<File>,
@@ -18,28 +18,28 @@ pub(super) struct Stage {
 /// What comes of `operation` while `fault` is in force: what the command answers, and what it leaves.
 #[must_use]
 pub fn outcome(fault: Fault, operation: Operation) -> String {
-    let mut stage = Stage::connected(fault);
-    stage.bring_about();
-    let client = stage.share.newest_client_id();
-    let finished = stage.run(operation);
+    let mut scenario = Scenario::connected(fault);
+    scenario.inject();
+    let client = scenario.share.newest_client_id();
+    let finished = scenario.run(operation);
     let answer = observed::answer(operation, &finished);
-    let mount = match mount_at(stage.share.at()) {
+    let mount = match mount_at(scenario.share.mount_path()) {
         None => "–",
-        Some(_) if stage.share.newest_client_id() == client => "same",
+        Some(_) if scenario.share.newest_client_id() == client => "same",
         Some(_) => "new",
     };
-    if mount == "–" && fault.mounts_badly() {
+    if mount == "–" && fault.fails_to_mount() {
         // One that is left could still mount.
-        stage.site().assert_no_client_is_left();
+        scenario.site().assert_no_client_is_left();
     }
-    format!("{answer} · {mount} · {}", observed::records(&stage.records()))
+    format!("{answer} · {mount} · {}", observed::records(&scenario.records()))
 }
 
-impl Stage {
+impl Scenario {
     fn connected(fault: Fault) -> Self {
         let site = Site::new(&[]);
         if fault == Fault::DiskFull {
-            cause::keep_in_little_room(site.state());
+            inject::mount_tiny_tmpfs(site.state());
         }
         Self { fault, open: Vec::new(), upper: None, share: Share::on(site) }
     }
@@ -54,7 +54,7 @@ impl Stage {
     }
 
     fn run(&self, operation: Operation) -> Finished {
-        let program = self.site().complete(self.command());
+        let program = self.site().with_options(self.command());
         // A deadline where waiting for it is what happens; elsewhere the default, which no busy machine reaches.
         let program = match self.fault {
             Fault::MountHangs => program.args(["--mount-timeout", "1"]),
@@ -84,10 +84,10 @@ impl Stage {
                 let path = format!("{}:/usr/bin:/bin", self.share.file("programs").display());
                 Program::as_nova(Lab::require().directory().join("bin/nova-quobyte")).env("PATH", path)
             }
-            Fault::NoProc => apart("mount --make-rprivate /proc && mount -t tmpfs none /proc"),
+            Fault::NoProc => in_mount_namespace("mount --make-rprivate /proc && mount -t tmpfs none /proc"),
             // Unmounting the share is to be seen outside.
             Fault::SilentWithoutControl => {
-                apart("mount --make-rprivate /sys && umount /sys/fs/fuse/connections")
+                in_mount_namespace("mount --make-rprivate /sys && umount /sys/fs/fuse/connections")
             }
             _ => Program::as_nova("nova-quobyte"),
         }
@@ -95,14 +95,14 @@ impl Stage {
 }
 
 /// The command as nova, in a mount namespace of its own in which `change` was made.
-fn apart(change: &str) -> Program {
+fn in_mount_namespace(change: &str) -> Program {
     let script = format!("{change} && exec setpriv --reuid=nova --regid=nova --init-groups -- \"$@\"");
     Program::as_root("unshare")
         .args(["--mount", "--propagation", "unchanged", "sh", "-c", &script, "sh", "nova-quobyte"])
         .env("HOME", Lab::require().nova_home())
 }
 
-impl Drop for Stage {
+impl Drop for Scenario {
     fn drop(&mut self) {
         self.upper.iter().for_each(Daemon::end);
         if mount_at(self.site().state()).is_some() {

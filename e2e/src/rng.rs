@@ -6,15 +6,15 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// A sequence of choices that follows from a seed: SplitMix64.
 #[derive(Debug)]
-pub struct Dice {
+pub struct Rng {
     state: u64,
 }
 
-impl Dice {
+impl Rng {
     /// From the seed in `NOVA_QUOBYTE_SEED`, else one that no other run has. Prints it.
     #[expect(clippy::print_stdout, reason = "the test runner shows it where the test fails")]
-    pub fn roll() -> Self {
-        let seed = number("NOVA_QUOBYTE_SEED", clock_gettime(ClockId::Realtime).tv_nsec.unsigned_abs());
+    pub fn from_env() -> Self {
+        let seed = env_number("NOVA_QUOBYTE_SEED", clock_gettime(ClockId::Realtime).tv_nsec.unsigned_abs());
         println!("NOVA_QUOBYTE_SEED={seed}");
         Self::seeded(seed)
     }
@@ -35,7 +35,7 @@ impl Dice {
 }
 
 /// The number in an environment variable, else `otherwise`. Panics where there is something else in it.
-pub fn number<T: FromStr>(variable: &str, otherwise: T) -> T {
+pub fn env_number<T: FromStr>(variable: &str, otherwise: T) -> T {
     match env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
         Err(_) => otherwise,

@@ -13,18 +13,18 @@ use rustix::fs::{Mode, OFlags, open};
 
 use crate::{Scratch, make_pipe, wait};
 
-/// Ample for a call to come as far as the program that is held.
+/// Ample for a call to come as far as the program that is paused.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A program found in PATH before the one of that name, which it becomes once it is let go.
+/// A program found in PATH before the one of that name, which it becomes once it is resumed.
 #[derive(Debug)]
-pub struct Held {
+pub struct PausedProgram {
     directory: PathBuf,
     path: String,
 }
 
-impl Held {
-    /// Holds `program` for whoever has [`Held::path`] as PATH.
+impl PausedProgram {
+    /// Pauses `program` for whoever has [`PausedProgram::path`] as PATH.
     #[must_use]
     pub fn new(scratch: &Scratch, program: &str) -> Self {
         let path = env::var("PATH").expect("the lab has a PATH");
@@ -49,7 +49,7 @@ impl Held {
     }
 
     /// Waits until somebody has started it. Panics when nobody does.
-    pub fn wait(&self) {
+    pub fn wait_until_started(&self) {
         // Opened without waiting for whoever writes, so that the wait has a deadline.
         let begun = open(self.directory.join("begun"), OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
         let mut begun = File::from(begun.expect("open a pipe"));
@@ -57,8 +57,8 @@ impl Held {
         begun.read_exact(&mut [0]).expect("a program that begins says so");
     }
 
-    /// Lets go of the one that was waited for.
-    pub fn let_go(&self) {
+    /// Lets the program that was waited for go on.
+    pub fn resume(&self) {
         let go = File::options().write(true).open(self.directory.join("go"));
         go.expect("open a pipe that is read").write_all(b"\n").expect("let a program go on");
     }
