@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help build crash demo wheel nova nova-venv test test-full soak fuzz lint bench openstack-up tempest openstack-down
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host qemu-img \
-	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/nspawn/,after boot control-group image inside run) $(wildcard tests/nspawn/*.bash) \
+	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/nspawn/,boot check-shutdown control-group image inside run) $(wildcard tests/nspawn/*.bash) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest kill-client left-behind service tempest up)
 archive := target/lab/tests.tar.zst
 python := crates/nova-quobyte-python

@@ -24,7 +24,7 @@ fn inputs(target: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn every_committed_input_keeps_every_promise() {
+fn corpus_inputs_pass_fuzz_targets() {
     for (target, holds) in TARGETS {
         for (name, input) in inputs(target) {
             // What panics below says why; this says where.
@@ -36,7 +36,7 @@ fn every_committed_input_keeps_every_promise() {
 
 /// `UPDATE_SEEDS=1` writes what differs.
 #[test]
-fn every_image_of_the_corpus_is_a_committed_input() {
+fn image_corpus_seeds_are_committed() {
     for seed in seeds::of_images() {
         let path = corpus(seed.target).join(seed.name);
         if std::env::var_os("UPDATE_SEEDS").is_some() {

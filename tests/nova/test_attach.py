@@ -59,7 +59,7 @@ def read(guest, info):
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2"])
-def test_a_guest_sees_the_serial_and_its_bytes_reach_the_volume(attach, storage, boot, image_format):
+def test_guest_writes_reach_attached_volume(attach, storage, boot, image_format):
     info = storage.volume(image_format=image_format)
     guest = boot()
     detach = attach(info, guest)
@@ -70,7 +70,7 @@ def test_a_guest_sees_the_serial_and_its_bytes_reach_the_volume(attach, storage,
     assert storage.mounts() == []
 
 
-def test_repeated_connects_are_undone_by_one_disconnect(quobyte, storage):
+def test_repeated_connect_needs_single_disconnect(quobyte, storage):
     info, instance = storage.volume(), nova_host.instance()
     for _ in range(3):
         quobyte.connect_volume(info, instance)
@@ -79,7 +79,7 @@ def test_repeated_connects_are_undone_by_one_disconnect(quobyte, storage):
     assert storage.mounts() == []
 
 
-def test_two_guests_share_a_volumes_bytes_when_it_is_for_several(attach, storage, boot):
+def test_multiattach_volume_is_shared_by_guests(attach, storage, boot):
     shared, own = storage.volume(), storage.volume()
     shared["multiattach"] = True
     guest, other = boot(), boot()
@@ -96,7 +96,7 @@ def test_two_guests_share_a_volumes_bytes_when_it_is_for_several(attach, storage
     assert storage.mounts() == []
 
 
-def test_a_suspended_guest_keeps_its_volume_and_goes_on_with_it(compute, attach, quobyte, storage, boot):
+def test_suspended_guest_keeps_volume_after_resume(compute, attach, quobyte, storage, boot):
     info, other = storage.volume(), storage.volume()
     guest = boot()
     detach = attach(info, guest)
@@ -117,7 +117,7 @@ def test_a_suspended_guest_keeps_its_volume_and_goes_on_with_it(compute, attach,
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2"])
-def test_a_guest_goes_on_with_its_volume_after_a_hard_reboot(attach, storage, boot, hard_reboot, image_format):
+def test_hard_reboot_keeps_volume_attached(attach, storage, boot, hard_reboot, image_format):
     info = storage.volume(image_format=image_format)
     guest = boot()
     detach = attach(info, guest, "/dev/vda")
@@ -129,7 +129,7 @@ def test_a_guest_goes_on_with_its_volume_after_a_hard_reboot(attach, storage, bo
     assert storage.mounts() == []
 
 
-def test_a_stopped_guest_gets_and_keeps_its_volume(attach, storage, define):
+def test_stopped_guest_gets_and_keeps_volume(attach, storage, define):
     info = storage.volume()
     guest = define()
     detach = attach(info, guest)

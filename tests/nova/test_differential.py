@@ -118,7 +118,7 @@ def canonical(xml, without=()):
     return etree.tostring(root, method="c14n").decode(), taken
 
 
-def test_the_description_is_that_of_nova_s_own_driver_but_for_what_is_below_the_image(nova, quobyte, pairs):
+def test_disk_xml_matches_in_tree_driver(nova, quobyte, pairs):
     theirs = InTree(nova._host)
     for _ in range(PAIRS):
         info, disk = pairs.make()
@@ -129,7 +129,7 @@ def test_the_description_is_that_of_nova_s_own_driver_but_for_what_is_below_the_
         assert decided == {"backingStore": "<backingStore/>"}
 
 
-def test_the_command_describes_the_same_disk(quobyte, pairs, storage, scratch):
+def test_disk_xml_matches_command_output(quobyte, pairs, storage, scratch):
     command = Path(os.environ["NOVA_QUOBYTE_LAB"]) / "bin" / "nova-quobyte"
     options = ["--quobyte-mount-point-base", storage.base, "--state-dir", scratch / "state"]
 

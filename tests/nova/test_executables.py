@@ -50,14 +50,14 @@ def placement():
 COMPUTE_DRIVER = {"nova-compute": "quobyte_ext.LibvirtDriver", "nova-compute-quobyte": "libvirt.LibvirtDriver"}
 
 
-def test_the_services_are_started_as_operators_are_told_to():
+def test_compute_drivers_match_documentation():
     told = Path(__file__).parents[2].joinpath("docs", "NOVA.md").read_text()
     assert set(re.findall(r"compute_driver = ([\w.]+)", told)) == set(COMPUTE_DRIVER.values())
 
 
 @pytest.mark.parametrize("without_eventlet", ["true", "false"])
 @pytest.mark.parametrize(("program", "driver"), COMPUTE_DRIVER.items())
-def test_the_service_starts_with_the_driver_and_says_so(scratch, placement, program, driver, without_eventlet):
+def test_nova_compute_starts_and_logs_registration(scratch, placement, program, driver, without_eventlet):
     config = scratch / "nova.conf"
     config.write_text(
         f"""[DEFAULT]
@@ -103,14 +103,14 @@ endpoint_override = {placement}
         service.wait()
 
 
-def test_the_command_is_the_one_that_the_package_carries():
+def test_package_ships_nova_quobyte_command():
     answer = subprocess.run(
         [sys.executable, PROGRAMS / "nova-quobyte", "--version"], capture_output=True, text=True, check=True
     )
     assert answer.stdout.startswith("nova-quobyte ")
 
 
-def test_the_options_are_listed_for_a_sample_configuration():
+def test_sample_config_lists_quobyte_options():
     generator = "from oslo_config.generator import main; main()"
     sample = subprocess.run(
         [sys.executable, "-c", generator, "--namespace", "nova_quobyte"], capture_output=True, text=True, check=True

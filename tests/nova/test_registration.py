@@ -25,7 +25,7 @@ os._exit(0)
 """
 
 
-def test_a_nova_without_quobyte_is_given_the_driver_and_its_options(storage, scratch):
+def test_driver_registers_in_nova_without_quobyte(storage, scratch):
     info = storage.volume()
     configuration = f"""[libvirt]
 quobyte_mount_point_base = {storage.base}

@@ -21,7 +21,7 @@ def start(compute, monkeypatch):
     return start
 
 
-def test_dead_shares_are_mounted_again_and_the_log_says_so(start, quobyte, storage, caplog):
+def test_dead_shares_are_remounted_and_logged(start, quobyte, storage, caplog):
     # More than one, since several are looked at by as many threads.
     volumes = [storage.volume(share) for share in ("one", "another")]
     clients = []
@@ -42,7 +42,7 @@ def test_dead_shares_are_mounted_again_and_the_log_says_so(start, quobyte, stora
     assert sorted(storage.mounts()) == sorted(storage.mount_path(info) for info in volumes)
 
 
-def test_what_is_left_alone_is_logged_with_its_reason(start, storage, caplog):
+def test_foreign_mount_is_logged_with_reason(start, storage, caplog):
     info = storage.volume()
     storage.settings("standin.subtype=other")
     storage.mount(info)

@@ -24,7 +24,7 @@ def serve_by(compute):
     libvirt_driver.VOLUME_DRIVERS["quobyte"] = registration.VOLUME_DRIVER
 
 
-def test_guests_of_nova_s_own_driver_are_known_and_keep_their_share(compute, serve_by, storage, boot, caplog):
+def test_upgrade_adopts_in_tree_attachments(compute, serve_by, storage, boot, caplog):
     serve_by(IN_TREE)
     info, other = storage.volume(), storage.volume()
     guest = boot()
@@ -43,7 +43,7 @@ def test_guests_of_nova_s_own_driver_are_known_and_keep_their_share(compute, ser
     assert storage.mounts() == []
 
 
-def test_nova_s_own_driver_takes_over_again(compute, serve_by, storage, boot):
+def test_downgrade_to_in_tree_driver_keeps_guests(compute, serve_by, storage, boot):
     info = storage.volume()
     guest = boot()
     instance = nova_host.instance(guest.uuid)
@@ -59,7 +59,7 @@ def test_nova_s_own_driver_takes_over_again(compute, serve_by, storage, boot):
 
 
 @pytest.mark.parametrize("attached_by", [IN_TREE, registration.VOLUME_DRIVER])
-def test_a_share_that_root_has_mounted_is_used_and_left_alone(compute, serve_by, boot, attached_by):
+def test_root_mounted_share_is_used_and_preserved(compute, serve_by, boot, attached_by):
     storage = Storage(LAB / "by-root")
     nova_host.CONF.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
     serve_by(attached_by)

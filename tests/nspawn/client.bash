@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # variables are those of site.bash
 # The client lives in a unit of its own, as long as its mount and no longer. Sourced.
 
-a_restart_and_a_kill_of_the_service_leave_its_client_and_open_files_alone() {
+client_survives_service_restart_and_kill() {
     service compute ""
     systemctl start compute
     is_mounted
@@ -21,7 +21,7 @@ a_restart_and_a_kill_of_the_service_leave_its_client_and_open_files_alone() {
     assert_nothing_is_left
 }
 
-a_client_that_the_service_starts_itself_dies_with_it() {
+direct_client_dies_with_service() {
     service compute "--launcher direct"
     systemctl start compute
     is_mounted
@@ -34,7 +34,7 @@ a_client_that_the_service_starts_itself_dies_with_it() {
     assert_nothing_is_left
 }
 
-the_client_runs_as_the_service_user_in_its_own_units_control_group() {
+client_runs_as_service_user_in_own_unit() {
     connect
     local client instance
     client=$(client)
@@ -49,13 +49,13 @@ the_client_runs_as_the_service_user_in_its_own_units_control_group() {
     assert_nothing_is_left
 }
 
-after_disconnect_nothing_is_left() {
+disconnect_leaves_nothing_behind() {
     connect
     disconnect
     assert_nothing_is_left
 }
 
-a_client_that_crashed_leaves_no_unit_and_is_replaced() {
+dead_client_leaves_no_unit_and_is_replaced() {
     connect
     kill -KILL "$(client)"
     until_holds no_units
@@ -65,7 +65,7 @@ a_client_that_crashed_leaves_no_unit_and_is_replaced() {
     assert_nothing_is_left
 }
 
-stopping_an_idle_clients_unit_unmounts() {
+unit_stop_unmounts_idle_share() {
     connect
     systemctl stop "$(unit)"
     refused is_mounted
@@ -75,7 +75,7 @@ stopping_an_idle_clients_unit_unmounts() {
     assert_nothing_is_left
 }
 
-stopping_it_unmounts_although_its_record_was_lost() {
+unit_stop_unmounts_after_lost_record() {
     connect
     rm "/run/nova-quobyte/shares/$key.json"
     connect
@@ -86,12 +86,12 @@ stopping_it_unmounts_although_its_record_was_lost() {
     assert_nothing_is_left
 }
 
-a_client_left_without_its_mount_serves_on_whatever_is_called() {
+lazily_unmounted_client_keeps_serving() {
     serves_on_whatever_is_called systemd-system
     assert_nothing_is_left
 }
 
-stopping_the_unit_of_such_a_client_takes_nothing_from_the_next() {
+old_unit_stop_does_not_affect_new_client() {
     connect
     local image old
     old=$(unit)
@@ -143,7 +143,7 @@ serves_on_whatever_is_called() { # launcher
     until_holds refused test -e "/proc/$client"
 }
 
-what_the_client_says_reaches_the_caller_and_its_unit_is_gone() {
+client_error_is_reported_and_unit_removed() {
     echo standin.fault=unreachable >>/etc/quobyte/client.cfg
     local answer status=0
     answer=$(connect) || status=$?
@@ -154,7 +154,7 @@ what_the_client_says_reaches_the_caller_and_its_unit_is_gone() {
     assert_nothing_is_left
 }
 
-a_client_that_hangs_is_ended_at_the_deadline_with_its_unit() {
+mount_timeout_ends_client_and_unit() {
     echo standin.fault=hang-before-mount >>/etc/quobyte/client.cfg
     local answer status=0
     answer=$(connect --mount-timeout 2) || status=$?
@@ -164,7 +164,7 @@ a_client_that_hangs_is_ended_at_the_deadline_with_its_unit() {
     assert_nothing_is_left
 }
 
-a_caller_that_is_killed_while_the_client_starts_hinders_nobody() {
+killed_caller_does_not_block_next_connect() {
     echo standin.fault=hang-before-mount >>/etc/quobyte/client.cfg
     connect &
     until_holds pgrep --full '^mount\.quobyte '
@@ -176,7 +176,7 @@ a_caller_that_is_killed_while_the_client_starts_hinders_nobody() {
     assert_nothing_is_left
 }
 
-another_state_directory_is_not_for_the_templates_units() {
+system_launcher_requires_default_state_dir() {
     local answer status=0
     answer=$(connect --state-dir /tmp/state --launcher systemd-system) || status=$?
     equal $status 4

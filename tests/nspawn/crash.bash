@@ -47,15 +47,15 @@ sweep() { # launcher, verb, what to do before
 connect_by_system() { connect --launcher systemd-system; }
 connect_by_user() { connect --launcher systemd-user; }
 
-a_connect_by_the_systems_systemd_can_be_killed_anywhere() {
+system_connect_recovers_from_kill() {
     sweep systemd-system connect true
 }
 
-a_connect_by_the_users_systemd_can_be_killed_anywhere() {
+user_connect_recovers_from_kill() {
     sweep systemd-user connect true
 }
 
-a_disconnect_of_a_client_in_a_unit_can_be_killed_anywhere() {
+disconnect_recovers_from_kill() {
     sweep systemd-system disconnect connect_by_system
     sweep systemd-user disconnect connect_by_user
 }
@@ -96,10 +96,10 @@ sweep_unit() { # start or stop
     [ $point -ge 3 ] || fail "$1 has reached $point points: was it built with them?"
 }
 
-a_unit_can_be_killed_anywhere_as_it_starts() {
+unit_start_recovers_from_kill() {
     sweep_unit start
 }
 
-a_unit_can_be_killed_anywhere_as_it_stops() {
+unit_stop_recovers_from_kill() {
     sweep_unit stop
 }

@@ -2,7 +2,7 @@
 # What the command relies on of a libvirtd that systemd has activated. Sourced.
 
 # Its socket does not tell which process it is: systemd has made that.
-the_lock_on_libvirts_pid_file_is_held_by_its_daemon() {
+libvirtd_holds_lock_on_pid_file() {
     systemctl start libvirtd
     local inode holder
     inode=$(stat --format=%i /run/libvirtd.pid)

@@ -43,7 +43,7 @@ systemd-run --uid=0 true
 ATTEMPTS
 }
 
-nova_may_start_and_stop_an_instance_of_the_template() {
+polkit_allows_nova_to_start_and_stop_units() {
     connect
     local instance
     instance=$(unit)
@@ -53,7 +53,7 @@ nova_may_start_and_stop_an_instance_of_the_template() {
     disconnect
 }
 
-a_stranger_may_not_even_do_that() {
+polkit_denies_other_users() {
     local verb said instance
     connect
     instance=$(unit)
@@ -66,7 +66,7 @@ a_stranger_may_not_even_do_that() {
     assert_nothing_is_left
 }
 
-nova_may_do_nothing_else() {
+polkit_denies_nova_all_other_actions() {
     printf '%s\n' '[Service]' 'ExecStart=/bin/sleep infinity' | tee /srv/other.service >/run/systemd/system/other.service
     systemctl daemon-reload
     systemctl start other.service

@@ -29,7 +29,7 @@ user_unit() {
     user_units | cut -d' ' -f1
 }
 
-without_linger_and_template_the_caller_starts_the_client() {
+auto_launcher_without_linger_is_direct() {
     service compute ""
     systemctl start compute
     is_mounted
@@ -39,7 +39,7 @@ without_linger_and_template_the_caller_starts_the_client() {
     assert_nothing_is_left
 }
 
-with_linger_the_client_runs_in_the_users_systemd_and_outlives_the_service() {
+lingering_user_client_outlives_service() {
     loginctl enable-linger nova
     until_holds test -S /run/user/2001/systemd/private
     service compute ""
@@ -55,13 +55,13 @@ with_linger_the_client_runs_in_the_users_systemd_and_outlives_the_service() {
     read_direct "$image"
 }
 
-after_disconnect_the_users_systemd_has_nothing_left() {
+disconnect_leaves_no_user_units() {
     disconnect
     until_holds no_user_units
     assert_nothing_is_left
 }
 
-stopping_the_users_unit_unmounts() {
+user_unit_stop_unmounts() {
     connect --launcher systemd-user
     as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user stop "$(user_unit)"
     refused is_mounted
@@ -70,7 +70,7 @@ stopping_the_users_unit_unmounts() {
     assert_nothing_is_left
 }
 
-the_users_systemd_finds_the_client_where_the_caller_does() {
+user_launcher_searches_callers_path() {
     install -d /opt/quobyte
     mv /usr/bin/mount.quobyte /opt/quobyte/
     as nova env "PATH=/opt/quobyte:$PATH" nova-quobyte --launcher systemd-user \
@@ -82,7 +82,7 @@ the_users_systemd_finds_the_client_where_the_caller_does() {
     assert_nothing_is_left
 }
 
-a_client_in_the_users_systemd_left_without_its_mount_serves_on_whatever_is_called() {
+lazily_unmounted_user_client_keeps_serving() {
     serves_on_whatever_is_called systemd-user
     until_holds no_user_units
     assert_nothing_is_left

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_flags_and_foreign_blocks_are_read() {
+    fn config_keys_and_flags_are_parsed() {
         let config = Config::parse(
             "# comment\nregistry=a,b\nstore = /srv/one\nmulti-tenant\n<ca>\nMIIB==\n</ca>\nstore=/srv/two\nstandin.fault=eio\n",
         );
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_file_that_is_missing_is_an_error() {
+    fn missing_config_file_is_an_error() {
         let path = Path::new("/nonexistent/client.cfg");
         assert_eq!(Config::load(Some(path)).unwrap_err().0, path);
     }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registries_are_joined_by_bars_in_the_mount_table() {
+    fn mount_source_joins_registries_with_bars() {
         for (text, source) in [
             ("quobyte://host/vol", "quobyte@host/vol"),
             ("h1:7861,h2/vol/", "quobyte@h1:7861|h2/vol"),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_place_in_a_store_is_refused() {
+    fn invalid_export_is_refused() {
         for text in
             ["", "host", "/vol", "h1,,h2/vol", "host/../vol", "host//vol", "host/a b", "quobyte://", "-o/vol"]
         {

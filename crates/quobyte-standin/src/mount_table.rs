@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_quobyte_mount_at_the_very_path_counts() {
+    fn only_quobyte_mounts_at_exact_path_match() {
         let line = r"40 29 0:50 / /mnt/a\040b rw,nosuid - fuse.quobyte quobyte@h1|h2/vol rw,user_id=0";
         assert!(is_quobyte_at(line, Path::new("/mnt/a b")));
         assert!(!is_quobyte_at(line, Path::new("/mnt")));

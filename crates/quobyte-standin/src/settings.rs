@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_the_configuration() {
+    fn environment_switch_overrides_config() {
         let text = "standin.latency_us=5\nstandin.async_dio=on";
         let found = settings(text, &[("QUOBYTE_STANDIN_ASYNC_DIO", "off")]).unwrap();
         assert_eq!(found.latency, Duration::from_micros(5));
@@ -183,21 +183,21 @@ mod tests {
     }
 
     #[test]
-    fn the_store_of_the_configuration_wins_over_the_environment() {
+    fn config_store_overrides_environment() {
         let variables = [("QUOBYTE_STANDIN_STORE", "/environment")];
         assert_eq!(settings("store=/config", &variables).unwrap().store, Some("/config".into()));
         assert_eq!(settings("", &variables).unwrap().store, Some("/environment".into()));
     }
 
     #[test]
-    fn a_misspelt_switch_is_refused_rather_than_passed_over() {
+    fn unknown_switch_is_refused() {
         assert_eq!(settings("standin.falt=eio", &[]), Err(SettingError::Unknown("falt".into())));
         let variable = [("QUOBYTE_STANDIN_FALT", "eio")];
         assert_eq!(settings("", &variable), Err(SettingError::Unknown("falt".into())));
     }
 
     #[test]
-    fn a_value_out_of_range_is_refused() {
+    fn invalid_switch_value_is_refused() {
         for (name, value) in [
             ("fault", "later"),
             ("async_dio", "yes"),

@@ -13,7 +13,7 @@ fn mount(line: &str) -> Arguments {
 }
 
 #[test]
-fn options_stand_before_and_after_the_positionals() {
+fn options_may_precede_or_follow_positionals() {
     let before = mount("--disable-xattrs -c /cfg -l /log -f host/vol /mnt");
     let after = mount("host/vol /mnt -f -l /log -c /cfg --disable-xattrs");
     assert_eq!(before, after);
@@ -25,7 +25,7 @@ fn options_stand_before_and_after_the_positionals() {
 }
 
 #[test]
-fn flags_of_real_clients_are_taken() {
+fn real_client_flags_are_accepted() {
     for line in [
         "-d INFO host/ /mnt",
         "--hostname node1 host/vol /mnt",
@@ -43,14 +43,14 @@ fn flags_of_real_clients_are_taken() {
 }
 
 #[test]
-fn the_last_of_ro_and_rw_counts() {
+fn last_of_ro_and_rw_wins() {
     assert!(mount("-o ro host/vol /mnt").read_only);
     assert!(!mount("-o ro,rw host/vol /mnt").read_only);
     assert!(mount("-o rw -o ro host/vol /mnt").read_only);
 }
 
 #[test]
-fn nonsense_is_a_usage_error() {
+fn invalid_arguments_are_usage_errors() {
     use UsageError::{Export, MissingValue, Positionals, UnexpectedValue, UnknownOption};
     for (line, error) in [
         ("", Positionals(0)),

@@ -12,7 +12,7 @@ fn store_with_volume() -> (tempfile::TempDir, Volume) {
 }
 
 #[test]
-fn no_name_leads_out_of_a_volume() {
+fn lookup_cannot_escape_volume() {
     let (_store, volume) = store_with_volume();
     for name in ["..", ".", "", "../vol", "/etc"] {
         assert_eq!(volume.lookup(INodeNo::ROOT, OsStr::new(name)), Err(Errno::INVAL), "{name:?}");
@@ -20,7 +20,7 @@ fn no_name_leads_out_of_a_volume() {
 }
 
 #[test]
-fn a_link_is_looked_up_as_itself_and_cannot_be_opened() {
+fn symlink_is_not_followed_or_opened() {
     let (store, volume) = store_with_volume();
     symlink("/etc/passwd", store.path().join("vol/link")).unwrap();
     let found = volume.lookup(INodeNo::ROOT, OsStr::new("link")).unwrap();
@@ -29,7 +29,7 @@ fn a_link_is_looked_up_as_itself_and_cannot_be_opened() {
 }
 
 #[test]
-fn an_inode_is_known_until_its_last_reference_is_taken_back() {
+fn inode_is_kept_until_last_forget() {
     let (store, volume) = store_with_volume();
     File::create(store.path().join("vol/file")).unwrap();
     let lookup = || volume.lookup(INodeNo::ROOT, OsStr::new("file")).unwrap().ino;
@@ -42,7 +42,7 @@ fn an_inode_is_known_until_its_last_reference_is_taken_back() {
 }
 
 #[test]
-fn a_closed_handle_is_gone() {
+fn closed_handle_is_invalid() {
     let (store, volume) = store_with_volume();
     File::create(store.path().join("vol/file")).unwrap();
     let inode = volume.lookup(INodeNo::ROOT, OsStr::new("file")).unwrap().ino;

@@ -30,7 +30,7 @@ fn readers_share_and_a_writer_excludes() {
 }
 
 #[test]
-fn an_owner_does_not_stand_in_its_own_way() {
+fn locks_of_same_owner_do_not_conflict() {
     let locks = Locks::default();
     assert_eq!(taken(&locks, lock(1, 0, 9, Mode::Shared)), Ok(()));
     assert_eq!(taken(&locks, lock(1, 0, 9, Mode::Exclusive)), Ok(()));
@@ -38,7 +38,7 @@ fn an_owner_does_not_stand_in_its_own_way() {
 }
 
 #[test]
-fn releasing_the_middle_keeps_both_ends() {
+fn releasing_lock_middle_keeps_both_ends() {
     let locks = Locks::default();
     assert_eq!(taken(&locks, lock(1, 0, u64::MAX, Mode::Exclusive)), Ok(()));
     locks.release(INODE, LockOwner(1), Range { start: 10, end: 19 });
@@ -49,7 +49,7 @@ fn releasing_the_middle_keeps_both_ends() {
 }
 
 #[test]
-fn a_conflict_names_the_lock_in_the_way() {
+fn conflict_returns_blocking_lock() {
     let locks = Locks::default();
     let held = lock(1, 100, 199, Mode::Shared);
     assert_eq!(taken(&locks, held.clone()), Ok(()));
@@ -59,7 +59,7 @@ fn a_conflict_names_the_lock_in_the_way() {
 }
 
 #[test]
-fn who_waits_is_answered_when_the_lock_is_released_and_not_before() {
+fn waiting_lock_is_granted_on_release() {
     let locks = Locks::default();
     assert_eq!(taken(&locks, lock(1, 0, 0, Mode::Exclusive)), Ok(()));
     let second = ask(&locks, lock(2, 0, 0, Mode::Exclusive), true);
@@ -73,7 +73,7 @@ fn who_waits_is_answered_when_the_lock_is_released_and_not_before() {
 }
 
 #[test]
-fn turning_a_lock_into_a_shared_one_lets_readers_in() {
+fn lock_downgrade_grants_waiting_reader() {
     let locks = Locks::default();
     assert_eq!(taken(&locks, lock(1, 0, 0, Mode::Exclusive)), Ok(()));
     let reader = ask(&locks, lock(2, 0, 0, Mode::Shared), true);
@@ -82,7 +82,7 @@ fn turning_a_lock_into_a_shared_one_lets_readers_in() {
 }
 
 #[test]
-fn closing_the_file_drops_the_locks_taken_through_it() {
+fn file_close_drops_locks_of_handle() {
     let locks = Locks::default();
     assert_eq!(taken(&locks, lock(1, 0, 0, Mode::Exclusive)), Ok(()));
     locks.drop_file(INODE, FileHandle(99));

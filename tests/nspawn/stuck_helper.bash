@@ -10,7 +10,7 @@ stuck_helper() {
     done
 }
 
-a_service_with_a_stuck_helper_stops_in_time_and_starts_again() {
+stuck_helper_does_not_block_service_restart() {
     connect
     service compute "--probe-timeout 1" TimeoutStopSec=2
     set_fault no-answer
@@ -30,7 +30,7 @@ a_service_with_a_stuck_helper_stops_in_time_and_starts_again() {
     systemctl stop compute
 }
 
-the_helper_goes_with_the_client_and_a_new_one_serves() {
+stuck_helper_is_freed_by_killing_client() {
     local helper
     helper=$(stuck_helper)
     kill -KILL "$(client)"

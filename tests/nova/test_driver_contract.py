@@ -24,7 +24,7 @@ QUOBYTE = {"driver_volume_type": "quobyte"}
 SECRET = "open-sesame"
 
 
-def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
+def test_slow_mount_does_not_block_nova_compute(quobyte, storage, gate):
     info = storage.volume()
     storage.settings(pid_file=gate.path)
     connect = Background(quobyte.connect_volume, info, nova_host.instance())
@@ -37,7 +37,7 @@ def test_nothing_else_is_stalled_while_a_client_mounts(quobyte, storage, gate):
 
 
 @pytest.mark.options(probe_timeout=60)
-def test_nothing_else_is_stalled_while_a_client_hangs(quobyte, storage, scratch):
+def test_hung_client_does_not_block_nova_compute(quobyte, storage, scratch):
     info, instance = storage.volume(), nova_host.instance()
     quobyte.connect_volume(info, instance)
     storage.fault("no-answer")
@@ -51,7 +51,7 @@ def test_nothing_else_is_stalled_while_a_client_hangs(quobyte, storage, scratch)
     connect.result()
 
 
-def test_a_libvirt_that_fails_when_the_driver_is_made_is_nova_s_own_failure(compute, monkeypatch, caplog):
+def test_libvirt_failure_raises_nova_exception(compute, monkeypatch, caplog):
     class Broken:
         def getVersion(self):
             raise libvirt.libvirtError("unix:///run/secret")
@@ -63,7 +63,7 @@ def test_a_libvirt_that_fails_when_the_driver_is_made_is_nova_s_own_failure(comp
     assert "Quobyte: unix:///run/secret [libvirt_error]" in caplog.text
 
 
-def test_settings_that_cannot_be_used_are_nova_s_own_failure(compute, monkeypatch, caplog):
+def test_invalid_config_raises_nova_exception(compute, monkeypatch, caplog):
     settings = options.native
     monkeypatch.setattr(options, "native", lambda *facts: {**settings(*facts), "launcher": "nobody"})
     with pytest.raises(exception.InvalidVolume) as raised:
@@ -72,7 +72,7 @@ def test_settings_that_cannot_be_used_are_nova_s_own_failure(compute, monkeypatc
     assert "Quobyte: nobody is none of auto" in caplog.text
 
 
-def test_a_state_directory_that_cannot_be_had_is_nova_s_own_failure(compute, monkeypatch, scratch, caplog):
+def test_unusable_state_dir_raises_nova_exception(compute, monkeypatch, scratch, caplog):
     (scratch / "file").touch()
     settings = options.native
     monkeypatch.setattr(
@@ -84,7 +84,7 @@ def test_a_state_directory_that_cannot_be_had_is_nova_s_own_failure(compute, mon
 
 
 @pytest.mark.parametrize(("modes", "cache"), [({}, "none"), ({"file": "directsync"}, "directsync")])
-def test_nova_s_own_cache_mode_has_the_last_word(compute, quobyte, storage, define, monkeypatch, modes, cache):
+def test_nova_cache_mode_takes_precedence(compute, quobyte, storage, define, monkeypatch, modes, cache):
     guest = define()
     monkeypatch.setattr(compute, "disk_cachemodes", modes)
     instance = nova_host.instance(guest.uuid)
@@ -92,7 +92,7 @@ def test_nova_s_own_cache_mode_has_the_last_word(compute, quobyte, storage, defi
     assert f" cache='{cache}'" in guest.domain.XMLDesc(0)
 
 
-def test_an_instance_that_cannot_be_one_is_nova_s_own_failure(quobyte, storage):
+def test_invalid_instance_uuid_raises_nova_exception(quobyte, storage):
     info, nobody = storage.volume(), nova_host.instance("nobody")
     with pytest.raises(exception.VolumeAttachFailed, match=rf"^Quobyte volume {info['serial']}: .* \[internal\]$"):
         quobyte.connect_volume(info, nobody)
@@ -100,7 +100,7 @@ def test_an_instance_that_cannot_be_one_is_nova_s_own_failure(quobyte, storage):
         quobyte.disconnect_volume(info, nobody)
 
 
-def test_a_volume_that_the_host_would_have_to_encrypt_is_refused(quobyte, storage):
+def test_host_encrypted_volume_is_refused(quobyte, storage):
     info = storage.volume(encrypted=True)
     for refused in (
         lambda: quobyte.connect_volume(info, nova_host.instance()),
@@ -110,7 +110,7 @@ def test_a_volume_that_the_host_would_have_to_encrypt_is_refused(quobyte, storag
             refused()
 
 
-def test_what_a_tenant_may_see_names_no_host_and_no_path(quobyte, storage, caplog):
+def test_tenant_visible_error_hides_host_and_path(quobyte, storage, caplog):
     info = storage.volume()
     info["data"]["export"] = "quobyte://secret-registry.example/volumes/.."
     with pytest.raises(exception.InvalidVolume) as raised:
@@ -123,7 +123,7 @@ def test_what_a_tenant_may_see_names_no_host_and_no_path(quobyte, storage, caplo
 
 
 @pytest.mark.options(lock_timeout=0.5)
-def test_a_detach_and_an_extend_that_fail_say_which_and_the_log_names_the_instance(quobyte, storage, gate, caplog):
+def test_detach_and_extend_errors_log_instance(quobyte, storage, gate, caplog):
     info, instance = storage.volume(), nova_host.instance()
     with pytest.raises(exception.VolumeExtendFailed) as raised:
         quobyte.extend_volume(info, instance, 2 * SIZE)
@@ -150,7 +150,7 @@ def as_nova_writes(records):
 
 
 @pytest.mark.parametrize("refused", [{}, {"encrypted": True}, {"export": "../.."}, {"name": ".."}, {"format": "vmdk"}])
-def test_a_secret_of_a_volume_is_neither_logged_nor_shown(compute, quobyte, storage, define, caplog, refused):
+def test_volume_secrets_are_not_logged_or_shown(compute, quobyte, storage, define, caplog, refused):
     info = storage.volume(auth_password=SECRET, options=f"-o password={SECRET}", qos_specs={"vendor:key": SECRET})
     info |= {"auth_password": SECRET, "data": info["data"] | refused}
     instance = nova_host.instance(define().uuid)
@@ -173,7 +173,7 @@ def test_a_secret_of_a_volume_is_neither_logged_nor_shown(compute, quobyte, stor
     assert SECRET not in "".join(as_nova_writes(caplog.records))
 
 
-def test_a_volume_is_disconnected_while_libvirt_is_away(compute, quobyte, storage, monkeypatch):
+def test_disconnect_succeeds_while_libvirt_is_down(compute, quobyte, storage, monkeypatch):
     info, instance = storage.volume(), nova_host.instance()
     quobyte.connect_volume(info, instance)
 
@@ -186,7 +186,7 @@ def test_a_volume_is_disconnected_while_libvirt_is_away(compute, quobyte, storag
     assert storage.mounts() == []
 
 
-def test_libvirt_is_called_while_many_volumes_wait_for_one_share(compute, quobyte, storage, gate):
+def test_waiting_connects_do_not_block_libvirt_calls(compute, quobyte, storage, gate):
     infos = [storage.volume() for _ in range(POOL)]
     storage.settings(pid_file=gate.path)
     connects = [Background(quobyte.connect_volume, info, nova_host.instance()) for info in infos]
@@ -199,7 +199,7 @@ def test_libvirt_is_called_while_many_volumes_wait_for_one_share(compute, quobyt
 
 
 @pytest.mark.options(io_mode="io_uring")
-def test_io_uring_is_given_to_disks_where_qemu_has_it_and_refused_elsewhere(quobyte, storage):
+def test_io_uring_requires_qemu_support(quobyte, storage):
     info, instance = storage.volume(), nova_host.instance()
     bench = ["qemu-img", "bench", "-c", "1", "-f", "raw", "-i", "io_uring", storage.image(info)]
     if subprocess.run(bench, capture_output=True).returncode == 0:

@@ -20,7 +20,7 @@ def refused(kind, code):
     return pytest.raises(kind, match=rf"\[{code}\]$")
 
 
-def test_detaching_one_of_two_volumes_on_a_share_tries_no_unmount(quobyte, storage, caplog):
+def test_detach_keeps_share_used_by_second_volume(quobyte, storage, caplog):
     first, second = storage.volume(), storage.volume()
     one, other = nova_host.instance(), nova_host.instance()
     quobyte.connect_volume(first, one)
@@ -35,7 +35,7 @@ def test_detaching_one_of_two_volumes_on_a_share_tries_no_unmount(quobyte, stora
     assert not [record for record in ours if record.levelno >= logging.WARNING]
 
 
-def test_a_volume_that_is_connected_and_not_yet_opened_keeps_its_share(compute, quobyte, storage, boot):
+def test_connected_unopened_volume_keeps_share(compute, quobyte, storage, boot):
     first, second = storage.volume(), storage.volume()
     guest = boot()
     instance = nova_host.instance(guest.uuid)
@@ -48,7 +48,7 @@ def test_a_volume_that_is_connected_and_not_yet_opened_keeps_its_share(compute, 
     guest.disk(second["serial"])
 
 
-def test_a_failed_attach_takes_nothing_from_others_and_leaves_nothing(quobyte, storage):
+def test_failed_connect_is_rolled_back(quobyte, storage):
     good, missing = storage.volume(), storage.volume()
     storage.image(missing).unlink()
     with refused(exception.VolumeNotFound, "image_missing"):
@@ -62,7 +62,7 @@ def test_a_failed_attach_takes_nothing_from_others_and_leaves_nothing(quobyte, s
     quobyte.disconnect_volume(good, instance)
 
 
-def test_a_dead_client_is_replaced_by_connect_and_hinders_no_detach(compute, quobyte, storage, boot):
+def test_dead_client_is_replaced_and_allows_detach(compute, quobyte, storage, boot):
     info, instance = storage.volume(), nova_host.instance()
     quobyte.connect_volume(info, instance)
     os.kill(storage.client(), signal.SIGKILL)
@@ -86,7 +86,7 @@ def test_a_dead_client_is_replaced_by_connect_and_hinders_no_detach(compute, quo
 
 
 @pytest.mark.options(probe_timeout=60)
-def test_while_a_client_hangs_other_shares_go_on(quobyte, storage, scratch):
+def test_hung_client_does_not_block_other_shares(quobyte, storage, scratch):
     hung, fine = storage.volume("hung"), storage.volume("fine")
     connect = hang(quobyte, storage, hung)
     until("somebody to ask the hung client", lambda: is_asked(scratch))
@@ -98,7 +98,7 @@ def test_while_a_client_hangs_other_shares_go_on(quobyte, storage, scratch):
 
 
 @pytest.mark.options(probe_timeout=5)
-def test_a_hung_client_is_answered_by_a_deadline(quobyte, storage):
+def test_hung_client_is_reported_after_probe_timeout(quobyte, storage):
     connect = hang(quobyte, storage, storage.volume())
     with refused(exception.StaleVolumeMount, "mount_hung"):
         connect.result()
@@ -121,7 +121,7 @@ def use(quobyte, info):
     quobyte.disconnect_volume(info, instance)
 
 
-def test_while_a_mount_hangs_other_shares_go_on(quobyte, storage, gate):
+def test_hung_mount_does_not_block_other_shares(quobyte, storage, gate):
     hung, fine = storage.volume("hung"), storage.volume("fine")
     storage.settings(pid_file=gate.path)
     connect = Background(quobyte.connect_volume, hung, nova_host.instance())
@@ -134,7 +134,7 @@ def test_while_a_mount_hangs_other_shares_go_on(quobyte, storage, gate):
 
 
 @pytest.mark.options(mount_timeout=1)
-def test_a_mount_that_hangs_is_given_up(quobyte, storage):
+def test_hung_mount_is_aborted_after_timeout(quobyte, storage):
     info = storage.volume()
     storage.settings("standin.fault=hang-before-mount")
     with refused(exception.VolumeAttachFailed, "mount_timeout"):
@@ -142,7 +142,7 @@ def test_a_mount_that_hangs_is_given_up(quobyte, storage):
     assert storage.mounts() == []
 
 
-def test_four_shares_are_mounted_side_by_side(quobyte, storage, gate):
+def test_four_shares_are_mounted_in_parallel(quobyte, storage, gate):
     infos = [storage.volume(f"share{number}") for number in range(4)]
     storage.settings(pid_file=gate.path)
     connects = [Background(quobyte.connect_volume, info, nova_host.instance()) for info in infos]
@@ -153,7 +153,7 @@ def test_four_shares_are_mounted_side_by_side(quobyte, storage, gate):
     assert sorted(storage.mounts()) == sorted(map(storage.mount_path, infos))
 
 
-def test_a_client_that_mounts_nothing_is_found_out_and_no_local_file_is_attached(quobyte, storage):
+def test_client_exit_without_mount_is_detected(quobyte, storage):
     info = storage.volume()
     storage.fault("exit-without-mounting")
     with refused(exception.VolumeAttachFailed, "mount_failed"):
@@ -165,7 +165,7 @@ def test_a_client_that_mounts_nothing_is_found_out_and_no_local_file_is_attached
         quobyte.connect_volume(info, nova_host.instance())
 
 
-def test_another_file_system_in_the_shares_place_is_refused_and_left_alone(quobyte, storage):
+def test_foreign_mount_is_refused_and_preserved(quobyte, storage):
     info = storage.volume()
     storage.settings("standin.subtype=other")
     storage.mount(info)
@@ -174,7 +174,7 @@ def test_another_file_system_in_the_shares_place_is_refused_and_left_alone(quoby
     assert storage.mounts() == [storage.mount_path(info)]
 
 
-def test_a_mount_without_its_registries_is_replaced_and_not_covered(quobyte, storage):
+def test_stale_mount_is_replaced_not_overmounted(quobyte, storage):
     info = storage.volume()
     storage.settings("standin.fault=stale-root")
     storage.mount(info)
@@ -186,7 +186,7 @@ def test_a_mount_without_its_registries_is_replaced_and_not_covered(quobyte, sto
 
 @pytest.mark.parametrize("fault", ["stale-root", "no-answer"])
 @pytest.mark.options(probe_timeout=1)
-def test_a_mount_that_somebody_uses_is_not_taken_from_him_and_force_takes_a_hung_one(quobyte, storage, fault):
+def test_mount_in_use_is_unmounted_only_by_force(quobyte, storage, fault):
     info, other, instance = storage.volume(), storage.volume(), nova_host.instance()
     quobyte.connect_volume(info, instance)
     # By another process: each that this one starts would close the file, which a hung client does not answer.
@@ -208,7 +208,7 @@ def test_a_mount_that_somebody_uses_is_not_taken_from_him_and_force_takes_a_hung
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "sub/../../x", "..", ""])
-def test_a_name_that_leads_away_is_refused(quobyte, storage, name):
+def test_invalid_image_name_is_refused(quobyte, storage, name):
     info = storage.volume()
     info["data"]["name"] = name
     with refused(exception.InvalidVolume, "invalid_name"):
@@ -218,7 +218,7 @@ def test_a_name_that_leads_away_is_refused(quobyte, storage, name):
 
 
 @pytest.mark.parametrize("export", ["--version", "-x", "", "quobyte://", "../../..", "registry/../.."])
-def test_an_export_that_names_no_volume_is_refused(quobyte, storage, export):
+def test_invalid_export_is_refused(quobyte, storage, export):
     info = storage.volume()
     info["data"]["export"] = export
     with refused(exception.InvalidVolume, "invalid_export"):
@@ -226,7 +226,7 @@ def test_an_export_that_names_no_volume_is_refused(quobyte, storage, export):
     assert storage.mounts() == []
 
 
-def test_two_spellings_of_one_export_are_one_mount(quobyte, storage):
+def test_equivalent_exports_share_one_mount(quobyte, storage):
     first, second = storage.volume(), storage.volume()
     second["data"]["export"] = second["data"]["export"].removeprefix("quobyte://") + "/"
     for info in (first, second):
@@ -235,7 +235,7 @@ def test_two_spellings_of_one_export_are_one_mount(quobyte, storage):
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2"])
-def test_an_attached_volume_grows_under_its_guest_and_never_shrinks(compute, storage, boot, image_format):
+def test_attached_volume_extends_but_never_shrinks(compute, storage, boot, image_format):
     info = storage.volume(image_format=image_format)
     guest = boot()
     instance = nova_host.instance(guest.uuid)
