@@ -16,19 +16,19 @@ const BASE: &str = "/var/lib/nova/mnt";
 pub fn export(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     if let Ok(export) = Export::parse(text) {
-        assert_sane(&export);
+        assert_valid_export(&export);
     }
 }
 
-fn assert_sane(export: &Export) {
+fn assert_valid_export(export: &Export) {
     let text = export.as_str();
     assert_eq!(Export::parse(text).as_ref().map(Export::as_str).ok(), Some(text));
     assert!((3..=MAX_EXPORT_LEN).contains(&text.len()), "{text:?}");
     assert!(!text.starts_with('-') && !text.contains("//") && !text.ends_with('/'), "{text:?}");
     assert!(!text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '|'), "{text:?}");
     assert!(text.split('/').all(|part| !matches!(part, "" | "." | "..")), "{text:?}");
-    let at = MountPath::new(Path::new(BASE), export);
-    assert_eq!(at.as_path().parent(), Some(Path::new(BASE)));
+    let mount_path = MountPath::new(Path::new(BASE), export);
+    assert_eq!(mount_path.as_path().parent(), Some(Path::new(BASE)));
 }
 
 /// A connection_info that is accepted names a file directly on its share, and its disk is described by well-formed XML
@@ -38,10 +38,10 @@ fn assert_sane(export: &Export) {
 /// When it does not, or it is not.
 pub fn connection_info(input: &[u8]) {
     let Ok(info) = ConnectionInfo::parse(input) else { return };
-    assert_sane(&info.export);
-    let at = MountPath::new(Path::new(BASE), &info.export);
-    let path = at.image(&info.name);
-    assert_eq!(path.parent(), Some(at.as_path()));
+    assert_valid_export(&info.export);
+    let mount_path = MountPath::new(Path::new(BASE), &info.export);
+    let path = mount_path.image(&info.name);
+    assert_eq!(path.parent(), Some(mount_path.as_path()));
     assert!(!info.name.as_str().starts_with('-'), "{:?}", info.name);
 
     let facts = HostFacts::default();
@@ -49,10 +49,10 @@ pub fn connection_info(input: &[u8]) {
     let target =
         DiskTarget { dev: TargetDev::parse("vda").expect("it is one"), bus: Bus::Virtio, unit: None };
     let Ok(disk) = Disk::new(&info, &path, &[], &target, &decision.policy) else { return };
-    assert_describes(&disk.to_xml(), &path);
+    assert_only_file(&disk.to_xml(), &path);
 }
 
-fn assert_describes(xml: &str, path: &Path) {
+fn assert_only_file(xml: &str, path: &Path) {
     let document = roxmltree::Document::parse(xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
     let files: Vec<_> = document.descendants().filter_map(|node| node.attribute("file")).collect();
     assert_eq!(files.iter().map(Path::new).collect::<Vec<_>>(), [path]);

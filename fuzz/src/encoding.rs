@@ -7,7 +7,7 @@ use quobyte_volume::image::ReadAt;
 
 /// Most of a file's first bytes that are kept. All headers of the corpus fit but one, and a cluster of zeroes costs
 /// nothing.
-const MOST_START: u64 = 1 << 12;
+const MAX_START: u64 = 1 << 12;
 
 /// A file that starts with some bytes and is zero behind them.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,8 @@ impl<'a> File<'a> {
     }
 
     /// The byte at a place within the file.
-    pub(crate) fn byte(&self, place: usize) -> u8 {
-        self.start.get(place).copied().unwrap_or(0)
+    pub(crate) fn byte(&self, offset: usize) -> u8 {
+        self.start.get(offset).copied().unwrap_or(0)
     }
 }
 
@@ -37,8 +37,8 @@ impl ReadAt for File<'_> {
         if end.is_none_or(|end| end > self.len) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let place = usize::try_from(offset).unwrap_or(usize::MAX).min(self.start.len());
-        let written = &self.start[place..];
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.start.len());
+        let written = &self.start[start..];
         let (head, zeroes) = buffer.split_at_mut(written.len().min(buffer.len()));
         head.copy_from_slice(&written[..head.len()]);
         zeroes.fill(0);
@@ -49,8 +49,8 @@ impl ReadAt for File<'_> {
 /// Files by their names; the first is handed over.
 pub(crate) fn decode_files(mut input: &[u8]) -> Vec<(&str, File<'_>)> {
     let mut files = Vec::new();
-    while let Some((name, rest)) = field(input) {
-        let Some((file, rest)) = field(rest) else { break };
+    while let Some((name, rest)) = length_prefixed(input) {
+        let Some((file, rest)) = length_prefixed(rest) else { break };
         if let (Ok(name), Some(file)) = (std::str::from_utf8(name), File::decode(file)) {
             files.push((name, file));
         }
@@ -60,14 +60,14 @@ pub(crate) fn decode_files(mut input: &[u8]) -> Vec<(&str, File<'_>)> {
 }
 
 /// Bytes behind their number, which has two bytes.
-fn field(input: &[u8]) -> Option<(&[u8], &[u8])> {
+fn length_prefixed(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = input.split_first_chunk()?;
     rest.split_at_checked(u16::from_be_bytes(*len).into())
 }
 
 pub(crate) fn encode(content: &Content) -> Vec<u8> {
     let mut start = content
-        .read(0, usize::try_from(content.len().min(MOST_START)).expect("it is short"))
+        .read(0, usize::try_from(content.len().min(MAX_START)).expect("it is short"))
         .expect("it is in the file");
     let used = start.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     start.truncate(used);
@@ -75,11 +75,12 @@ pub(crate) fn encode(content: &Content) -> Vec<u8> {
 }
 
 pub(crate) fn encode_files(specimen: &Specimen) -> Vec<u8> {
-    let field = |bytes: &[u8]| {
+    let length_prefixed = |bytes: &[u8]| {
         let len = u16::try_from(bytes.len()).expect("it is short");
         [&len.to_be_bytes()[..], bytes].concat()
     };
-    let file =
-        |(name, content): &(String, Content)| [field(name.as_bytes()), field(&encode(content))].concat();
+    let file = |(name, content): &(String, Content)| {
+        [length_prefixed(name.as_bytes()), length_prefixed(&encode(content))].concat()
+    };
     specimen.files.iter().flat_map(file).collect()
 }

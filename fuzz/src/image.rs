@@ -16,16 +16,16 @@ use crate::encoding::{File, decode_files};
 pub fn header(input: &[u8]) {
     let Some(file) = File::decode(input) else { return };
     if let Ok(header) = Header::parse(&file, file.len) {
-        assert_sane(&file);
+        assert_standalone_qcow2(&file);
         if let Some(backing) = header.backing {
-            assert_plain(&backing.name);
+            assert_plain_path(&backing.name);
         }
     }
 }
 
 /// What the description of the format says of a file that is qcow2 and stands on its own.
-fn assert_sane(file: &File<'_>) {
-    let byte = |place| file.byte(place);
+fn assert_standalone_qcow2(file: &File<'_>) {
+    let byte = |offset| file.byte(offset);
     assert_eq!([0, 1, 2, 3].map(byte), *b"QFI\xfb");
     let version = u32::from_be_bytes([4, 5, 6, 7].map(byte));
     assert!(matches!(version, 2 | 3), "version {version}");
@@ -37,7 +37,7 @@ fn assert_sane(file: &File<'_>) {
     assert!(file.len >= 1 << byte(23), "the first cluster is not there");
 }
 
-fn assert_plain(path: &RelativePath) {
+fn assert_plain_path(path: &RelativePath) {
     let text = path.to_string();
     assert!(path.as_path().components().all(|part| matches!(part, Component::Normal(_))), "{text}");
     assert!(!text.starts_with('-') && !text.contains([':', ',', '\0', '\n']), "{text}");
@@ -51,23 +51,23 @@ fn assert_plain(path: &RelativePath) {
 pub fn chain(input: &[u8]) {
     let files = decode_files(input);
     let Some(start) = files.first().and_then(|(name, _)| RelativePath::parse(name).ok()) else { return };
-    let mut opened = 0;
+    let mut open_count = 0;
     let walked = walk(start, ImageFormat::Qcow2, &mut |path| {
-        opened += 1;
-        let place = files.iter().position(|(name, _)| *name == path.to_string()).ok_or(())?;
-        let (_, file) = files[place];
-        let identity = Identity { device: Device { major: 0, minor: 1 }, inode: place as u64, born: None };
+        open_count += 1;
+        let index = files.iter().position(|(name, _)| *name == path.to_string()).ok_or(())?;
+        let (_, file) = files[index];
+        let identity = Identity { device: Device { major: 0, minor: 1 }, inode: index as u64, born: None };
         Ok::<_, ()>(Opened { identity, size: file.len, content: Box::new(file) })
     });
-    assert!(opened <= MAX_LAYERS + 1, "{opened} files opened");
+    assert!(open_count <= MAX_LAYERS + 1, "{open_count} files opened");
     match walked {
         Ok(layers) => {
             let inodes: BTreeSet<_> = layers.iter().map(|layer| layer.identity.inode).collect();
             assert_eq!(inodes.len(), layers.len());
-            assert_eq!(opened, layers.len());
+            assert_eq!(open_count, layers.len());
             let is_qcow2 = |format| format == ImageFormat::Qcow2;
             assert!(layers.iter().rev().skip(1).all(|layer| is_qcow2(layer.format)), "{layers:?}");
-            layers.iter().for_each(|layer| assert_plain(&layer.path));
+            layers.iter().for_each(|layer| assert_plain_path(&layer.path));
         }
         Err(ChainError::Refused { violation, .. }) => {
             assert!(!violation.to_string().contains(char::is_control), "{violation:?}");

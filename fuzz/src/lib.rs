@@ -6,13 +6,13 @@
 mod connection;
 mod encoding;
 mod image;
-mod kernel;
+mod mount_table;
 mod record;
 pub mod seeds;
 
 pub use connection::{connection_info, export};
 pub use image::{chain, header};
-pub use kernel::mount_table;
+pub use mount_table::mount_table;
 pub use record::record;
 
 /// A promise, by the name of its corpus.

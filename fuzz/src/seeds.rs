@@ -18,7 +18,7 @@ pub struct Seed {
 /// Every image of bytes in the corpus: one file as a header, more as a chain. The deepest chains are left out for their
 /// size.
 #[must_use]
-pub fn of_images() -> Vec<Seed> {
+pub fn from_images() -> Vec<Seed> {
     let specimens = [hostile::all(), legitimate::of_bytes()].concat();
     specimens
         .iter()

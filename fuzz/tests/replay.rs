@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use fuzz::{TARGETS, seeds};
 
-fn corpus(target: &str) -> PathBuf {
+fn corpus_dir(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }
 
 /// The inputs of a target by their files' names.
 fn inputs(target: &str) -> BTreeMap<String, Vec<u8>> {
-    let files = fs::read_dir(corpus(target)).expect("every target has a corpus");
+    let files = fs::read_dir(corpus_dir(target)).expect("every target has a corpus");
     files
         .map(|file| file.expect("list a corpus"))
         .map(|file| {
@@ -25,11 +25,11 @@ fn inputs(target: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn corpus_inputs_pass_fuzz_targets() {
-    for (target, holds) in TARGETS {
+    for (target, check) in TARGETS {
         for (name, input) in inputs(target) {
             // What panics below says why; this says where.
             println!("{target}/{name}");
-            holds(&input);
+            check(&input);
         }
     }
 }
@@ -37,10 +37,10 @@ fn corpus_inputs_pass_fuzz_targets() {
 /// `UPDATE_SEEDS=1` writes what differs.
 #[test]
 fn image_corpus_seeds_are_committed() {
-    for seed in seeds::of_images() {
-        let path = corpus(seed.target).join(seed.name);
+    for seed in seeds::from_images() {
+        let path = corpus_dir(seed.target).join(seed.name);
         if std::env::var_os("UPDATE_SEEDS").is_some() {
-            fs::create_dir_all(corpus(seed.target)).unwrap();
+            fs::create_dir_all(corpus_dir(seed.target)).unwrap();
             fs::write(&path, &seed.input).unwrap();
         }
         assert!(fs::read(&path).is_ok_and(|input| input == seed.input), "run with UPDATE_SEEDS=1: {path:?}");
@@ -55,11 +55,13 @@ fn some_inputs_of_every_parser_are_accepted() {
         connection::{ConnectionInfo, Export},
         mount_table::MountInfo,
     };
-    let any = |target, accepts: fn(&[u8]) -> bool| {
+    let assert_any_accepted = |target, accepts: fn(&[u8]) -> bool| {
         assert!(inputs(target).values().any(|input| accepts(input)), "no input of {target} is accepted");
     };
-    any("connection_info", |input| ConnectionInfo::parse(input).is_ok());
-    any("export", |input| std::str::from_utf8(input).is_ok_and(|text| Export::parse(text).is_ok()));
-    any("mount_table", |input| MountInfo::parse(input).is_ok_and(|table| table.len() > 1));
-    any("record", |input| serde_json::from_slice::<ShareRecord>(input).is_ok());
+    assert_any_accepted("connection_info", |input| ConnectionInfo::parse(input).is_ok());
+    assert_any_accepted("export", |input| {
+        std::str::from_utf8(input).is_ok_and(|text| Export::parse(text).is_ok())
+    });
+    assert_any_accepted("mount_table", |input| MountInfo::parse(input).is_ok_and(|table| table.len() > 1));
+    assert_any_accepted("record", |input| serde_json::from_slice::<ShareRecord>(input).is_ok());
 }

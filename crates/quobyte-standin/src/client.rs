@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::filesystem::Client;
 use crate::mount_table;
 use crate::report::Report;
-use crate::say;
 use crate::settings::{Fault, SettingError, Settings};
 use crate::volume::Volume;
+use crate::write_stderr;
 
 /// Why a client did not mount, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
     detach_from_caller(report)?;
     let config = Config::load(request.config.as_deref())
         .map_err(|(path, error)| ClientError::Config { path, error })?;
-    let settings = Settings::new(&config, utf8_variables())?;
+    let settings = Settings::new(&config, utf8_environment())?;
     if let Some(path) = &settings.pid_file {
         #[expect(
             clippy::disallowed_methods,
@@ -68,7 +68,7 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
         }
         Some(delay) => {
             report.mounted()?;
-            Report::Nobody.wait(Some(delay))?;
+            Report::None.wait(Some(delay))?;
             serve(mount(request, settings)?)
         }
     }
@@ -76,7 +76,7 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
 
 /// Serves a mount until it is taken down, which ends the process. Returns only when it cannot be served.
 fn serve(session: Session<Client>) -> Result<(), ClientError> {
-    say("mounted\n");
+    write_stderr("mounted\n");
     rustix::process::chdir("/").map_err(io::Error::from)?;
     Ok(session.run()?)
 }
@@ -92,7 +92,7 @@ fn detach_from_caller(report: &Report) -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }
 
-fn utf8_variables() -> impl Iterator<Item = (String, String)> {
+fn utf8_environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
@@ -124,13 +124,13 @@ fn session_config(request: &Arguments, settings: &Settings) -> SessionConfig {
     }
     let mut config = SessionConfig::default();
     config.mount_options = options;
-    config.acl = if others_allowed() { SessionACL::All } else { SessionACL::Owner };
+    config.acl = if may_allow_other() { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(settings.threads);
     config
 }
 
 /// Root may always mount for others, a user where /etc/fuse.conf says so.
-fn others_allowed() -> bool {
+fn may_allow_other() -> bool {
     rustix::process::geteuid().is_root()
         || fs::read_to_string(Path::new("/etc/fuse.conf"))
             .is_ok_and(|text| text.lines().any(|line| line.trim() == "user_allow_other"))

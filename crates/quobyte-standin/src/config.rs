@@ -47,7 +47,7 @@ impl Config {
     }
 
     /// Names and values of the keys that start with `prefix`, in the order of the file.
-    pub(crate) fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.entries.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
     }
 }
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(config.get("store"), Some("/srv/two"));
         assert_eq!(config.get("multi-tenant"), Some(""));
         assert_eq!(config.get("absent"), None);
-        assert_eq!(config.below("standin.").collect::<Vec<_>>(), [("fault", "eio")]);
+        assert_eq!(config.with_prefix("standin.").collect::<Vec<_>>(), [("fault", "eio")]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Every request takes the same way: a fault may swallow or refuse it, else the volume does the work, and the answer
 //! is held back by the latency.
 
-mod answer;
 mod features;
+mod latency;
 mod locking;
 mod operations;
 mod replies;
@@ -16,10 +16,10 @@ use std::io::{self, Write};
 use fuser::{FileAttr, INodeNo, ReplyData};
 use rustix::io::Errno;
 
-use crate::say;
 use crate::settings::{Fault, Faults, Features, Settings};
 use crate::volume::{Result, Volume};
-use answer::{Answer, Delay};
+use crate::write_stderr;
+use latency::{Delay, FuseReply};
 
 /// A served volume.
 pub(crate) struct Client {
@@ -41,18 +41,18 @@ impl Client {
     }
 
     /// Does the work of a request and answers it, unless a fault is in force.
-    fn serve<R: Answer, T: Send + 'static>(
+    fn serve<R: FuseReply, T: Send + 'static>(
         &self,
         reply: R,
         work: impl FnOnce(&Volume) -> Result<T>,
         answer: impl FnOnce(R, T) + Send + 'static,
     ) {
-        self.note::<R>();
-        self.serve_unasked(reply, work, answer);
+        self.log_request::<R>();
+        self.serve_unlogged(reply, work, answer);
     }
 
     /// The same for a request whose answer nobody waits for.
-    fn serve_unasked<R: Answer, T: Send + 'static>(
+    fn serve_unlogged<R: FuseReply, T: Send + 'static>(
         &self,
         reply: R,
         work: impl FnOnce(&Volume) -> Result<T>,
@@ -60,11 +60,11 @@ impl Client {
     ) {
         let Some(reply) = self.admit(reply) else { return };
         let outcome = work(&self.volume);
-        self.delay.answer(reply, outcome, answer);
+        self.delay.send(reply, outcome, answer);
     }
 
     /// Tells of a request by the kind of its answer, on a line of its own.
-    fn note<R: Answer>(&self) {
+    fn log_request<R: FuseReply>(&self) {
         if let Some(mut requests) = self.requests.as_ref() {
             // In one write, so that threads do not mix their lines; a tester misses what a full disk refuses.
             let _ = requests.write_all(format!("{}\n", R::KIND).as_bytes());
@@ -72,16 +72,16 @@ impl Client {
     }
 
     /// Gives the reply back where the request is to be served.
-    fn admit<R: Answer>(&self, reply: R) -> Option<R> {
+    fn admit<R: FuseReply>(&self, reply: R) -> Option<R> {
         match self.faults.current() {
             fault if fault == Fault::NoAnswer || (fault == Fault::NoData && R::KIND == ReplyData::KIND) => {
                 // A reply that is dropped answers EIO.
                 std::mem::forget(reply);
-                say("request left unanswered\n");
+                write_stderr("request left unanswered\n");
                 None
             }
             Fault::Eio => {
-                self.delay.answer(reply, Err::<(), _>(Errno::IO), |_, ()| ());
+                self.delay.send(reply, Err::<(), _>(Errno::IO), |_, ()| ());
                 None
             }
             Fault::Die => std::process::exit(1),
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Quobyte's root has no size; a stale mount's has.
-    fn shown(&self, mut attributes: FileAttr) -> FileAttr {
+    fn with_root_size(&self, mut attributes: FileAttr) -> FileAttr {
         if attributes.ino == INodeNo::ROOT {
             let stale = self.faults.current() == Fault::StaleRoot;
             attributes.size = if stale { 4096 } else { 0 };

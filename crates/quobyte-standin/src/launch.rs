@@ -10,25 +10,25 @@ use crate::arguments::{self, Arguments, Request, USAGE};
 use crate::client;
 use crate::exit::Exit;
 use crate::report::{MOUNTED, Report};
-use crate::say;
+use crate::write_stderr;
 
 /// First argument of the child, which no user gives.
 const CHILD: &str = "--standin-child";
 
 /// Runs `mount.quobyte` with the arguments after the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> Exit {
-    let (child, asked) = match arguments.split_first() {
+    let (is_child, client_arguments) = match arguments.split_first() {
         Some((first, rest)) if first == OsStr::new(CHILD) => (true, rest),
         _ => (false, arguments),
     };
-    match arguments::parse(asked) {
+    match arguments::parse(client_arguments) {
         Ok(Request::Help) => print(USAGE),
         Ok(Request::Version) => print(concat!("mount.quobyte ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Request::Mount(request)) if child => run_child(&request),
+        Ok(Request::Mount(request)) if is_child => run_child(&request),
         Ok(Request::Mount(request)) if request.foreground => run_in_foreground(&request),
-        Ok(Request::Mount(request)) => launch(asked, &request),
+        Ok(Request::Mount(request)) => launch(client_arguments, &request),
         Err(error) => {
-            say(&format!("mount.quobyte: {error}\n{USAGE}"));
+            write_stderr(&format!("mount.quobyte: {error}\n{USAGE}"));
             Exit::Usage
         }
     }
@@ -50,7 +50,7 @@ fn run_in_foreground(request: &Arguments) -> Exit {
     if let Err(error) = logged {
         return failed(Exit::Other, &format!("cannot write the log: {error}"));
     }
-    match client::run(request, &Report::Nobody) {
+    match client::run(request, &Report::None) {
         Ok(()) => Exit::Done,
         Err(error) => failed(Exit::Client, &error.to_string()),
     }
@@ -60,22 +60,22 @@ fn run_child(request: &Arguments) -> Exit {
     match client::run(request, &Report::Launcher) {
         Ok(()) => Exit::Done,
         Err(error) => {
-            say(&format!("{error}\n"));
+            write_stderr(&format!("{error}\n"));
             let _ = write!(io::stdout(), "{error}");
             Exit::Client
         }
     }
 }
 
-fn launch(asked: &[OsString], request: &Arguments) -> Exit {
+fn launch(arguments: &[OsString], request: &Arguments) -> Exit {
     let log = match open_log(request) {
         Ok(log) => log.map_or_else(Stdio::null, Stdio::from),
         Err(error) => return failed(Exit::Other, &format!("cannot write the log: {error}")),
     };
-    match ask_child(asked, log) {
-        Ok(answer) if answer == MOUNTED => Exit::Done,
-        Ok(answer) if answer.is_empty() => failed(Exit::Client, "the client ended before it mounted"),
-        Ok(answer) => failed(Exit::Client, &answer),
+    match spawn_client(arguments, log) {
+        Ok(report) if report == MOUNTED => Exit::Done,
+        Ok(report) if report.is_empty() => failed(Exit::Client, "the client ended before it mounted"),
+        Ok(report) => failed(Exit::Client, &report),
         Err((exit, error)) => failed(exit, &error.to_string()),
     }
 }
@@ -86,12 +86,12 @@ fn open_log(request: &Arguments) -> io::Result<Option<File>> {
 }
 
 fn failed(exit: Exit, cause: &str) -> Exit {
-    say(&format!("mount.quobyte failed: {}\n", cause.trim_end()));
+    write_stderr(&format!("mount.quobyte failed: {}\n", cause.trim_end()));
     exit
 }
 
 /// Starts the child and reads its report.
-fn ask_child(asked: &[OsString], log: Stdio) -> Result<String, (Exit, io::Error)> {
+fn spawn_client(arguments: &[OsString], log: Stdio) -> Result<String, (Exit, io::Error)> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the child outlives this process, and its report is the deadline"
@@ -99,15 +99,15 @@ fn ask_child(asked: &[OsString], log: Stdio) -> Result<String, (Exit, io::Error)
     let mut child = Command::new("/proc/self/exe")
         .arg0("mount.quobyte")
         .arg(CHILD)
-        .args(asked)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
         .map_err(|error| (Exit::Spawn, error))?;
-    let mut answer = String::new();
+    let mut report = String::new();
     if let Some(pipe) = &mut child.stdout {
-        pipe.read_to_string(&mut answer).map_err(|error| (Exit::Pipe, error))?;
+        pipe.read_to_string(&mut report).map_err(|error| (Exit::Pipe, error))?;
     }
-    Ok(answer)
+    Ok(report)
 }

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Some("mount.quobyte") => launch::main(&arguments),
         Some("umount.quobyte") => unmount::main(&arguments),
         _ => {
-            say(EXPLANATION);
+            write_stderr(EXPLANATION);
             Exit::Usage
         }
     };
@@ -52,6 +52,6 @@ fn main() -> ExitCode {
 }
 
 /// Writes to stderr. A closed stderr is no reason for a daemon to end.
-fn say(text: &str) {
+fn write_stderr(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -19,14 +19,14 @@ pub(crate) enum Report {
     /// A launcher waits at the other end of stdout.
     Launcher,
     /// Nobody waits: the client runs in the foreground.
-    Nobody,
+    None,
 }
 
 impl Report {
     /// Tells the launcher that the mount serves, and lets go of it.
     pub(crate) fn mounted(&self) -> io::Result<()> {
         match self {
-            Self::Nobody => Ok(()),
+            Self::None => Ok(()),
             Self::Launcher => {
                 let mut stdout = io::stdout();
                 // A launcher that was killed no longer listens; the mount stays, as the real client's would.
@@ -42,7 +42,7 @@ impl Report {
         let stdout = io::stdout();
         let mut pipe = match self {
             Self::Launcher => vec![PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())],
-            Self::Nobody => Vec::new(),
+            Self::None => Vec::new(),
         };
         let timeout = time.map(Timespec::try_from).transpose().map_err(|_| Errno::INVAL)?;
         Ok(poll(&mut pipe, timeout.as_ref())? == 0)

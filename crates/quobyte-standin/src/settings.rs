@@ -76,8 +76,10 @@ impl Settings {
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingError> {
         let mut environment_store = None;
-        let mut switches: BTreeMap<String, String> =
-            config.below(CONFIG_PREFIX).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut switches: BTreeMap<String, String> = config
+            .with_prefix(CONFIG_PREFIX)
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         for (name, value) in variables {
             if name == STORE_VARIABLE {
                 environment_store = Some(value);

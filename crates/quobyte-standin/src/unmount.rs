@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::exit::Exit;
-use crate::say;
+use crate::write_stderr;
 
 /// Runs `umount.quobyte` with the arguments after the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> Exit {
@@ -17,24 +17,24 @@ pub(crate) fn main(arguments: &[OsString]) -> Exit {
     let unmounted = if rustix::process::geteuid().is_root() {
         unmount(mount_point, UnmountFlags::empty()).map_err(|error| std::io::Error::from(error).to_string())
     } else {
-        ask_fusermount(mount_point)
+        run_fusermount(mount_point)
     };
     match unmounted {
         Ok(()) => Exit::Done,
         Err(cause) => {
-            say(&format!("umount.quobyte: {}: {cause}\n", mount_point.display()));
+            write_stderr(&format!("umount.quobyte: {}: {cause}\n", mount_point.display()));
             Exit::Other
         }
     }
 }
 
 fn usage() -> Exit {
-    say("usage: umount.quobyte MOUNTPOINT\n");
+    write_stderr("usage: umount.quobyte MOUNTPOINT\n");
     Exit::Usage
 }
 
 /// Only fusermount may unmount for a user. Its words end with those of the kernel: `Device or resource busy`.
-fn ask_fusermount(mount_point: &OsStr) -> Result<(), String> {
+fn run_fusermount(mount_point: &OsStr) -> Result<(), String> {
     #[expect(clippy::disallowed_methods, reason = "unmounting may wait for the client, as umount(2) does")]
     let output = Command::new("fusermount3")
         .arg("-u")

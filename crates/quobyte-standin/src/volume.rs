@@ -7,9 +7,9 @@ mod attributes;
 mod directories;
 mod entries;
 mod files;
+mod handles;
 mod inodes;
 pub(crate) mod locks;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +24,10 @@ use rustix::io::Errno;
 pub(crate) use attributes::Change;
 use directories::Directory;
 pub(crate) use directories::Entry;
-pub(crate) use entries::Maker;
+pub(crate) use entries::Creator;
+use handles::HandleTable;
 use inodes::Inodes;
 use locks::Locks;
-use table::Table;
 
 /// Outcome of an operation; errors go to the caller of the file system as they are.
 pub(crate) type Result<T> = std::result::Result<T, Errno>;
@@ -35,11 +35,11 @@ pub(crate) type Result<T> = std::result::Result<T, Errno>;
 /// An open volume.
 pub(crate) struct Volume {
     inodes: Inodes,
-    files: Table<OwnedFd>,
-    directories: Table<Directory>,
+    files: HandleTable<OwnedFd>,
+    directories: HandleTable<Directory>,
     locks: Locks,
     /// Whether new files can be given to who asked for them.
-    gives_ownership: bool,
+    sets_owner: bool,
 }
 
 impl Volume {
@@ -53,10 +53,10 @@ impl Volume {
         let root = rustix::fs::openat2(store, name, flags, Mode::empty(), resolve)?;
         Ok(Self {
             inodes: Inodes::new(root)?,
-            files: Table::default(),
-            directories: Table::default(),
+            files: HandleTable::default(),
+            directories: HandleTable::default(),
             locks: Locks::default(),
-            gives_ownership: rustix::process::geteuid().is_root(),
+            sets_owner: rustix::process::geteuid().is_root(),
         })
     }
 

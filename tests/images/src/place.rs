@@ -46,8 +46,8 @@ impl Recipe {
         if shell.status.success() {
             Ok(directory.join(self.top))
         } else {
-            let complaint = String::from_utf8_lossy(&shell.stderr);
-            Err(io::Error::other(format!("{}: {}\n{complaint}", self.name, shell.status)))
+            let stderr = String::from_utf8_lossy(&shell.stderr);
+            Err(io::Error::other(format!("{}: {}\n{stderr}", self.name, shell.status)))
         }
     }
 }

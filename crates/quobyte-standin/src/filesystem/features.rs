@@ -39,7 +39,7 @@ impl Features {
     }
 
     /// Refuses flags of open(2) that the client does not take, as file systems do.
-    pub(super) fn check(&self, flags: i32) -> Result<()> {
+    pub(super) fn check_open_flags(&self, flags: i32) -> Result<()> {
         let refused =
             !self.o_direct && OFlags::from_bits_retain(flags.cast_unsigned()).contains(OFlags::DIRECT);
         if refused { Err(Errno::INVAL) } else { Ok(()) }

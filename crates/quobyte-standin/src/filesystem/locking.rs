@@ -21,8 +21,8 @@ impl Client {
         self.serve(
             reply,
             |volume| Ok((volume.locks().conflict(inode, &lock), lock.range)),
-            |reply, (conflict, asked)| match conflict {
-                None => reply.locked(asked.start, asked.end, libc::F_UNLCK, 0),
+            |reply, (conflict, wanted)| match conflict {
+                None => reply.locked(wanted.start, wanted.end, libc::F_UNLCK, 0),
                 Some(Lock { range, mode, process, .. }) => {
                     let kind = if mode == Mode::Exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
                     reply.locked(range.start, range.end, kind, process);
@@ -35,8 +35,8 @@ impl Client {
     pub(super) fn set_lock(&self, inode: INodeNo, lock: Lock, wait: bool, reply: ReplyEmpty) {
         let Some(reply) = self.admit(reply) else { return };
         let delay = self.delay.clone();
-        let granted = move |outcome| delay.answer(reply, outcome, done);
-        self.volume.locks().acquire(inode, lock, wait, Box::new(granted));
+        let on_outcome = move |outcome| delay.send(reply, outcome, done);
+        self.volume.locks().acquire(inode, lock, wait, Box::new(on_outcome));
     }
 
     /// `F_SETLK` with `F_UNLCK`.

@@ -15,12 +15,12 @@ use rustix::io::Errno;
 use super::replies::{self, done, entry};
 use super::{Client, locking, xattrs};
 use crate::exit::Exit;
-use crate::say;
 use crate::volume::locks::{Lock, Mode, Range};
-use crate::volume::{Change, Maker, Volume};
+use crate::volume::{Change, Creator, Volume};
+use crate::write_stderr;
 
-fn maker(request: &Request) -> Maker {
-    Maker { user: request.uid(), group: request.gid() }
+fn creator(request: &Request) -> Creator {
+    Creator { user: request.uid(), group: request.gid() }
 }
 
 impl Filesystem for Client {
@@ -31,7 +31,7 @@ impl Filesystem for Client {
     /// The process ends here, because the session would now unmount whatever is at the mount point by this time: if
     /// the volume was unmounted by somebody else, that is nothing or a later mount.
     fn destroy(&mut self) {
-        say("unmounted\n");
+        write_stderr("unmounted\n");
         std::process::exit(Exit::Done as i32);
     }
 
@@ -44,7 +44,7 @@ impl Filesystem for Client {
     }
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.serve(reply, |volume| Ok(self.shown(volume.attributes(inode)?)), replies::attributes);
+        self.serve(reply, |volume| Ok(self.with_root_size(volume.attributes(inode)?)), replies::attributes);
     }
 
     fn setattr(
@@ -66,7 +66,11 @@ impl Filesystem for Client {
         reply: ReplyAttr,
     ) {
         let change = Change { mode, owner, group, size, accessed, modified };
-        self.serve(reply, |volume| Ok(self.shown(volume.change(inode, file, &change)?)), replies::attributes);
+        self.serve(
+            reply,
+            |volume| Ok(self.with_root_size(volume.change(inode, file, &change)?)),
+            replies::attributes,
+        );
     }
 
     fn readlink(&self, _: &Request, inode: INodeNo, reply: ReplyData) {
@@ -83,11 +87,11 @@ impl Filesystem for Client {
         _: u32,
         reply: ReplyEntry,
     ) {
-        self.serve(reply, |volume| volume.make_node(parent, name, mode, maker(request)), entry);
+        self.serve(reply, |volume| volume.make_node(parent, name, mode, creator(request)), entry);
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
-        self.serve(reply, |volume| volume.make_directory(parent, name, mode, maker(request)), entry);
+        self.serve(reply, |volume| volume.make_directory(parent, name, mode, creator(request)), entry);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -99,7 +103,7 @@ impl Filesystem for Client {
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.serve(reply, |volume| volume.symlink(parent, name, target, maker(request)), entry);
+        self.serve(reply, |volume| volume.symlink(parent, name, target, creator(request)), entry);
     }
 
     fn rename(
@@ -124,7 +128,7 @@ impl Filesystem for Client {
         self.serve(
             reply,
             |volume| {
-                self.features.check(flags)?;
+                self.features.check_open_flags(flags)?;
                 volume.open_file(inode, flags)
             },
             move |reply, file| reply.opened(file, features),
@@ -145,8 +149,8 @@ impl Filesystem for Client {
         self.serve(
             reply,
             |volume| {
-                self.features.check(flags)?;
-                volume.create(parent, name, mode, flags, maker(request))
+                self.features.check_open_flags(flags)?;
+                volume.create(parent, name, mode, flags, creator(request))
             },
             move |reply, (attributes, file)| replies::created(reply, &attributes, file, features),
         );
@@ -182,7 +186,7 @@ impl Filesystem for Client {
     }
 
     fn flush(&self, _: &Request, inode: INodeNo, _: FileHandle, owner: LockOwner, reply: ReplyEmpty) {
-        self.volume.locks().drop_owner(inode, owner);
+        self.volume.locks().release_owner(inode, owner);
         self.serve(reply, |_| Ok(()), done);
     }
 
@@ -197,7 +201,7 @@ impl Filesystem for Client {
         reply: ReplyEmpty,
     ) {
         self.volume.release(inode, file);
-        self.serve_unasked(reply, |_| Ok(()), done);
+        self.serve_unlogged(reply, |_| Ok(()), done);
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, file: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -222,7 +226,7 @@ impl Filesystem for Client {
 
     fn releasedir(&self, _: &Request, _: INodeNo, directory: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         self.volume.release_directory(directory);
-        self.serve_unasked(reply, |_| Ok(()), done);
+        self.serve_unlogged(reply, |_| Ok(()), done);
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, directory: FileHandle, _: bool, reply: ReplyEmpty) {

@@ -28,7 +28,7 @@ pub(crate) struct Change {
 impl Volume {
     /// Attributes of an inode.
     pub(crate) fn attributes(&self, inode: INodeNo) -> Result<FileAttr> {
-        Ok(of(inode, &fstat(&*self.node(inode)?)?))
+        Ok(from_stat(inode, &fstat(&*self.node(inode)?)?))
     }
 
     /// Changes attributes and returns the new ones. Owners change in the store, so only where the daemon may do that.
@@ -40,7 +40,7 @@ impl Volume {
     ) -> Result<FileAttr> {
         let node = self.node(inode)?;
         if let Some(mode) = change.mode {
-            chmodat(CWD, link_to(node.as_fd()), Mode::from_raw_mode(mode), AtFlags::empty())?;
+            chmodat(CWD, proc_fd_path(node.as_fd()), Mode::from_raw_mode(mode), AtFlags::empty())?;
         }
         if change.owner.is_some() || change.group.is_some() {
             let owner = change.owner.map(Uid::from_raw);
@@ -59,21 +59,21 @@ impl Volume {
             };
             utimensat(&*node, "", &times, AtFlags::EMPTY_PATH)?;
         }
-        Ok(of(inode, &fstat(&*node)?))
+        Ok(from_stat(inode, &fstat(&*node)?))
     }
 }
 
 /// Opens what an `O_PATH` descriptor names.
 pub(super) fn reopen(node: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
-    open(link_to(node.as_fd()), flags | OFlags::CLOEXEC, Mode::empty())
+    open(proc_fd_path(node.as_fd()), flags | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The path that leads back to an `O_PATH` descriptor's file, for calls that do not take such a descriptor.
-pub(super) fn link_to(node: BorrowedFd<'_>) -> String {
+pub(super) fn proc_fd_path(node: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", node.as_raw_fd())
 }
 
-pub(super) fn of(inode: INodeNo, stat: &Stat) -> FileAttr {
+pub(super) fn from_stat(inode: INodeNo, stat: &Stat) -> FileAttr {
     FileAttr {
         ino: inode,
         size: stat.st_size.unsigned_abs(),

@@ -59,7 +59,7 @@ impl Volume {
             .map(|entry| {
                 let entry = entry?;
                 Ok(Entry {
-                    inode: self.inodes.number(entry.ino()),
+                    inode: self.inodes.kernel_number(entry.ino()),
                     kind: kind(entry.file_type()),
                     name: OsString::from_vec(entry.file_name().to_bytes().to_vec()),
                 })

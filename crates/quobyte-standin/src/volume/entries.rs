@@ -11,14 +11,14 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::attributes::link_to;
+use super::attributes::proc_fd_path;
 use super::files::store_flags;
-use super::inodes::component;
+use super::inodes::checked_component;
 use super::{Result, Volume};
 
 /// Who makes an entry.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Maker {
+pub(crate) struct Creator {
     pub(crate) user: u32,
     pub(crate) group: u32,
 }
@@ -31,13 +31,13 @@ impl Volume {
         name: &OsStr,
         mode: u32,
         flags: i32,
-        maker: Maker,
+        creator: Creator,
     ) -> Result<(FileAttr, FileHandle)> {
         let directory = self.node(parent)?;
         let exclusive = OFlags::from_bits_retain(flags as u32) & OFlags::EXCL;
         let flags = store_flags(flags) | exclusive | OFlags::CREATE | OFlags::NOFOLLOW;
-        let file = openat(&*directory, component(name)?, flags, permissions(mode))?;
-        self.give(&directory, name, maker)?;
+        let file = openat(&*directory, checked_component(name)?, flags, permissions(mode))?;
+        self.set_owner(&directory, name, creator)?;
         let attributes = self.lookup(parent, name)?;
         Ok((attributes, self.files.insert(file)))
     }
@@ -48,15 +48,15 @@ impl Volume {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        maker: Maker,
+        creator: Creator,
     ) -> Result<FileAttr> {
         if FileType::from_raw_mode(mode) != FileType::RegularFile {
             return Err(Errno::PERM);
         }
         let directory = self.node(parent)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        openat(&*directory, component(name)?, flags, permissions(mode))?;
-        self.give(&directory, name, maker)?;
+        openat(&*directory, checked_component(name)?, flags, permissions(mode))?;
+        self.set_owner(&directory, name, creator)?;
         self.lookup(parent, name)
     }
 
@@ -66,11 +66,11 @@ impl Volume {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        maker: Maker,
+        creator: Creator,
     ) -> Result<FileAttr> {
         let directory = self.node(parent)?;
-        mkdirat(&*directory, component(name)?, permissions(mode))?;
-        self.give(&directory, name, maker)?;
+        mkdirat(&*directory, checked_component(name)?, permissions(mode))?;
+        self.set_owner(&directory, name, creator)?;
         self.lookup(parent, name)
     }
 
@@ -80,11 +80,11 @@ impl Volume {
         parent: INodeNo,
         name: &OsStr,
         target: &Path,
-        maker: Maker,
+        creator: Creator,
     ) -> Result<FileAttr> {
         let directory = self.node(parent)?;
-        symlinkat(target, &*directory, component(name)?)?;
-        self.give(&directory, name, maker)?;
+        symlinkat(target, &*directory, checked_component(name)?)?;
+        self.set_owner(&directory, name, creator)?;
         self.lookup(parent, name)
     }
 
@@ -97,35 +97,41 @@ impl Volume {
     pub(crate) fn link(&self, inode: INodeNo, parent: INodeNo, name: &OsStr) -> Result<FileAttr> {
         let node = self.node(inode)?;
         let directory = self.node(parent)?;
-        linkat(CWD, link_to(node.as_fd()), &*directory, component(name)?, AtFlags::SYMLINK_FOLLOW)?;
+        linkat(
+            CWD,
+            proc_fd_path(node.as_fd()),
+            &*directory,
+            checked_component(name)?,
+            AtFlags::SYMLINK_FOLLOW,
+        )?;
         self.lookup(parent, name)
     }
 
     /// Removes the name of a file.
     pub(crate) fn unlink(&self, parent: INodeNo, name: &OsStr) -> Result<()> {
-        unlinkat(&*self.node(parent)?, component(name)?, AtFlags::empty())
+        unlinkat(&*self.node(parent)?, checked_component(name)?, AtFlags::empty())
     }
 
     /// Removes an empty directory.
     pub(crate) fn remove_directory(&self, parent: INodeNo, name: &OsStr) -> Result<()> {
-        unlinkat(&*self.node(parent)?, component(name)?, AtFlags::REMOVEDIR)
+        unlinkat(&*self.node(parent)?, checked_component(name)?, AtFlags::REMOVEDIR)
     }
 
     /// Moves a name. `flags` are those of renameat2(2).
     pub(crate) fn rename(&self, from: (INodeNo, &OsStr), to: (INodeNo, &OsStr), flags: u32) -> Result<()> {
         let (source, target) = (self.node(from.0)?, self.node(to.0)?);
         let flags = RenameFlags::from_bits_retain(flags);
-        renameat_with(&*source, component(from.1)?, &*target, component(to.1)?, flags)
+        renameat_with(&*source, checked_component(from.1)?, &*target, checked_component(to.1)?, flags)
     }
 
-    /// Gives a new entry to its maker, where the daemon may. A directory with the set-group-id bit keeps its group.
-    fn give(&self, directory: &OwnedFd, name: &OsStr, maker: Maker) -> Result<()> {
-        if !self.gives_ownership {
+    /// Gives a new entry to its creator, where the daemon may. A directory with the set-group-id bit keeps its group.
+    fn set_owner(&self, directory: &OwnedFd, name: &OsStr, creator: Creator) -> Result<()> {
+        if !self.sets_owner {
             return Ok(());
         }
         let inherits = Mode::from_raw_mode(fstat(directory)?.st_mode).contains(Mode::SGID);
-        let group = (!inherits).then(|| Gid::from_raw(maker.group));
-        chownat(directory, name, Some(Uid::from_raw(maker.user)), group, AtFlags::SYMLINK_NOFOLLOW)
+        let group = (!inherits).then(|| Gid::from_raw(creator.group));
+        chownat(directory, name, Some(Uid::from_raw(creator.user)), group, AtFlags::SYMLINK_NOFOLLOW)
     }
 }
 

@@ -87,7 +87,7 @@ impl Volume {
     /// Closes a file and drops the locks that were taken through it.
     pub(crate) fn release(&self, inode: INodeNo, file: FileHandle) {
         self.files.remove(file);
-        self.locks.drop_file(inode, file);
+        self.locks.release_file(inode, file);
     }
 }
 

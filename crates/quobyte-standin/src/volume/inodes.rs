@@ -16,10 +16,10 @@ use super::{Result, attributes};
 pub(super) struct Inodes {
     root: Arc<OwnedFd>,
     root_stat: Stat,
-    known: Mutex<HashMap<u64, Known>>,
+    known: Mutex<HashMap<u64, KnownInode>>,
 }
 
-struct Known {
+struct KnownInode {
     node: Arc<OwnedFd>,
     references: u64,
 }
@@ -39,14 +39,15 @@ impl Inodes {
 
     pub(super) fn lookup(&self, parent: INodeNo, name: &OsStr) -> Result<FileAttr> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let node = openat(&*self.get(parent)?, component(name)?, flags, Mode::empty())?;
+        let node = openat(&*self.get(parent)?, checked_component(name)?, flags, Mode::empty())?;
         let stat = fstat(&node)?;
         if stat.st_dev != self.root_stat.st_dev {
             return Err(Errno::XDEV);
         }
-        let attributes = attributes::of(self.number(stat.st_ino), &stat);
+        let attributes = attributes::from_stat(self.kernel_number(stat.st_ino), &stat);
         let mut known = self.known();
-        let entry = known.entry(stat.st_ino).or_insert_with(|| Known { node: Arc::new(node), references: 0 });
+        let entry =
+            known.entry(stat.st_ino).or_insert_with(|| KnownInode { node: Arc::new(node), references: 0 });
         entry.references += 1;
         Ok(attributes)
     }
@@ -62,17 +63,17 @@ impl Inodes {
     }
 
     /// The number the kernel knows an inode of the store by.
-    pub(super) fn number(&self, in_store: u64) -> INodeNo {
-        if in_store == self.root_stat.st_ino { INodeNo::ROOT } else { INodeNo(in_store) }
+    pub(super) fn kernel_number(&self, store_inode: u64) -> INodeNo {
+        if store_inode == self.root_stat.st_ino { INodeNo::ROOT } else { INodeNo(store_inode) }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<u64, KnownInode>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Refuses names that would lead away from a directory. The kernel sends none; a volume's walls do not rest on that.
-pub(super) fn component(name: &OsStr) -> Result<&OsStr> {
+pub(super) fn checked_component(name: &OsStr) -> Result<&OsStr> {
     let bytes = name.as_encoded_bytes();
     if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
         return Err(Errno::INVAL);

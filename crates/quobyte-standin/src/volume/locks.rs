@@ -18,7 +18,7 @@ use ranges::Ranges;
 pub(crate) use ranges::{Lock, Mode, Range};
 
 /// Told once how a request for a lock ended.
-type Granted = Box<dyn FnOnce(Result<()>) + Send>;
+type OnOutcome = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// The locks of a volume.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(crate) struct Locks {
 #[derive(Default)]
 struct FileLocks {
     held: Ranges,
-    waiting: Vec<(Lock, Granted)>,
+    waiting: Vec<(Lock, OnOutcome)>,
 }
 
 impl Locks {
@@ -40,21 +40,21 @@ impl Locks {
 
     /// Takes a lock, in place of what its owner holds there. Where another stands in the way the answer is EAGAIN, or
     /// with `wait` comes once it can be had: no thread waits meanwhile.
-    pub(crate) fn acquire(&self, inode: INodeNo, lock: Lock, wait: bool, granted: Granted) {
-        let answers = self.with(inode, |file| {
+    pub(crate) fn acquire(&self, inode: INodeNo, lock: Lock, wait: bool, on_outcome: OnOutcome) {
+        let outcomes = self.with(inode, |file| {
             if file.held.conflict(&lock).is_none() {
                 file.held.set(lock);
-                let mut answers = file.grant_waiting();
-                answers.push((granted, Ok(())));
-                answers
+                let mut outcomes = file.grant_waiting();
+                outcomes.push((on_outcome, Ok(())));
+                outcomes
             } else if wait {
-                file.waiting.push((lock, granted));
+                file.waiting.push((lock, on_outcome));
                 Vec::new()
             } else {
-                vec![(granted, Err(Errno::AGAIN))]
+                vec![(on_outcome, Err(Errno::AGAIN))]
             }
         });
-        answer(answers);
+        send_outcomes(outcomes);
     }
 
     /// Releases a range of an owner's locks.
@@ -63,17 +63,17 @@ impl Locks {
     }
 
     /// Releases all of an owner's locks on a file.
-    pub(crate) fn drop_owner(&self, inode: INodeNo, owner: LockOwner) {
+    pub(crate) fn release_owner(&self, inode: INodeNo, owner: LockOwner) {
         self.update(inode, |held| held.retain(|lock| lock.owner != owner));
     }
 
     /// Releases all locks that were taken through an open file.
-    pub(crate) fn drop_file(&self, inode: INodeNo, file: FileHandle) {
+    pub(crate) fn release_file(&self, inode: INodeNo, file: FileHandle) {
         self.update(inode, |held| held.retain(|lock| lock.file != file));
     }
 
     fn update(&self, inode: INodeNo, change: impl FnOnce(&mut Ranges)) {
-        answer(self.with(inode, |file| {
+        send_outcomes(self.with(inode, |file| {
             change(&mut file.held);
             file.grant_waiting()
         }));
@@ -92,23 +92,23 @@ impl Locks {
 
 impl FileLocks {
     /// Takes the locks that can now be had, in the order they were asked for.
-    fn grant_waiting(&mut self) -> Vec<(Granted, Result<()>)> {
-        let mut answers = Vec::new();
-        for (lock, granted) in std::mem::take(&mut self.waiting) {
+    fn grant_waiting(&mut self) -> Vec<(OnOutcome, Result<()>)> {
+        let mut outcomes = Vec::new();
+        for (lock, on_outcome) in std::mem::take(&mut self.waiting) {
             if self.held.conflict(&lock).is_some() {
-                self.waiting.push((lock, granted));
+                self.waiting.push((lock, on_outcome));
             } else {
                 self.held.set(lock);
-                answers.push((granted, Ok(())));
+                outcomes.push((on_outcome, Ok(())));
             }
         }
-        answers
+        outcomes
     }
 }
 
 /// Answers outside the table's lock, since an answer may take its time.
-fn answer(answers: Vec<(Granted, Result<()>)>) {
-    for (granted, outcome) in answers {
-        granted(outcome);
+fn send_outcomes(outcomes: Vec<(OnOutcome, Result<()>)>) {
+    for (on_outcome, outcome) in outcomes {
+        on_outcome(outcome);
     }
 }

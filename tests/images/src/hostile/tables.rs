@@ -7,7 +7,7 @@ pub(super) fn all() -> Vec<Specimen> {
 }
 
 /// The same in a file with room for whatever it claims.
-fn roomy(image: Qcow2) -> Content {
+fn large_file(image: Qcow2) -> Content {
     Content::from(image).cut(128 << 20)
 }
 
@@ -17,7 +17,7 @@ fn refcounts() -> Vec<Specimen> {
     let clusters = |count| Qcow2::v3().u32(at::REFCOUNT_TABLE_CLUSTERS, count);
     vec![
         refused("no_refcount_table", clusters(0)),
-        Specimen::refused("refcount_table_of_more_than_8_mib", "refcount_table", roomy(clusters(129))),
+        Specimen::refused("refcount_table_of_more_than_8_mib", "refcount_table", large_file(clusters(129))),
         refused("refcount_table_of_256_tib", clusters(u32::MAX)),
         refused("refcount_table_between_clusters", table(0x1_0200)),
         refused("refcount_table_in_the_header", table(0)),
@@ -31,7 +31,7 @@ fn l1() -> Vec<Specimen> {
     let table = |offset| Qcow2::v3().u64(at::L1_TABLE_OFFSET, offset);
     let entries = |count| Qcow2::v3().u32(at::L1_SIZE, count);
     vec![
-        Specimen::refused("l1_table_of_more_than_32_mib", "l1_table", roomy(entries((4 << 20) + 1))),
+        Specimen::refused("l1_table_of_more_than_32_mib", "l1_table", large_file(entries((4 << 20) + 1))),
         refused("l1_table_of_32_gib", entries(u32::MAX)),
         refused("l1_table_longer_than_the_file", entries(4 << 20)),
         refused("l1_table_between_clusters", table(0x3_0008)),
@@ -69,7 +69,7 @@ fn bitmaps() -> Vec<Specimen> {
         Specimen::refused(
             "bitmap_directory_of_64_mib",
             "bitmap_directory",
-            roomy(bitmaps(1, 64 << 20, 0x4_0000)),
+            large_file(bitmaps(1, 64 << 20, 0x4_0000)),
         ),
         refused("bitmap_directory_of_16_eib", bitmaps(1, u64::MAX, 0x4_0000)),
         refused("bitmap_directory_between_clusters", bitmaps(1, 32, 0x4_0010)),

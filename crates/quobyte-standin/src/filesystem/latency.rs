@@ -13,25 +13,25 @@ use rustix::io::Errno;
 use crate::volume::Result;
 
 /// A reply that can also carry an error, as all of `fuser`'s can.
-pub(super) trait Answer: Send + 'static {
+pub(super) trait FuseReply: Send + 'static {
     /// What kind of answer it is.
     const KIND: &'static str;
 
-    fn refuse(self, error: Errno);
+    fn send_error(self, error: Errno);
 }
 
-macro_rules! answers {
+macro_rules! fuse_replies {
     ($($reply:ty),+) => {
-        $(impl Answer for $reply {
+        $(impl FuseReply for $reply {
             const KIND: &'static str = stringify!($reply);
 
-            fn refuse(self, error: Errno) {
+            fn send_error(self, error: Errno) {
                 self.error(fuser::Errno::from_i32(error.raw_os_error()));
             }
         })+
     };
 }
-answers!(
+fuse_replies!(
     ReplyAttr,
     ReplyCreate,
     ReplyData,
@@ -66,7 +66,7 @@ impl Delay {
     }
 
     /// Answers a request once the latency is over.
-    pub(super) fn answer<R: Answer, T: Send + 'static>(
+    pub(super) fn send<R: FuseReply, T: Send + 'static>(
         &self,
         reply: R,
         outcome: Result<T>,
@@ -74,7 +74,7 @@ impl Delay {
     ) {
         let job = move || match outcome {
             Ok(value) => answer(reply, value),
-            Err(error) => reply.refuse(error),
+            Err(error) => reply.send_error(error),
         };
         match &self.queue {
             None => job(),

@@ -10,18 +10,18 @@ use rustix::io::Errno;
 use super::Result;
 
 /// Handles are given out once and never again.
-pub(super) struct Table<T> {
+pub(super) struct HandleTable<T> {
     next: AtomicU64,
     open: RwLock<HashMap<u64, Arc<T>>>,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for HandleTable<T> {
     fn default() -> Self {
         Self { next: AtomicU64::new(1), open: RwLock::default() }
     }
 }
 
-impl<T> Table<T> {
+impl<T> HandleTable<T> {
     pub(super) fn insert(&self, value: T) -> FileHandle {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(value));
