@@ -13,7 +13,7 @@ from waiting import Gate
 
 
 @pytest.fixture(scope="session", autouse=True)
-def mode():
+def threading_mode():
     """Nova runs in the mode that was asked for: with eventlet in every thread's place, or without it altogether."""
     patcher = sys.modules.get("eventlet.patcher")
     if os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] == "true":
@@ -57,8 +57,8 @@ def gate(scratch):
 def compute(nova, storage, scratch, request):
     """Nova's libvirt driver with a Quobyte volume driver of its own for this test, which may mark its options."""
     conf = nova_host.CONF
-    marked = request.node.get_closest_marker("options")
-    options = {"state_dir": str(scratch / "state"), **(marked.kwargs if marked else {})}
+    marker = request.node.get_closest_marker("options")
+    options = {"state_dir": str(scratch / "state"), **(marker.kwargs if marker else {})}
     conf.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
     conf.set_override("quobyte_client_cfg", str(storage.config), "libvirt")
     for name, value in options.items():

@@ -14,7 +14,7 @@ from lxml import etree
 LAB = Path(os.environ["NOVA_QUOBYTE_LAB"])
 DOMAIN = Path(__file__).parents[1] / "lab" / "domain.xml"
 # Ample for a boot, or for one command, of an emulated guest on a busy machine.
-LIMIT = 90
+TIMEOUT = 90
 
 
 class Guest:
@@ -27,7 +27,7 @@ class Guest:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(commands))
         self._listener.listen()
-        self._listener.settimeout(LIMIT)
+        self._listener.settimeout(TIMEOUT)
         commands.chmod(0o666)
         self._commands = None
         xml = DOMAIN.read_text()
@@ -46,23 +46,23 @@ class Guest:
     def start(self):
         """Start the domain, and wait until it takes commands."""
         self.domain.create()
-        self.attend()
+        self.accept_commands()
         self._await_boot()
 
-    def attend(self):
+    def accept_commands(self):
         """Take the connection of a domain that has been started or resumed."""
         connection, _ = self._listener.accept()
-        self._talk(connection)
+        self._use_connection(connection)
 
-    def call(self):
+    def connect_after_reboot(self):
         """Connect to the domain that Nova has made in this one's place and booted; wait until it takes commands."""
         description = etree.fromstring(self.domain.XMLDesc(0))
         port = description.findall("devices/serial/source")[1]
-        self._talk(socket.create_connection((port.get("host"), port.get("service"))))
+        self._use_connection(socket.create_connection((port.get("host"), port.get("service"))))
         self._await_boot()
 
-    def _talk(self, connection):
-        connection.settimeout(LIMIT)
+    def _use_connection(self, connection):
+        connection.settimeout(TIMEOUT)
         self._commands = connection.makefile("rwb", buffering=0)
 
     def _await_boot(self):

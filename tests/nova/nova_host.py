@@ -133,7 +133,7 @@ def instance(guest_uuid=None, **image):
     )
 
 
-def boots_from(info, instance):
+def root_block_device_info(info, instance):
     """Return the block devices of an instance that has one, the volume which it boots from."""
     volume = objects.BlockDeviceMapping(
         admin(),

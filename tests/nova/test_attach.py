@@ -28,8 +28,8 @@ def hard_reboot(compute, scratch):
     """Has Nova boot a guest anew from a volume, in a domain of Nova's own making with the lab's kernel."""
     conf = nova_host.CONF
     # A guest takes commands on its second serial port; whoever shows its screen stays out.
-    ours = [("instances_path", str(scratch), None), ("enabled", True, "serial_console"), ("enabled", False, "vnc")]
-    for name, value, group in ours:
+    overrides = [("instances_path", str(scratch), None), ("enabled", True, "serial_console"), ("enabled", False, "vnc")]
+    for name, value, group in overrides:
         conf.set_override(name, value, group)
 
     def make(guest, info):
@@ -38,12 +38,12 @@ def hard_reboot(compute, scratch):
         directory.mkdir()
         for image, name in (("vmlinuz", "kernel"), ("initramfs", "ramdisk")):
             shutil.copy(LAB / "guest" / image, directory / name)
-        disks = nova_host.boots_from(info, instance)
+        disks = nova_host.root_block_device_info(info, instance)
         compute.reboot(nova_host.admin(), instance, NO_NETWORK, "HARD", block_device_info=disks)
-        guest.call()
+        guest.connect_after_reboot()
 
     yield make
-    for name, _, group in ours:
+    for name, _, group in overrides:
         conf.clear_override(name, group)
 
 
@@ -109,7 +109,7 @@ def test_suspended_guest_keeps_volume_after_resume(compute, attach, quobyte, sto
     quobyte.disconnect_volume(other, instance)
     assert storage.mounts() == [storage.mount_path(info)]
     compute.resume(nova_host.admin(), instance, NO_NETWORK)
-    guest.attend()
+    guest.accept_commands()
     write(guest, info)
     detach()
     assert storage.content(info, len(MARK)) == MARK.encode()

@@ -14,8 +14,8 @@ from lxml import etree
 from nova.virt.libvirt.volume.quobyte import LibvirtQuobyteVolumeDriver as InTree
 
 SEED = 20150731
-PAIRS = 2000
-COMMANDS_AT_ONCE = 2
+PAIR_COUNT = 2000
+PARALLEL_COMMANDS = 2
 EXPORTS = [
     "registry/volumes",
     "registry.example:7861/volumes-2",
@@ -32,11 +32,11 @@ IMAGES = [
 LIMITS = ["bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max"]
 
 
-class Pairs:
+class PairGenerator:
     """Makes up what Nova may be given by Cinder, and where the disk is to go."""
 
     def __init__(self, storage):
-        self._dice = random.Random(SEED)
+        self._random = random.Random(SEED)
         self._bases = [self._base(storage, export, *image) for export in EXPORTS for image in IMAGES]
 
     def _base(self, storage, export, image_format, name):
@@ -53,80 +53,80 @@ class Pairs:
 
     def make(self):
         """Return a connection_info and a disk_info."""
-        dice = self._dice
-        info = json.loads(json.dumps(dice.choice(self._bases)))
+        rng = self._random
+        info = json.loads(json.dumps(rng.choice(self._bases)))
         data = info["data"]
-        info["serial"] = data["volume_id"] = str(uuid.UUID(int=dice.getrandbits(128), version=4))
-        if dice.random() < 0.1:
+        info["serial"] = data["volume_id"] = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        if rng.random() < 0.1:
             del data["volume_id"]
-        if dice.random() < 0.5:
+        if rng.random() < 0.5:
             data["export"] = data["export"].removeprefix("quobyte://")
-        if data["format"] == "raw" and dice.random() < 0.3:
+        if data["format"] == "raw" and rng.random() < 0.3:
             del data["format"]
-        if dice.random() < 0.3 and data.get("format", "raw") == "raw":
+        if rng.random() < 0.3 and data.get("format", "raw") == "raw":
             info["multiattach"] = True
-        maybe = {
-            "access_mode": lambda: dice.choice(["rw", "ro"]),
-            "discard": lambda: dice.choice([True, False]),
+        optional = {
+            "access_mode": lambda: rng.choice(["rw", "ro"]),
+            "discard": lambda: rng.choice([True, False]),
             "encrypted": lambda: False,
             "logical_block_size": lambda: "512",
-            "physical_block_size": lambda: dice.choice(["512", "4096", "65536"]),
+            "physical_block_size": lambda: rng.choice(["512", "4096", "65536"]),
             "qos_specs": self._limits,
             "options": lambda: "-o allow_other",
             "mount_point_base": lambda: "/elsewhere",
             "device_path": lambda: "/dev/sda",
         }
-        for key, value in maybe.items():
-            if dice.random() < 0.4:
+        for key, value in optional.items():
+            if rng.random() < 0.4:
                 data[key] = value()
-        bus = dice.choice(["virtio", "scsi", "sata", "ide", "usb"])
+        bus = rng.choice(["virtio", "scsi", "sata", "ide", "usb"])
         prefix = {"virtio": "vd", "ide": "hd"}.get(bus, "sd")
-        disk = {"bus": bus, "dev": prefix + dice.choice("abcdefgh"), "type": "disk"}
-        if bus == "scsi" and dice.random() < 0.5:
-            disk["unit"] = dice.randrange(256)
+        disk = {"bus": bus, "dev": prefix + rng.choice("abcdefgh"), "type": "disk"}
+        if bus == "scsi" and rng.random() < 0.5:
+            disk["unit"] = rng.randrange(256)
         return info, disk
 
     def _limits(self):
         """Return limits on reads and writes together or on each alone, among words of other back ends."""
-        dice = self._dice
+        rng = self._random
         specs = {"vendor:tier": "gold"}
         for limit in LIMITS:
-            for who in dice.choice([[], ["total"], ["read"], ["write"], ["read", "write"]]):
-                specs[f"{who}_{limit}"] = dice.choice([str, int])(dice.randrange(1, 10**9))
-        if dice.random() < 0.3:
+            for direction in rng.choice([[], ["total"], ["read"], ["write"], ["read", "write"]]):
+                specs[f"{direction}_{limit}"] = rng.choice([str, int])(rng.randrange(1, 10**9))
+        if rng.random() < 0.3:
             specs["size_iops_sec"] = "4096"
-        return dice.choice([specs, None, {}])
+        return rng.choice([specs, None, {}])
 
 
 @pytest.fixture
 def pairs(quobyte, storage):
     """Pairs whose volumes are connected."""
-    pairs = Pairs(storage)
+    pairs = PairGenerator(storage)
     for info in pairs.bases():
         quobyte.connect_volume(info, nova_host.instance())
     return pairs
 
 
-def canonical(xml, without=()):
+def canonicalize(xml, remove=()):
     """Return XML as it is compared, and what was taken out of it."""
     root = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
-    taken = {}
-    for path in without:
+    removed = {}
+    for path in remove:
         for element in root.findall(path):
-            taken[path] = etree.tostring(element).decode()
+            removed[path] = etree.tostring(element).decode()
             root.remove(element)
-    return etree.tostring(root, method="c14n").decode(), taken
+    return etree.tostring(root, method="c14n").decode(), removed
 
 
 def test_disk_xml_matches_in_tree_driver(nova, quobyte, pairs):
-    theirs = InTree(nova._host)
-    for _ in range(PAIRS):
+    in_tree = InTree(nova._host)
+    for _ in range(PAIR_COUNT):
         info, disk = pairs.make()
-        ours, decided = canonical(quobyte.get_config(info, disk).to_xml(), ["backingStore"])
-        expected, _ = canonical(theirs.get_config(info, disk).to_xml())
-        assert ours == expected, (info, disk)
+        actual, removed = canonicalize(quobyte.get_config(info, disk).to_xml(), ["backingStore"])
+        expected, _ = canonicalize(in_tree.get_config(info, disk).to_xml())
+        assert actual == expected, (info, disk)
         # No image has anything below it, and libvirt is not to look for it.
-        assert decided == {"backingStore": "<backingStore/>"}
+        assert removed == {"backingStore": "<backingStore/>"}
 
 
 def test_disk_xml_matches_command_output(quobyte, pairs, storage, scratch):
@@ -145,17 +145,17 @@ def test_disk_xml_matches_command_output(quobyte, pairs, storage, scratch):
         )
         return answer.stdout
 
-    made = [pairs.make() for _ in range(PAIRS)]
-    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as commands:
-        for (info, disk), theirs in zip(made, commands.map(describe, made), strict=True):
+    made = [pairs.make() for _ in range(PAIR_COUNT)]
+    with ThreadPoolExecutor(PARALLEL_COMMANDS) as commands:
+        for (info, disk), command_xml in zip(made, commands.map(describe, made), strict=True):
             # The command leaves a disk's unit to libvirt.
             disk.pop("unit", None)
-            assert in_one_order(theirs) == in_one_order(quobyte.get_config(info, disk).to_xml()), (info, disk)
+            assert sort_limits(command_xml) == sort_limits(quobyte.get_config(info, disk).to_xml()), (info, disk)
 
 
-def in_one_order(xml):
+def sort_limits(xml):
     """Return XML with the limits in one order: libvirt's, which the command keeps, and Nova's differ."""
     root = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
     for tune in root.findall("iotune"):
         tune[:] = sorted(tune, key=lambda limit: limit.tag)
-    return canonical(etree.tostring(root))[0]
+    return canonicalize(etree.tostring(root))[0]

@@ -14,12 +14,12 @@ from nova import exception
 from nova_quobyte import options
 from oslo_log import formatters
 from storage import SIZE
-from waiting import Background, is_asked, until
+from waiting import Background, is_probe_running, wait_until
 
 # So many times the rest of the process has to come to do something while a call goes on.
-BEATS = 100
+YIELDS = 100
 # The threads that eventlet has for all that waits.
-POOL = 20
+EVENTLET_POOL_SIZE = 20
 QUOBYTE = {"driver_volume_type": "quobyte"}
 SECRET = "open-sesame"
 
@@ -28,8 +28,8 @@ def test_slow_mount_does_not_block_nova_compute(quobyte, storage, gate):
     info = storage.volume()
     storage.settings(pid_file=gate.path)
     connect = Background(quobyte.connect_volume, info, nova_host.instance())
-    until("the client to come to the gate", gate.waiting)
-    for _ in range(BEATS):
+    wait_until("the client to come to the gate", gate.waiting)
+    for _ in range(YIELDS):
         time.sleep(0)
         assert not connect.is_done()
     gate.open()
@@ -42,8 +42,8 @@ def test_hung_client_does_not_block_nova_compute(quobyte, storage, scratch):
     quobyte.connect_volume(info, instance)
     storage.fault("no-answer")
     connect = Background(quobyte.connect_volume, info, instance)
-    until("somebody to ask the hung client", lambda: is_asked(scratch))
-    for _ in range(BEATS):
+    wait_until("somebody to ask the hung client", lambda: is_probe_running(scratch))
+    for _ in range(YIELDS):
         time.sleep(0)
         assert not connect.is_done()
     storage.fault()
@@ -93,21 +93,21 @@ def test_nova_cache_mode_takes_precedence(compute, quobyte, storage, define, mon
 
 
 def test_invalid_instance_uuid_raises_nova_exception(quobyte, storage):
-    info, nobody = storage.volume(), nova_host.instance("nobody")
+    info, invalid_instance = storage.volume(), nova_host.instance("nobody")
     with pytest.raises(exception.VolumeAttachFailed, match=rf"^Quobyte volume {info['serial']}: .* \[internal\]$"):
-        quobyte.connect_volume(info, nobody)
+        quobyte.connect_volume(info, invalid_instance)
     with pytest.raises(exception.VolumeDetachFailed, match=r"\[internal\]$"):
-        quobyte.disconnect_volume(info, nobody)
+        quobyte.disconnect_volume(info, invalid_instance)
 
 
 def test_host_encrypted_volume_is_refused(quobyte, storage):
     info = storage.volume(encrypted=True)
-    for refused in (
+    for operation in (
         lambda: quobyte.connect_volume(info, nova_host.instance()),
         lambda: quobyte.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"}),
     ):
         with pytest.raises(exception.InvalidVolume, match="invalid_connection"):
-            refused()
+            operation()
 
 
 def test_tenant_visible_error_hides_host_and_path(quobyte, storage, caplog):
@@ -130,7 +130,7 @@ def test_detach_and_extend_errors_log_instance(quobyte, storage, gate, caplog):
     assert str(raised.value) == f"Quobyte volume {info['serial']}: the volume is not mounted [not_mounted]"
     storage.settings(pid_file=gate.path)
     connect = Background(quobyte.connect_volume, storage.volume(), nova_host.instance())
-    until("the client to come to the gate", gate.waiting)
+    wait_until("the client to come to the gate", gate.waiting)
     with pytest.raises(exception.VolumeDetachFailed) as raised:
         quobyte.disconnect_volume(info, instance)
     assert str(raised.value) == (
@@ -139,11 +139,11 @@ def test_detach_and_extend_errors_log_instance(quobyte, storage, gate, caplog):
     gate.open()
     connect.result()
     for code in ("not_mounted", "lock_timeout"):
-        (line,) = [line for line in as_nova_writes(caplog.records) if line.endswith(f" [{code}]")]
+        (line,) = [line for line in format_log(caplog.records) if line.endswith(f" [{code}]")]
         assert f" [instance: {instance.uuid}] Quobyte volume {info['serial']}: " in line
 
 
-def as_nova_writes(records):
+def format_log(records):
     """Return what was logged as it stands in nova-compute's log."""
     formatter = formatters.ContextFormatter(config=nova_host.CONF)
     return [formatter.format(record) for record in records]
@@ -170,7 +170,7 @@ def test_volume_secrets_are_not_logged_or_shown(compute, quobyte, storage, defin
             assert SECRET not in "".join(traceback.format_exception(error))
             failed += 1
     assert failed == (len(steps) if refused else 1)
-    assert SECRET not in "".join(as_nova_writes(caplog.records))
+    assert SECRET not in "".join(format_log(caplog.records))
 
 
 def test_disconnect_succeeds_while_libvirt_is_down(compute, quobyte, storage, monkeypatch):
@@ -180,17 +180,17 @@ def test_disconnect_succeeds_while_libvirt_is_down(compute, quobyte, storage, mo
     def fail():
         raise exception.HypervisorUnavailable
 
-    with monkeypatch.context() as away:
-        away.setattr(compute._host, "get_connection", fail)
+    with monkeypatch.context() as patched:
+        patched.setattr(compute._host, "get_connection", fail)
         quobyte.disconnect_volume(info, instance)
     assert storage.mounts() == []
 
 
 def test_waiting_connects_do_not_block_libvirt_calls(compute, quobyte, storage, gate):
-    infos = [storage.volume() for _ in range(POOL)]
+    infos = [storage.volume() for _ in range(EVENTLET_POOL_SIZE)]
     storage.settings(pid_file=gate.path)
     connects = [Background(quobyte.connect_volume, info, nova_host.instance()) for info in infos]
-    until("the client to come to the gate", gate.waiting)
+    wait_until("the client to come to the gate", gate.waiting)
     compute._host.get_connection().getLibVersion()
     assert not any(connect.is_done() for connect in connects)
     gate.open()

@@ -18,7 +18,7 @@ STARTED = " INFO nova.virt.libvirt.host "
 PROGRAMS = Path(sys.executable).parent
 CONDUCTOR = Path(__file__).with_name("conductor")
 # Ample for nova-compute to start on a busy machine, in seconds.
-LIMIT = 300
+TIMEOUT = 300
 
 
 class Placement(BaseHTTPRequestHandler):
@@ -51,8 +51,8 @@ COMPUTE_DRIVER = {"nova-compute": "quobyte_ext.LibvirtDriver", "nova-compute-quo
 
 
 def test_compute_drivers_match_documentation():
-    told = Path(__file__).parents[2].joinpath("docs", "NOVA.md").read_text()
-    assert set(re.findall(r"compute_driver = ([\w.]+)", told)) == set(COMPUTE_DRIVER.values())
+    documentation = Path(__file__).parents[2].joinpath("docs", "NOVA.md").read_text()
+    assert set(re.findall(r"compute_driver = ([\w.]+)", documentation)) == set(COMPUTE_DRIVER.values())
 
 
 @pytest.mark.parametrize("without_eventlet", ["true", "false"])
@@ -85,8 +85,8 @@ endpoint_override = {placement}
         start_new_session=True,
     )
     # A service that says nothing more would be listened to for ever.
-    limit = threading.Timer(LIMIT, os.killpg, (service.pid, signal.SIGKILL))
-    limit.start()
+    watchdog = threading.Timer(TIMEOUT, os.killpg, (service.pid, signal.SIGKILL))
+    watchdog.start()
     try:
         lines = []
         for line in service.stdout:
@@ -97,17 +97,17 @@ endpoint_override = {placement}
             pytest.fail("".join(lines))
         assert any(" INFO nova_quobyte.registration " in line and REGISTERED in line for line in lines)
     finally:
-        limit.cancel()
-        limit.join()
+        watchdog.cancel()
+        watchdog.join()
         os.killpg(service.pid, signal.SIGKILL)
         service.wait()
 
 
 def test_package_ships_nova_quobyte_command():
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, PROGRAMS / "nova-quobyte", "--version"], capture_output=True, text=True, check=True
     )
-    assert answer.stdout.startswith("nova-quobyte ")
+    assert result.stdout.startswith("nova-quobyte ")
 
 
 def test_sample_config_lists_quobyte_options():

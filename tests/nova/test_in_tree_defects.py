@@ -12,27 +12,27 @@ import nova_host
 import pytest
 from nova import exception
 from storage import SIZE
-from waiting import Background, is_asked, until
+from waiting import Background, is_probe_running, wait_until
 
 
-def refused(kind, code):
+def raises_code(kind, code):
     """Expect a Nova exception whose text ends in that code."""
     return pytest.raises(kind, match=rf"\[{code}\]$")
 
 
 def test_detach_keeps_share_used_by_second_volume(quobyte, storage, caplog):
     first, second = storage.volume(), storage.volume()
-    one, other = nova_host.instance(), nova_host.instance()
-    quobyte.connect_volume(first, one)
-    quobyte.connect_volume(second, other)
+    first_instance, second_instance = nova_host.instance(), nova_host.instance()
+    quobyte.connect_volume(first, first_instance)
+    quobyte.connect_volume(second, second_instance)
     caplog.clear()
-    quobyte.disconnect_volume(first, one)
+    quobyte.disconnect_volume(first, first_instance)
     assert storage.mounts() == [storage.mount_path(first)]
     assert "unmounting" not in caplog.text
-    quobyte.disconnect_volume(second, other)
+    quobyte.disconnect_volume(second, second_instance)
     assert storage.mounts() == []
-    ours = [record for record in caplog.records if record.name.startswith("nova_quobyte")]
-    assert not [record for record in ours if record.levelno >= logging.WARNING]
+    driver_records = [record for record in caplog.records if record.name.startswith("nova_quobyte")]
+    assert not [record for record in driver_records if record.levelno >= logging.WARNING]
 
 
 def test_connected_unopened_volume_keeps_share(compute, quobyte, storage, boot):
@@ -51,7 +51,7 @@ def test_connected_unopened_volume_keeps_share(compute, quobyte, storage, boot):
 def test_failed_connect_is_rolled_back(quobyte, storage):
     good, missing = storage.volume(), storage.volume()
     storage.image(missing).unlink()
-    with refused(exception.VolumeNotFound, "image_missing"):
+    with raises_code(exception.VolumeNotFound, "image_missing"):
         quobyte.connect_volume(missing, nova_host.instance())
     assert storage.mounts() == []
     instance = nova_host.instance()
@@ -87,11 +87,11 @@ def test_dead_client_is_replaced_and_allows_detach(compute, quobyte, storage, bo
 
 @pytest.mark.options(probe_timeout=60)
 def test_hung_client_does_not_block_other_shares(quobyte, storage, scratch):
-    hung, fine = storage.volume("hung"), storage.volume("fine")
-    connect = hang(quobyte, storage, hung)
-    until("somebody to ask the hung client", lambda: is_asked(scratch))
+    hung, healthy = storage.volume("hung"), storage.volume("fine")
+    connect = connect_to_hung_client(quobyte, storage, hung)
+    wait_until("somebody to ask the hung client", lambda: is_probe_running(scratch))
     client = storage.client()
-    use(quobyte, fine)
+    connect_and_disconnect(quobyte, healthy)
     assert not connect.is_done()
     os.kill(client, signal.SIGKILL)
     connect.result()
@@ -99,12 +99,12 @@ def test_hung_client_does_not_block_other_shares(quobyte, storage, scratch):
 
 @pytest.mark.options(probe_timeout=5)
 def test_hung_client_is_reported_after_probe_timeout(quobyte, storage):
-    connect = hang(quobyte, storage, storage.volume())
-    with refused(exception.StaleVolumeMount, "mount_hung"):
+    connect = connect_to_hung_client(quobyte, storage, storage.volume())
+    with raises_code(exception.StaleVolumeMount, "mount_hung"):
         connect.result()
 
 
-def hang(quobyte, storage, info):
+def connect_to_hung_client(quobyte, storage, info):
     """Connect a volume again whose client does not answer any more, and have later clients do so."""
     instance = nova_host.instance()
     quobyte.connect_volume(info, instance)
@@ -114,7 +114,7 @@ def hang(quobyte, storage, info):
     return Background(quobyte.connect_volume, info, instance)
 
 
-def use(quobyte, info):
+def connect_and_disconnect(quobyte, info):
     """Connect a volume and disconnect it."""
     instance = nova_host.instance()
     quobyte.connect_volume(info, instance)
@@ -122,12 +122,12 @@ def use(quobyte, info):
 
 
 def test_hung_mount_does_not_block_other_shares(quobyte, storage, gate):
-    hung, fine = storage.volume("hung"), storage.volume("fine")
+    hung, healthy = storage.volume("hung"), storage.volume("fine")
     storage.settings(pid_file=gate.path)
     connect = Background(quobyte.connect_volume, hung, nova_host.instance())
-    until("the client to come to the gate", gate.waiting)
+    wait_until("the client to come to the gate", gate.waiting)
     storage.settings()
-    use(quobyte, fine)
+    connect_and_disconnect(quobyte, healthy)
     assert not connect.is_done()
     gate.open()
     connect.result()
@@ -137,7 +137,7 @@ def test_hung_mount_does_not_block_other_shares(quobyte, storage, gate):
 def test_hung_mount_is_aborted_after_timeout(quobyte, storage):
     info = storage.volume()
     storage.settings("standin.fault=hang-before-mount")
-    with refused(exception.VolumeAttachFailed, "mount_timeout"):
+    with raises_code(exception.VolumeAttachFailed, "mount_timeout"):
         quobyte.connect_volume(info, nova_host.instance())
     assert storage.mounts() == []
 
@@ -146,7 +146,7 @@ def test_four_shares_are_mounted_in_parallel(quobyte, storage, gate):
     infos = [storage.volume(f"share{number}") for number in range(4)]
     storage.settings(pid_file=gate.path)
     connects = [Background(quobyte.connect_volume, info, nova_host.instance()) for info in infos]
-    until("four clients to come to the gate", lambda: gate.waiting() == len(infos))
+    wait_until("four clients to come to the gate", lambda: gate.waiting() == len(infos))
     gate.open()
     for connect in connects:
         connect.result()
@@ -156,12 +156,12 @@ def test_four_shares_are_mounted_in_parallel(quobyte, storage, gate):
 def test_client_exit_without_mount_is_detected(quobyte, storage):
     info = storage.volume()
     storage.fault("exit-without-mounting")
-    with refused(exception.VolumeAttachFailed, "mount_failed"):
+    with raises_code(exception.VolumeAttachFailed, "mount_failed"):
         quobyte.connect_volume(info, nova_host.instance())
     local = storage.mount_path(info)
     local.mkdir()
     (local / info["data"]["name"]).write_text("a file of the host")
-    with refused(exception.VolumeAttachFailed, "mount_failed"):
+    with raises_code(exception.VolumeAttachFailed, "mount_failed"):
         quobyte.connect_volume(info, nova_host.instance())
 
 
@@ -169,7 +169,7 @@ def test_foreign_mount_is_refused_and_preserved(quobyte, storage):
     info = storage.volume()
     storage.settings("standin.subtype=other")
     storage.mount(info)
-    with refused(exception.VolumeAttachFailed, "not_quobyte"):
+    with raises_code(exception.VolumeAttachFailed, "not_quobyte"):
         quobyte.connect_volume(info, nova_host.instance())
     assert storage.mounts() == [storage.mount_path(info)]
 
@@ -194,7 +194,7 @@ def test_mount_in_use_is_unmounted_only_by_force(quobyte, storage, fault):
         user = subprocess.Popen(["sleep", "infinity"], stdin=image)
     try:
         storage.fault(fault)
-        with refused(exception.StaleVolumeMount, "mount_hung" if fault == "no-answer" else "mount_stale"):
+        with raises_code(exception.StaleVolumeMount, "mount_hung" if fault == "no-answer" else "mount_stale"):
             quobyte.connect_volume(other, nova_host.instance())
         quobyte.disconnect_volume(info, instance)
         assert storage.mounts() == [storage.mount_path(info)]
@@ -211,7 +211,7 @@ def test_mount_in_use_is_unmounted_only_by_force(quobyte, storage, fault):
 def test_invalid_image_name_is_refused(quobyte, storage, name):
     info = storage.volume()
     info["data"]["name"] = name
-    with refused(exception.InvalidVolume, "invalid_name"):
+    with raises_code(exception.InvalidVolume, "invalid_name"):
         quobyte.connect_volume(info, nova_host.instance())
     with pytest.raises(exception.InvalidVolume):
         quobyte.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"})
@@ -221,7 +221,7 @@ def test_invalid_image_name_is_refused(quobyte, storage, name):
 def test_invalid_export_is_refused(quobyte, storage, export):
     info = storage.volume()
     info["data"]["export"] = export
-    with refused(exception.InvalidVolume, "invalid_export"):
+    with raises_code(exception.InvalidVolume, "invalid_export"):
         quobyte.connect_volume(info, nova_host.instance())
     assert storage.mounts() == []
 
@@ -245,6 +245,6 @@ def test_attached_volume_extends_but_never_shrinks(compute, storage, boot, image
     # The guest is told, and takes a moment to see it.
     guest.run(f"until [ $({size}) = {2 * SIZE // 512} ]; do usleep 1000; done")
     assert int(guest.run(size)) * 512 == 2 * SIZE
-    with refused(exception.InvalidVolume, "would_shrink"):
+    with raises_code(exception.InvalidVolume, "would_shrink"):
         compute.extend_volume(nova_host.admin(), info, instance, SIZE)
     assert int(guest.run(size)) * 512 == 2 * SIZE

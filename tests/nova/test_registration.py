@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 # Only a process that has not read its configuration can do without options.
-WITHOUT_ITS_OWN = """
+SCRIPT_WITHOUT_IN_TREE_DRIVER = """
 import json, os, pathlib, sys
 
 import nova_host
@@ -33,10 +33,10 @@ quobyte_client_cfg = {storage.config}
 [quobyte]
 state_dir = {scratch}/state
 """
-    answer = subprocess.run(
-        [sys.executable, "-c", WITHOUT_ITS_OWN, scratch, configuration, json.dumps(info)],
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT_WITHOUT_IN_TREE_DRIVER, scratch, configuration, json.dumps(info)],
         capture_output=True,
         text=True,
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     assert storage.mounts() == [storage.mount_path(info)]

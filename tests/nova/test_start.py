@@ -6,22 +6,22 @@ import signal
 import nova_host
 import pytest
 from nova.virt.libvirt import driver as libvirt_driver
-from waiting import until
+from waiting import wait_until
 
 
 @pytest.fixture
-def start(compute, monkeypatch):
+def restart(compute, monkeypatch):
     """Starts this package's part of Nova's driver again; Nova's own is for once in a process."""
     monkeypatch.setattr(libvirt_driver.LibvirtDriver, "init_host", lambda *_: None)
 
-    def start():
+    def restart():
         compute.volume_drivers.clear()
         compute.init_host("lab")
 
-    return start
+    return restart
 
 
-def test_dead_shares_are_remounted_and_logged(start, quobyte, storage, caplog):
+def test_dead_shares_are_remounted_and_logged(restart, quobyte, storage, caplog):
     # More than one, since several are looked at by as many threads.
     volumes = [storage.volume(share) for share in ("one", "another")]
     clients = []
@@ -31,21 +31,21 @@ def test_dead_shares_are_remounted_and_logged(start, quobyte, storage, caplog):
     for client in clients:
         os.kill(client, signal.SIGKILL)
     caplog.clear()
-    start()
+    restart()
     for info in volumes:
         at = storage.mount_path(info)
         # Of a dead mount it says no.
-        until("the image to be there again", lambda at=at, info=info: os.path.exists(at / info["data"]["name"]))
-        until("the log to tell", lambda at=at: f"Quobyte share {at}: remounted" in caplog.text)
+        wait_until("the image to be there again", lambda at=at, info=info: os.path.exists(at / info["data"]["name"]))
+        wait_until("the log to tell", lambda at=at: f"Quobyte share {at}: remounted" in caplog.text)
         # What the library says of a share is about no volume.
         assert any(" Quobyte: mounting " in line and f"{at}" in line for line in caplog.text.splitlines())
     assert sorted(storage.mounts()) == sorted(storage.mount_path(info) for info in volumes)
 
 
-def test_foreign_mount_is_logged_with_reason(start, storage, caplog):
+def test_foreign_mount_is_logged_with_reason(restart, storage, caplog):
     info = storage.volume()
     storage.settings("standin.subtype=other")
     storage.mount(info)
-    start()
+    restart()
     line = f"Quobyte share {storage.mount_path(info)}: foreign ("
-    until("the log to tell", lambda: line in caplog.text)
+    wait_until("the log to tell", lambda: line in caplog.text)

@@ -12,7 +12,7 @@ QUOBYTE = {"driver_volume_type": "quobyte"}
 
 
 @pytest.fixture
-def serve_by(compute):
+def switch_driver(compute):
     """Has Nova serve Quobyte volumes by another driver, as it would after a restart."""
 
     def switch(driver):
@@ -24,34 +24,34 @@ def serve_by(compute):
     libvirt_driver.VOLUME_DRIVERS["quobyte"] = registration.VOLUME_DRIVER
 
 
-def test_upgrade_adopts_in_tree_attachments(compute, serve_by, storage, boot, caplog):
-    serve_by(IN_TREE)
+def test_upgrade_adopts_in_tree_attachments(compute, switch_driver, storage, boot, caplog):
+    switch_driver(IN_TREE)
     info, other = storage.volume(), storage.volume()
     guest = boot()
     instance = nova_host.instance(guest.uuid)
     compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     guest.disk(info["serial"])
 
-    ours, instance_of_other = serve_by(registration.VOLUME_DRIVER), nova_host.instance()
-    ours.connect_volume(other, instance_of_other)
+    driver, other_instance = switch_driver(registration.VOLUME_DRIVER), nova_host.instance()
+    driver.connect_volume(other, other_instance)
     assert f"Quobyte share {storage.mount_path(info)}: adopted" in caplog.text
     assert storage.mounts() == [storage.mount_path(info)]
-    ours.disconnect_volume(other, instance_of_other)
+    driver.disconnect_volume(other, other_instance)
     assert storage.mounts() == [storage.mount_path(info)]
     guest.run(f"dd if=/dev/zero of={guest.disk(info['serial'])} bs=4096 count=1 conv=fsync")
     compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     assert storage.mounts() == []
 
 
-def test_downgrade_to_in_tree_driver_keeps_guests(compute, serve_by, storage, boot):
+def test_downgrade_to_in_tree_driver_keeps_guests(compute, switch_driver, storage, boot):
     info = storage.volume()
     guest = boot()
     instance = nova_host.instance(guest.uuid)
     compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     guest.disk(info["serial"])
 
-    theirs = serve_by(IN_TREE)
-    theirs.connect_volume(storage.volume(), nova_host.instance())
+    in_tree = switch_driver(IN_TREE)
+    in_tree.connect_volume(storage.volume(), nova_host.instance())
     assert storage.mounts() == [storage.mount_path(info)]
     guest.run(f"dd if=/dev/zero of={guest.disk(info['serial'])} bs=4096 count=1 conv=fsync")
     compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
@@ -59,17 +59,17 @@ def test_downgrade_to_in_tree_driver_keeps_guests(compute, serve_by, storage, bo
 
 
 @pytest.mark.parametrize("attached_by", [IN_TREE, registration.VOLUME_DRIVER])
-def test_root_mounted_share_is_used_and_preserved(compute, serve_by, boot, attached_by):
+def test_root_mounted_share_is_used_and_preserved(compute, switch_driver, boot, attached_by):
     storage = Storage(LAB / "by-root")
     nova_host.CONF.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
-    serve_by(attached_by)
+    switch_driver(attached_by)
     info = storage.volume()
     assert storage.mounts() == [storage.mount_path(info)]
     guest = boot()
     instance = nova_host.instance(guest.uuid)
     compute.attach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     guest.disk(info["serial"])
-    quobyte = serve_by(registration.VOLUME_DRIVER)
+    quobyte = switch_driver(registration.VOLUME_DRIVER)
     compute.detach_volume(nova_host.admin(), info, instance, "/dev/vdb", encryption={})
     quobyte.disconnect_volume(info, instance, force=True)
     assert storage.mounts() == [storage.mount_path(info)]

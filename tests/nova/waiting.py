@@ -8,19 +8,19 @@ import time
 from pathlib import Path
 
 # Ample on a busy machine.
-LIMIT = 60
+TIMEOUT = 60
 
 
-def until(what, condition):
+def wait_until(description, condition):
     """Wait until a condition holds, and return its answer."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + TIMEOUT
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"in {LIMIT} s: {what}"
+        assert time.monotonic() < deadline, f"in {TIMEOUT} s: {description}"
         time.sleep(0.01)
     return answer
 
 
-def entries(directory):
+def list_directory(directory):
     """Return the paths in a directory; none where it is gone, as a process's may be, or another user's."""
     try:
         return list(directory.iterdir())
@@ -28,7 +28,7 @@ def entries(directory):
         return []
 
 
-def is_asked(directory):
+def is_probe_running(directory):
     """Tell whether a client is being asked, by a driver with its records below a directory."""
     for path in (directory / "state" / "locks").glob("*.probe"):
         with path.open() as lock:
@@ -59,7 +59,7 @@ class Background:
 
     def result(self):
         """Wait for the call; return what it returns, or raise what it raises."""
-        until("a call to return", self.is_done)
+        wait_until("a call to return", self.is_done)
         answer, error = self._outcome
         if error:
             raise error
@@ -82,7 +82,7 @@ class Gate:
         """Return how many clients have come to the gate."""
         clients = set()
         for process in Path("/proc").glob("[0-9]*"):
-            for link in entries(process / "fd"):
+            for link in list_directory(process / "fd"):
                 with contextlib.suppress(OSError):
                     # A process that is about to become a client has this one's open files for a moment.
                     if os.readlink(link) == str(self.path) and "standin" in os.readlink(process / "exe"):

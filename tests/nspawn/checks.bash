@@ -5,7 +5,7 @@ passed=0
 failed=0
 
 # Runs a test, a function of that name; what it promises is its name. It fails as soon as one of its commands fails.
-promise() {
+run_test() {
     local output status
     set +e
     # Not in a condition: there, `set -e` would be of no effect within the function.

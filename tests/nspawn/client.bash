@@ -2,11 +2,11 @@
 # The client lives in a unit of its own, as long as its mount and no longer. Sourced.
 
 client_survives_service_restart_and_kill() {
-    service compute ""
+    write_service compute ""
     systemctl start compute
     is_mounted
     local client image
-    client=$(client)
+    client=$(client_pid)
     exec {image}<"$mount/image"
     read_direct "$image"
     systemctl restart compute
@@ -15,14 +15,14 @@ client_survives_service_restart_and_kill() {
     systemctl start compute
     systemctl stop compute
     read_direct "$image"
-    equal "$(client)" "$client"
+    equal "$(client_pid)" "$client"
     exec {image}<&-
     disconnect
     assert_nothing_is_left
 }
 
 direct_client_dies_with_service() {
-    service compute "--launcher direct"
+    write_service compute "--launcher direct"
     systemctl start compute
     is_mounted
     local image
@@ -37,8 +37,8 @@ direct_client_dies_with_service() {
 client_runs_as_service_user_in_own_unit() {
     connect
     local client instance
-    client=$(client)
-    instance=$(unit)
+    client=$(client_pid)
+    instance=$(client_unit)
     matches "$instance" "$template@$key-????????????????.service"
     matches "$(tr '\0' ' ' <"/proc/$client/cmdline")" "mount.quobyte * registry/volume $mount "
     equal "$(stat --format=%U "/proc/$client")" nova
@@ -57,7 +57,7 @@ disconnect_leaves_nothing_behind() {
 
 dead_client_leaves_no_unit_and_is_replaced() {
     connect
-    kill -KILL "$(client)"
+    kill -KILL "$(client_pid)"
     until_holds no_units
     equal "$(connect | jq -r .mount_path)" "$mount"
     is_mounted
@@ -67,7 +67,7 @@ dead_client_leaves_no_unit_and_is_replaced() {
 
 unit_stop_unmounts_idle_share() {
     connect
-    systemctl stop "$(unit)"
+    systemctl stop "$(client_unit)"
     refused is_mounted
     until_holds no_units
     connect
@@ -79,7 +79,7 @@ unit_stop_unmounts_after_lost_record() {
     connect
     rm "/run/nova-quobyte/shares/$key.json"
     connect
-    systemctl stop "$(unit)"
+    systemctl stop "$(client_unit)"
     refused is_mounted
     until_holds no_units
     disconnect
@@ -87,14 +87,14 @@ unit_stop_unmounts_after_lost_record() {
 }
 
 lazily_unmounted_client_keeps_serving() {
-    serves_on_whatever_is_called systemd-system
+    keeps_serving_after_lazy_unmount systemd-system
     assert_nothing_is_left
 }
 
 old_unit_stop_does_not_affect_new_client() {
     connect
     local image old
-    old=$(unit)
+    old=$(client_unit)
     exec {image}<"$mount/image"
     umount --lazy "$mount"
     connect
@@ -114,7 +114,7 @@ only_client_is() { # process
 }
 
 # Whatever is called, a client whose mount somebody has unmounted lazily serves what is open on it.
-serves_on_whatever_is_called() { # launcher
+keeps_serving_after_lazy_unmount() { # launcher
     connect --launcher "$1"
     local image client status=0
     exec {image}<"$mount/image"
@@ -182,7 +182,7 @@ system_launcher_requires_default_state_dir() {
     equal $status 4
     matches "$answer" "*/run/nova-quobyte/launch*"
     connect --state-dir /tmp/state
-    equal "$(units)" ""
+    equal "$(list_units)" ""
     disconnect --state-dir /tmp/state
     assert_nothing_is_left
 }

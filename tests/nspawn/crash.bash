@@ -5,13 +5,13 @@ libexec=/usr/libexec/nova-quobyte
 drop_in=/run/systemd/system/$template@.service.d/crash.conf
 
 # The programs that can be killed between any two steps, beside the others.
-install_crashing() {
+install_crash_programs() {
     install /src/target/lab/nova-quobyte-crash /usr/bin/nova-quobyte-crash
     install /src/target/lab/quobyte-client-unit-crash $libexec/quobyte-client-unit-crash
 }
 
 # The command as nova, killed at a point. Fails if it was, and says where on standard error.
-crashing() { # point, launcher, verb
+run_with_crash() { # point, launcher, verb
     as nova env NOVA_QUOBYTE_CRASH_AT="$1" nova-quobyte-crash --json --launcher "$2" "$3" --instance "$guest" \
         --connection-info /srv/info.json
 }
@@ -33,7 +33,7 @@ sweep() { # launcher, verb, what to do before
     while true; do
         "$3"
         status=0
-        crashing $point "$1" "$2" || status=$?
+        run_with_crash $point "$1" "$2" || status=$?
         assert_recovers "$1"
         if [ $status -eq 0 ]; then
             break
@@ -61,14 +61,14 @@ disconnect_recovers_from_kill() {
 }
 
 # Has what the template's units run to start or to stop killed at a point.
-crash_unit() { # start or stop, point
+set_unit_crash() { # start or stop, point
     local program="/usr/bin/env NOVA_QUOBYTE_CRASH_AT=$2 $libexec/quobyte-client-unit-crash $1"
     install -d "${drop_in%/*}"
     printf '%s\n' '[Service]' "Exec${1^}=" "Exec${1^}=$program" >"$drop_in"
     systemctl daemon-reload
 }
 
-spare_units() {
+clear_unit_crash() {
     rm -f "$drop_in"
     systemctl daemon-reload
 }
@@ -84,11 +84,11 @@ sweep_unit() { # start or stop
     local point=0 cursor
     while true; do
         cursor=$(journalctl --lines=0 --show-cursor | sed -n 's/^-- cursor: //p')
-        crash_unit "$1" $point
+        set_unit_crash "$1" $point
         # Where the unit is killed as it starts, this fails.
         connect --launcher systemd-system || equal "$1" start
         systemctl stop "$template@$key-*.service"
-        spare_units
+        clear_unit_crash
         assert_recovers systemd-system
         was_killed "$cursor" || break
         point=$((point + 1))

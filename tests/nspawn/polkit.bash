@@ -3,7 +3,7 @@
 
 # What nova may not do, one attempt a line. Each would succeed for root, or fail for another reason than being refused,
 # which the test tells apart.
-attempts() { # instance
+denied_commands() { # instance
     local instance=$1 name
     name=${instance#*@}
     name=${name%.service}
@@ -46,7 +46,7 @@ ATTEMPTS
 polkit_allows_nova_to_start_and_stop_units() {
     connect
     local instance
-    instance=$(unit)
+    instance=$(client_unit)
     as nova systemctl --no-ask-password start "$instance"
     as nova systemctl --no-ask-password stop "$instance"
     refused is_mounted
@@ -54,12 +54,12 @@ polkit_allows_nova_to_start_and_stop_units() {
 }
 
 polkit_denies_other_users() {
-    local verb said instance
+    local verb output instance
     connect
-    instance=$(unit)
+    instance=$(client_unit)
     for verb in start stop; do
-        said=$(refused as stranger systemctl --no-ask-password $verb "$instance" 2>&1)
-        is_refusal "$said"
+        output=$(refused as stranger systemctl --no-ask-password $verb "$instance" 2>&1)
+        is_denied "$output"
     done
     is_mounted
     disconnect
@@ -71,19 +71,19 @@ polkit_denies_nova_all_other_actions() {
     systemctl daemon-reload
     systemctl start other.service
     connect
-    local client said words
-    client=$(client)
-    while read -r -a words; do
-        said=$(refused as nova "${words[@]}" 2>&1 </dev/null) || fail "${words[*]}: $said"
-        is_refusal "$said" || fail "${words[*]}: $said"
-    done < <(attempts "$(unit)")
+    local client output command
+    client=$(client_pid)
+    while read -r -a command; do
+        output=$(refused as nova "${command[@]}" 2>&1 </dev/null) || fail "${command[*]}: $output"
+        is_denied "$output" || fail "${command[*]}: $output"
+    done < <(denied_commands "$(client_unit)")
     systemctl is-active other.service
-    equal "$(client)" "$client"
+    equal "$(client_pid)" "$client"
     systemctl stop other.service
     disconnect
     assert_nothing_is_left
 }
 
-is_refusal() {
+is_denied() {
     [[ $1 == *"Interactive authentication required"* || $1 == *"Access denied"* || $1 == *"Permission denied"* ]]
 }

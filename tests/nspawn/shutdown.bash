@@ -40,5 +40,5 @@ before_shutdown() { # results
     start_guest system "$mount/image" "$1"
     start_guest user "$(mount_path another)/image" "$1"
     systemctl stop libvirtd.service 'libvirtd*.socket'
-    unit >"$1/unit"
+    client_unit >"$1/unit"
 }

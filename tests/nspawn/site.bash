@@ -55,12 +55,12 @@ is_mounted() {
 }
 
 # The unit of the volume's client, of which there is one.
-unit() {
+client_unit() {
     systemctl list-units --full --plain --no-legend "$template@$key-*" | cut -d' ' -f1
 }
 
-client() {
-    systemctl show --property=MainPID --value "$(unit)"
+client_pid() {
+    systemctl show --property=MainPID --value "$(client_unit)"
 }
 
 # The host's kernel may have hierarchies of the old kind besides, which systemd here does not use.
@@ -69,7 +69,7 @@ control_group() { # process
 }
 
 # Units of ours that systemd still has, whatever became of them.
-units() {
+list_units() {
     systemctl list-units --all --full --plain --no-legend "$template*" | grep -v '\.slice' || true
 }
 
@@ -83,7 +83,7 @@ assert_nothing_is_left() {
 }
 
 no_units() {
-    [ -z "$(units)" ]
+    [ -z "$(list_units)" ]
 }
 
 set_fault() {
@@ -91,7 +91,7 @@ set_fault() {
 }
 
 # A service of nova's with the settings given, which connects and stays.
-service() { # name, connect's options, settings...
+write_service() { # name, connect's options, settings...
     local name=$1 options=$2
     shift 2
     printf '%s\n' '[Service]' User=nova "$@" \

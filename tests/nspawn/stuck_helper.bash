@@ -12,7 +12,7 @@ stuck_helper() {
 
 stuck_helper_does_not_block_service_restart() {
     connect
-    service compute "--probe-timeout 1" TimeoutStopSec=2
+    write_service compute "--probe-timeout 1" TimeoutStopSec=2
     set_fault no-answer
     systemctl start compute
     local helper
@@ -33,7 +33,7 @@ stuck_helper_does_not_block_service_restart() {
 stuck_helper_is_freed_by_killing_client() {
     local helper
     helper=$(stuck_helper)
-    kill -KILL "$(client)"
+    kill -KILL "$(client_pid)"
     until_holds refused test -e "/proc/$helper"
     systemctl reset-failed compute || true
     connect

@@ -11,26 +11,26 @@ restore_template() {
     systemctl daemon-reload
 }
 
-user_units() {
+list_user_units() {
     as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user list-units --all --full --plain --no-legend \
         "$template*"
 }
 
 no_user_units() {
-    [ -z "$(user_units)" ]
+    [ -z "$(list_user_units)" ]
 }
 
-user_client() {
-    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user show --property=MainPID --value "$(user_unit)"
+user_client_pid() {
+    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user show --property=MainPID --value "$(user_client_unit)"
 }
 
 # The unit of the volume's client, of which there is one.
-user_unit() {
-    user_units | cut -d' ' -f1
+user_client_unit() {
+    list_user_units | cut -d' ' -f1
 }
 
 auto_launcher_without_linger_is_direct() {
-    service compute ""
+    write_service compute ""
     systemctl start compute
     is_mounted
     matches "$(control_group "$(pgrep --full '^mount\.quobyte ')")" "*/compute.service"
@@ -42,11 +42,11 @@ auto_launcher_without_linger_is_direct() {
 lingering_user_client_outlives_service() {
     loginctl enable-linger nova
     until_holds test -S /run/user/2001/systemd/private
-    service compute ""
+    write_service compute ""
     systemctl start compute
     is_mounted
     local image
-    matches "$(control_group "$(user_client)")" "/user.slice/*/$template-$key-????????????????.service"
+    matches "$(control_group "$(user_client_pid)")" "/user.slice/*/$template-$key-????????????????.service"
     exec {image}<"$mount/image"
     systemctl restart compute
     systemctl kill --signal=KILL compute
@@ -63,7 +63,7 @@ disconnect_leaves_no_user_units() {
 
 user_unit_stop_unmounts() {
     connect --launcher systemd-user
-    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user stop "$(user_unit)"
+    as nova env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user stop "$(user_client_unit)"
     refused is_mounted
     disconnect
     until_holds no_user_units
@@ -83,7 +83,7 @@ user_launcher_searches_callers_path() {
 }
 
 lazily_unmounted_user_client_keeps_serving() {
-    serves_on_whatever_is_called systemd-user
+    keeps_serving_after_lazy_unmount systemd-user
     until_holds no_user_units
     assert_nothing_is_left
 }

@@ -31,7 +31,7 @@ def serve():
     rpc.get_server(target, [baserpc.BaseRPCAPI("conductor", None), Services()]).start()
 
 
-class OnceInItsMode(MetaPathFinder):
+class ServeOnServiceImport(MetaPathFinder):
     """Starts to serve when Nova imports its service: by then it has decided what a thread is."""
 
     def find_spec(self, fullname, *_):
@@ -41,4 +41,4 @@ class OnceInItsMode(MetaPathFinder):
             threading.Thread(target=serve, daemon=True).start()
 
 
-sys.meta_path.insert(0, OnceInItsMode())
+sys.meta_path.insert(0, ServeOnServiceImport())
