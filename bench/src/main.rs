@@ -6,13 +6,16 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quobyte_volume::attachments::StateDir;
-use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
-use quobyte_volume::driver::{Config, Driver, Force, GuestUse, Guests};
-use quobyte_volume::io_policy::{HostFacts, IoOptions};
-use quobyte_volume::mount::{Launcher, LinuxConfig, LinuxHost, MountState, inspect};
-use quobyte_volume::mount_path::MountPath;
-use quobyte_volume::mount_table::{Lookup, Mount, top_mount};
+use quobyte_volume::driver::{Config, Driver, Force};
+use quobyte_volume::host::mount_table::{Lookup, top_mount};
+use quobyte_volume::host::records::StateDir;
+use quobyte_volume::host::{Launcher, LinuxConfig, LinuxHost};
+use quobyte_volume::mount::{MountState, inspect};
+use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
+use quobyte_volume::pure::guests::{GuestUse, Guests};
+use quobyte_volume::pure::io_policy::{HostFacts, IoOptions};
+use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::pure::mounts::Mount;
 use uuid::Uuid;
 
 /// What takes microseconds is done so often in a row; the answer is for one.
@@ -108,7 +111,7 @@ fn mounted(at: &MountPath, export: &Export, known: Option<&Mount>) -> Result<Mou
     found.filter(|mount| mount.is_of(export)).ok_or_else(|| format!("{export} is not mounted").into())
 }
 
-/// How long `work` takes at a time.
+/// UnmountMode long `work` takes at a time.
 fn repeatedly(mut work: impl FnMut() -> Result<()>) -> Result<Duration> {
     let together = timed(|| (0..ROUNDS).try_for_each(|_| work()))?;
     Ok(together / ROUNDS)
@@ -124,7 +127,7 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
 struct NoGuests;
 
 impl Guests for NoGuests {
-    fn using(&self, _: &[MountPath]) -> Result<Vec<GuestUse>> {
+    fn uses_below(&self, _: &[MountPath]) -> Result<Vec<GuestUse>> {
         Ok(Vec::new())
     }
 }

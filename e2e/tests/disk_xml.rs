@@ -17,7 +17,8 @@ struct Golden {
 }
 
 fn golden_disks() -> Vec<Golden> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/quobyte-volume/src/disk/snapshots");
+    let directory =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/quobyte-volume/src/pure/disk/snapshots");
     let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let golden: Vec<_> = files
         .map(|file| file.expect("read the golden files' directory").path())
@@ -90,7 +91,7 @@ fn disk_xml_matches_golden_files() {
         let answer = describe(&site, &info).answer();
         site.disconnect(ALICE, &info).answer();
 
-        let file = format!("quobyte_volume__disk__tests__{name}.snap");
+        let file = format!("quobyte_volume__pure__disk__tests__{name}.snap");
         let golden = golden.iter().find(|golden| golden.name == file).expect("there is such a golden file");
         let golden = golden.disk.trim_end().replace(GOLDEN_MOUNT_PATH, mount_path);
         assert_eq!(answer, json!({"xml": golden}), "{name}");

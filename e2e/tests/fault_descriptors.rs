@@ -8,18 +8,20 @@ use std::{
 
 use e2e::{Lab, Program, Site, faults::ALICE, mount_at};
 use quobyte_volume::{
-    attachments::StateDir,
-    connection::ConnectionInfo,
-    driver::{Config, Driver, GuestUse, Guests},
-    io_policy::{HostFacts, IoOptions},
-    mount::{Launcher, LinuxConfig, LinuxHost},
-    mount_path::MountPath,
+    driver::{Config, Driver},
+    host::{Launcher, LinuxConfig, LinuxHost, records::StateDir},
+    pure::{
+        connection::ConnectionInfo,
+        guests::{GuestUse, Guests},
+        io_policy::{HostFacts, IoOptions},
+        mount_path::MountPath,
+    },
 };
 
 struct NoGuests;
 
 impl Guests for NoGuests {
-    fn using(&self, _: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+    fn uses_below(&self, _: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
         Ok(Vec::new())
     }
 }

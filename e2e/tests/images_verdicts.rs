@@ -9,10 +9,10 @@ use std::{
 
 use e2e::{Program, Scratch};
 use image_corpus::{Verdict, hostile, legitimate};
-use quobyte_volume::{
+use quobyte_volume::pure::{
     connection::ImageFormat,
     image::{ChainError, Identity, Layer, Opened, RelativePath, walk},
-    mount_table::Device,
+    mounts::Device,
 };
 use rustix::fs::{major, minor};
 use serde_json::Value;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use quobyte_volume::connection::{ConnectionInfo, Export, MAX_EXPORT_LEN};
-use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
-use quobyte_volume::io_policy::{Decision, HostFacts, IoOptions};
-use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::pure::connection::{ConnectionInfo, Export, MAX_EXPORT_LEN};
+use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
+use quobyte_volume::pure::io_policy::{Decision, HostFacts, IoOptions};
+use quobyte_volume::pure::mount_path::MountPath;
 
 const BASE: &str = "/var/lib/nova/mnt";
 

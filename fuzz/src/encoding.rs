@@ -3,7 +3,7 @@
 use std::io;
 
 use image_corpus::{Content, Specimen};
-use quobyte_volume::image::ReadAt;
+use quobyte_volume::pure::image::ReadAt;
 
 /// Most of a file's first bytes that are kept. All headers of the corpus fit but one, and a cluster of zeroes costs
 /// nothing.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Component;
 
-use quobyte_volume::connection::ImageFormat;
-use quobyte_volume::image::{ChainError, Header, Identity, MAX_LAYERS, Opened, RelativePath, walk};
-use quobyte_volume::mount_table::Device;
+use quobyte_volume::pure::connection::ImageFormat;
+use quobyte_volume::pure::image::{ChainError, Header, Identity, MAX_LAYERS, Opened, RelativePath, walk};
+use quobyte_volume::pure::mounts::Device;
 
 use crate::encoding::{File, decode_files};
 

@@ -1,6 +1,6 @@
 //! Records, which another version of the program may have written, or a disk damaged.
 
-use quobyte_volume::attachments::ShareRecord;
+use quobyte_volume::pure::record::ShareRecord;
 
 /// A record that is understood is understood the same way once it is written again.
 ///

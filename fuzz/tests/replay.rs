@@ -50,10 +50,10 @@ fn image_corpus_seeds_are_committed() {
 /// What is promised of accepted input would mean nothing if none were.
 #[test]
 fn some_inputs_of_every_parser_are_accepted() {
-    use quobyte_volume::{
-        attachments::ShareRecord,
+    use quobyte_volume::pure::{
         connection::{ConnectionInfo, Export},
-        mount_table::MountInfo,
+        mounts::MountInfo,
+        record::ShareRecord,
     };
     let assert_any_accepted = |target, accepts: fn(&[u8]) -> bool| {
         assert!(inputs(target).values().any(|input| accepts(input)), "no input of {target} is accepted");

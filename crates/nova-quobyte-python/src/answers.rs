@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use quobyte_volume::attachments::Attachment;
-use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::driver::{self, Finding, Kept, LeftAlone, Mended};
 use quobyte_volume::error::with_causes;
-use quobyte_volume::image::Layer;
-use quobyte_volume::io_policy::{Discard, IoMode, IoPolicy};
-use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::pure::connection::ConnectionInfo;
+use quobyte_volume::pure::image::Layer;
+use quobyte_volume::pure::io_policy::{Discard, IoMode, IoPolicy};
+use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::pure::record::Attachment;
 
 /// An instance's UUID and a volume's.
 type Ids = (String, String);

@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use quobyte_volume::attachments::StateDir;
-use quobyte_volume::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::driver::{self, Error, Force};
 use quobyte_volume::error::Code;
-use quobyte_volume::io_policy::HostFacts;
-use quobyte_volume::mount::LinuxHost;
-use quobyte_volume::qemu;
+use quobyte_volume::host::LinuxHost;
+use quobyte_volume::host::qemu;
+use quobyte_volume::host::records::StateDir;
+use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
+use quobyte_volume::pure::io_policy::HostFacts;
 
 use crate::answers::{Connected, Disconnected, Disk, Found};
 use crate::error::{raise, raise_as};

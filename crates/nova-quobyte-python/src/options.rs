@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use quobyte_volume::driver::Config;
-use quobyte_volume::io_policy::{HostFacts, IoOptions, Version};
-use quobyte_volume::mount::LinuxConfig;
-use quobyte_volume::qemu;
+use quobyte_volume::host::LinuxConfig;
+use quobyte_volume::host::qemu;
+use quobyte_volume::pure::io_policy::{HostFacts, IoOptions, Version};
 
 /// A dictionary with these keys; `_native.pyi` describes it.
 #[derive(FromPyObject)]

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use quobyte_volume::connection::InstanceId;
-use quobyte_volume::disk::{Bus, TargetDev};
-use quobyte_volume::io_policy::{CacheModeOption, IoModeOption, PhysicalBlockSize};
-use quobyte_volume::mount::Launcher;
+use quobyte_volume::host::Launcher;
+use quobyte_volume::pure::connection::InstanceId;
+use quobyte_volume::pure::disk::{Bus, TargetDev};
+use quobyte_volume::pure::io_policy::{CacheModeOption, IoModeOption, PhysicalBlockSize};
 
 /// Attach VM images on a Quobyte volume to libvirt guests.
 ///

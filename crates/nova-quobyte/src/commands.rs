@@ -12,7 +12,7 @@ mod status;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
-use quobyte_volume::connection::ConnectionInfo;
+use quobyte_volume::pure::connection::ConnectionInfo;
 use tracing::Level;
 
 use crate::cli::{Cli, Command};

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quobyte_volume::connection::ConnectionError;
-use quobyte_volume::disk::DiskError;
 use quobyte_volume::driver;
 use quobyte_volume::error::Code;
-use quobyte_volume::io_policy::IoPolicyError;
-use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::pure::connection::ConnectionError;
+use quobyte_volume::pure::disk::DiskError;
+use quobyte_volume::pure::io_policy::IoPolicyError;
+use quobyte_volume::pure::mount_path::MountPath;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use quobyte_volume::driver;
-use quobyte_volume::mount::{ClientError, MountError};
+use quobyte_volume::host::client::ClientError;
+use quobyte_volume::mount::MountError;
 use rustix::fs::Access;
 
 use crate::error::{Error, is_denied};

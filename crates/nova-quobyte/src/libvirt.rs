@@ -9,8 +9,8 @@ mod visibility;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 
-use quobyte_volume::connection::InstanceId;
-use quobyte_volume::domain::DomainDisk;
+use quobyte_volume::pure::connection::InstanceId;
+use quobyte_volume::pure::domain::DomainDisk;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;

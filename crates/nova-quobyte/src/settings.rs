@@ -5,10 +5,10 @@ mod file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quobyte_volume::attachments::StateDir;
 use quobyte_volume::driver::{Config, Driver};
-use quobyte_volume::io_policy::{HostFacts, IoModeOption, IoOptions};
-use quobyte_volume::mount::{LinuxConfig, LinuxHost};
+use quobyte_volume::host::records::StateDir;
+use quobyte_volume::host::{LinuxConfig, LinuxHost};
+use quobyte_volume::pure::io_policy::{HostFacts, IoModeOption, IoOptions};
 
 use self::file::File;
 use crate::cli::Options;
@@ -146,7 +146,7 @@ mod tests {
     use std::io::Write;
 
     use clap::{CommandFactory, Parser};
-    use quobyte_volume::mount::Launcher;
+    use quobyte_volume::host::Launcher;
 
     use super::*;
     use crate::cli::Cli;

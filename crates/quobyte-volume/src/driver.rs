@@ -10,7 +10,6 @@ mod connect;
 mod disconnect;
 mod error;
 mod extend;
-mod guests;
 mod judge;
 mod policy;
 mod reconcile;
@@ -22,23 +21,23 @@ use std::time::Duration;
 pub use self::connect::Connected;
 pub use self::disconnect::{Disconnected, Force, Kept};
 pub use self::error::Error;
-pub use self::guests::{GuestDisk, GuestUse, Guests};
 pub use self::policy::Examined;
 pub use self::reconcile::{Finding, LeftAlone, Mended};
 pub use self::status::{ShareState, ShareStatus};
-use crate::attachments::{LockedShare, StateDir};
-use crate::connection::{Export, ImageName};
-use crate::deadline::Deadline;
-use crate::io_policy::IoOptions;
-use crate::mount::Host;
-use crate::mount_path::MountPath;
+use crate::host::Deadline;
+use crate::host::Host;
+use crate::host::records::{LockedShare, StateDir};
+use crate::pure::connection::{Export, ImageName};
+use crate::pure::guests::Guests;
+use crate::pure::io_policy::IoOptions;
+use crate::pure::mount_path::MountPath;
 
 /// What an operator configures.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where shares are mounted, `quobyte_mount_point_base`. Absolute.
     pub mount_point_base: PathBuf,
-    /// How long an operation waits for another one on the same share.
+    /// UnmountMode long an operation waits for another one on the same share.
     pub lock_timeout: Duration,
     /// Fixed cache and I/O modes.
     pub io: IoOptions,

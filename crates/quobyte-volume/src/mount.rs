@@ -1,4 +1,4 @@
-//! One mount point: what is there, bringing a mount up, taking it down.
+//! The state of one mount point.
 //!
 //! ```text
 //!              mount               loses its registries
@@ -15,41 +15,15 @@
 //!
 //! [`inspect`] alone says in which state a mount point is; everybody else asks it.
 
-mod client;
-mod connection;
-mod host;
-mod launcher;
-mod unmount;
+mod error;
 
-use std::io;
-
-pub use self::client::ClientError;
-pub use self::host::{Host, LinuxConfig, LinuxHost};
-pub use self::launcher::{Launcher, LauncherError, Manager};
-pub use self::unmount::{How, Unmounted};
-use crate::attachments::Attachment;
-use crate::connection::Export;
-use crate::error::Code;
-use crate::image::{Declared, Layer};
-use crate::mount_path::MountPath;
-use crate::mount_table::Mount;
-use crate::share::{Look, PendingLook, ShareError};
-
-/// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
-///
-/// # Errors
-/// When there is no request or the client does not mount; the one who asked is told.
-pub fn start_in_unit() -> io::Result<()> {
-    launcher::unit::start()
-}
-
-/// What a client's unit runs to end its client cleanly.
-///
-/// # Errors
-/// When files on the mount are open, or the client does not end.
-pub fn stop_in_unit() -> io::Result<()> {
-    launcher::unit::stop()
-}
+pub use self::error::MountError;
+use crate::host::Host;
+use crate::host::share::{Look, PendingLook, ShareError};
+use crate::pure::connection::Export;
+use crate::pure::image::{Declared, Layer};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
 
 /// What is at a mount point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +93,7 @@ impl<'a> Asked<'a> {
         export: &Export,
         image: Option<Declared<'_>>,
     ) -> Option<Self> {
-        let mount = host.top_mount_at_once(at).filter(|mount| mount.is_of(export))?;
+        let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
         Some(Self { mount, look: host.look(at, image) })
     }
 
@@ -140,124 +114,4 @@ impl<'a> Asked<'a> {
         };
         Ok((state, Ok(Vec::new())))
     }
-}
-
-/// Why a mount point is not as it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum MountError {
-    /// The mount table cannot be read.
-    #[error("it cannot be found out what is mounted at {at}")]
-    Table {
-        /// The mount point looked for.
-        at: MountPath,
-        /// What failed.
-        source: io::Error,
-    },
-    /// Something else is mounted there.
-    #[error("{at} holds {} of type {}, which is not Quobyte; unmount it or choose another quobyte_mount_point_base", .found.source, .found.fs_type)]
-    Foreign {
-        /// The mount point.
-        at: MountPath,
-        /// What is there.
-        found: Box<Mount>,
-    },
-    /// Another Quobyte volume is mounted there.
-    #[error("{at} holds {}, not {}", .found.source, .wanted.mount_source())]
-    WrongVolume {
-        /// The mount point.
-        at: MountPath,
-        /// What is there.
-        found: Box<Mount>,
-        /// What should be.
-        wanted: Export,
-    },
-    /// The client does not serve the volume any more, and the mount could not be replaced.
-    #[error("the Quobyte client of {at} does not serve {export} any more; {remedy}")]
-    Stale {
-        /// The mount point.
-        at: MountPath,
-        /// The export mounted there.
-        export: Export,
-        /// What an operator can do.
-        remedy: String,
-    },
-    /// The client did not answer by the deadline.
-    #[error("the Quobyte client of {at} does not answer; concerned: {}", concerned(.attachments))]
-    Hung {
-        /// The mount point.
-        at: MountPath,
-        /// Who has files on it.
-        attachments: Vec<Attachment>,
-    },
-    /// The mount is there, but this user cannot look at it.
-    #[error("{at} is mounted, but cannot be looked at")]
-    Unreadable {
-        /// The mount point.
-        at: MountPath,
-        /// What came of asking it.
-        source: ShareError,
-    },
-    /// The directory to mount on cannot be made or used.
-    #[error("mount point {at} cannot be prepared")]
-    MountPoint {
-        /// The mount point.
-        at: MountPath,
-        /// What failed.
-        source: io::Error,
-    },
-    /// The client did not do its work.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The client was content, and yet nothing is mounted.
-    #[error("mount.quobyte ended without an error, but {export} is not mounted at {at}")]
-    NothingMounted {
-        /// The mount point.
-        at: MountPath,
-        /// What should be there.
-        export: Export,
-    },
-    /// The mount cannot be taken away, and not because it is in use.
-    #[error("{at} cannot be unmounted")]
-    Unmount {
-        /// The mount point.
-        at: MountPath,
-        /// What failed.
-        source: io::Error,
-    },
-}
-
-impl MountError {
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Table { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Code::MountFailed
-            }
-            Self::Unmount { source, .. } if source.kind() == io::ErrorKind::TimedOut => Code::UnmountTimeout,
-            Self::Table { .. } | Self::Client(ClientError::Host { .. }) => Code::Internal,
-            Self::Hung { .. } => Code::MountHung,
-            Self::Foreign { .. } => Code::NotQuobyte,
-            Self::WrongVolume { .. } => Code::WrongVolume,
-            Self::Stale { .. } => Code::MountStale,
-            Self::Unreadable { source, .. } => source.code(),
-            Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
-            Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
-            Self::MountPoint { .. }
-            | Self::Client(ClientError::Refused { .. } | ClientError::NotLaunched { .. })
-            | Self::NothingMounted { .. } => Code::MountFailed,
-            Self::Unmount { .. } => Code::UnmountFailed,
-        }
-    }
-}
-
-fn concerned(attachments: &[Attachment]) -> String {
-    if attachments.is_empty() {
-        return "no recorded attachment".to_owned();
-    }
-    let texts: Vec<_> = attachments
-        .iter()
-        .map(|attachment| format!("volume {} of instance {}", attachment.volume, attachment.instance))
-        .collect();
-    texts.join(", ")
 }

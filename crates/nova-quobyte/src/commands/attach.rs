@@ -1,9 +1,9 @@
 //! `attach`
 
-use quobyte_volume::connection::{ConnectionInfo, Export, ImageFormat, ImageName};
-use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
-use quobyte_volume::domain::DomainDisk;
 use quobyte_volume::driver::{Connected, Driver, Force};
+use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName};
+use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
+use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::{Map, Value, json};
 
 use super::connect::{describe, plain, warn_of_lost};

@@ -1,9 +1,9 @@
 //! `connect`
 
-use quobyte_volume::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::driver::Connected;
-use quobyte_volume::image::Layer;
-use quobyte_volume::io_policy::{Discard, IoMode};
+use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
+use quobyte_volume::pure::image::Layer;
+use quobyte_volume::pure::io_policy::{Discard, IoMode};
 use serde_json::{Map, Value, json};
 
 use super::disconnect::attachment;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quobyte_volume::domain::DomainDisk;
 use quobyte_volume::driver::Force;
+use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::json;
 
 use super::disconnect::{describe, sentence};

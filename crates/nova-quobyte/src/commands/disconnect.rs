@@ -1,8 +1,9 @@
 //! `disconnect`
 
-use quobyte_volume::attachments::Attachment;
-use quobyte_volume::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
-use quobyte_volume::driver::{Disconnected, Force, GuestUse, Kept};
+use quobyte_volume::driver::{Disconnected, Force, Kept};
+use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
+use quobyte_volume::pure::guests::GuestUse;
+use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
 use crate::cli::Image;

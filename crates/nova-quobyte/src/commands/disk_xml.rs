@@ -1,9 +1,9 @@
 //! `disk-xml`
 
-use quobyte_volume::connection::ConnectionInfo;
-use quobyte_volume::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::driver::Examined;
-use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::pure::connection::ConnectionInfo;
+use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
+use quobyte_volume::pure::mount_path::MountPath;
 use serde_json::json;
 
 use crate::error::Error;

@@ -1,8 +1,8 @@
 //! `explain`
 
-use quobyte_volume::connection::ConnectionInfo;
 use quobyte_volume::driver::{self, Driver, Examined};
-use quobyte_volume::io_policy::{Decision, DirectIo, Discard, Facts, IoMode, Probe, Row, Version};
+use quobyte_volume::pure::connection::ConnectionInfo;
+use quobyte_volume::pure::io_policy::{Decision, DirectIo, Discard, Facts, IoMode, Probe, Row, Version};
 use serde_json::{Value, json};
 
 use super::connect::plain;

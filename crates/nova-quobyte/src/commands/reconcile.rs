@@ -1,9 +1,9 @@
 //! `reconcile`
 
-use quobyte_volume::attachments::Attachment;
 use quobyte_volume::driver::{Finding, Kept, LeftAlone, Mended};
 use quobyte_volume::error::with_causes;
-use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
 use super::disconnect::{attachment, reason};

@@ -2,9 +2,10 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use quobyte_volume::attachments::Attachment;
-use quobyte_volume::driver::{GuestUse, ShareState, ShareStatus};
+use quobyte_volume::driver::{ShareState, ShareStatus};
 use quobyte_volume::mount::MountState;
+use quobyte_volume::pure::guests::GuestUse;
+use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
 use super::disconnect::attachment;
@@ -82,7 +83,7 @@ fn list(shares: &[ShareStatus], uses: &Uses) -> String {
     table.lines().map(|line| line.trim().to_owned() + "\n").collect()
 }
 
-/// How the guest's disk is, as far as is known.
+/// UnmountMode the guest's disk is, as far as is known.
 fn disk(share: &ShareStatus, one: &Attachment, uses: &Uses) -> &'static str {
     match (&share.state, uses) {
         _ if share.is_lost(one) => "lost",

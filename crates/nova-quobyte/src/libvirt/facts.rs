@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quobyte_volume::io_policy::{Choice, HostFacts, IoMode, IoModeOption, Version};
-use quobyte_volume::qemu;
+use quobyte_volume::host::qemu;
+use quobyte_volume::pure::io_policy::{Choice, HostFacts, IoMode, IoModeOption, Version};
 
 use super::{Hypervisor, failed, within};
 use crate::error::Error;
 
-/// How long libvirt is waited for where a volume can do without its word: its first answer after a start takes it some
+/// UnmountMode long libvirt is waited for where a volume can do without its word: its first answer after a start takes it some
 /// seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use quobyte_volume::domain;
-use quobyte_volume::driver::{GuestUse, Guests};
-use quobyte_volume::mount_path::MountPath;
+use quobyte_volume::host::paths;
+use quobyte_volume::pure::guests::{GuestUse, Guests};
+use quobyte_volume::pure::mount_path::MountPath;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
@@ -27,7 +27,10 @@ impl LibvirtGuests {
 }
 
 impl Guests for LibvirtGuests {
-    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+    fn uses_below(
+        &self,
+        places: &[MountPath],
+    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         let hypervisor = Hypervisor::open(&self.uri, self.limit)?;
         let (connection, places) = (hypervisor.connection.clone(), places.to_owned());
         let doing = "asking which domains use a volume";
@@ -44,7 +47,7 @@ fn ask(connection: &Connect, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<
         let (Some(name), Some(instance)) = (present(domain.name())?, present(domain.uuid())?) else {
             continue;
         };
-        uses.extend(domain::uses(instance.into(), &name, &descriptions(&domain)?, places)?);
+        uses.extend(paths::guest_uses(instance.into(), &name, &descriptions(&domain)?, places)?);
     }
     Ok(uses)
 }

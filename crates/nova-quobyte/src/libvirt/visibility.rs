@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use quobyte_volume::mount_path::MountPath;
-use quobyte_volume::mount_table::{Mount, MountInfo};
+use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::pure::mounts::{Mount, MountInfo};
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::Hypervisor;
@@ -63,7 +63,7 @@ impl Hypervisor {
         let daemon = self.daemon()?;
         let table = std::fs::read(format!("/proc/{}/mountinfo", daemon.as_raw_nonzero())).ok()?;
         let table = MountInfo::parse(&table).ok()?;
-        let entry = MountInfo::top(&table, &at.place());
+        let entry = MountInfo::top(&table, &at.resolved());
         Some(entry.map(|entry| {
             let shared = table.iter().any(|below| below.id == entry.parent && below.shared);
             (entry.clone(), shared)

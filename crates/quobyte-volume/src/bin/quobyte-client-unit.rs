@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use quobyte_volume::mount::{start_in_unit, stop_in_unit};
+use quobyte_volume::host::{start_in_unit, stop_in_unit};
 
 fn main() -> ExitCode {
     let asked = std::env::args().nth(1);

@@ -8,7 +8,7 @@ fn main() -> ExitCode {
         Some(mount_point) => {
             // Callers that say none are older than all that do.
             let caller = arguments.next().unwrap_or_default();
-            quobyte_volume::share::serve(mount_point.as_ref(), &caller)
+            quobyte_volume::host::share::serve(mount_point.as_ref(), &caller)
         }
         None => ExitCode::from(2),
     }

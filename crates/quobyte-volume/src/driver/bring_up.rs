@@ -4,11 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Driver, Error};
-use crate::attachments::{LockedShare, ShareRecord};
-use crate::image::Declared;
-use crate::mount::{Asked, Chain, ClientError, How, MountError, MountState, Unmounted, inspect_with};
-use crate::mount_path::MountPath;
-use crate::mount_table::Mount;
+use crate::host::client::ClientError;
+use crate::host::records::LockedShare;
+use crate::host::{UnmountMode, UnmountOutcome};
+use crate::mount::{Asked, Chain, MountError, MountState, inspect_with};
+use crate::pure::image::Declared;
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
+use crate::pure::record::ShareRecord;
 
 /// What bringing a share up has done so far, in the order it happened.
 #[derive(Default)]
@@ -45,7 +48,7 @@ impl Driver {
             }
             None => self.mount(share, record, image, begun)?,
         };
-        record.mounted(mount.clone());
+        record.set_mount(mount.clone());
         Ok((mount, seen))
     }
 
@@ -67,8 +70,10 @@ impl Driver {
             match state {
                 MountState::Absent => return Ok(None),
                 MountState::Healthy(mount) => return Ok(Some((mount, seen))),
-                MountState::Dead(mount) => self.take_away(share, record, &mount, How::Lazily)?,
-                MountState::Disconnected(mount) => self.take_away(share, record, &mount, How::IfUnused)?,
+                MountState::Dead(mount) => self.take_away(share, record, &mount, UnmountMode::Lazy)?,
+                MountState::Disconnected(mount) => {
+                    self.take_away(share, record, &mount, UnmountMode::IfUnused)?;
+                }
                 state => return Err(unusable(state, record).into()),
             }
         }
@@ -80,7 +85,7 @@ impl Driver {
         share: &LockedShare,
         record: &ShareRecord,
         mount: &Mount,
-        how: How,
+        how: UnmountMode,
     ) -> Result<(), Error> {
         let at = &record.mount_path;
         let stale = |remedy| MountError::Stale { at: at.clone(), export: record.export.clone(), remedy };
@@ -89,8 +94,8 @@ impl Driver {
             return Err(stale(format!("{owner} has to run: fusermount3 -u {at}")).into());
         }
         tracing::warn!(export = %record.export, mount_path = %at, "unmounting what its client does not serve any more");
-        if self.unmount_this(share, at, mount, How::IfUnused)? == Unmounted::Busy {
-            if how == How::IfUnused {
+        if self.unmount_this(share, at, mount, UnmountMode::IfUnused)? == UnmountOutcome::Busy {
+            if how == UnmountMode::IfUnused {
                 return Err(stale("files on it are open, and it may yet recover".to_owned()).into());
             }
             self.unmount_this(share, at, mount, how)?;
@@ -190,14 +195,14 @@ impl Driver {
     /// it busy is the question that it did not answer.
     fn unmount_unanswered(&self, share: &LockedShare, at: &MountPath) -> Result<(), Error> {
         if let Some(mount) = self.top_mount(at, None)?
-            && self.unmount_this(share, at, &mount, How::IfUnused)? == Unmounted::Busy
+            && self.unmount_this(share, at, &mount, UnmountMode::IfUnused)? == UnmountOutcome::Busy
         {
             if !mount.is_quobyte() {
                 let source = io::ErrorKind::ResourceBusy.into();
                 return Err(MountError::Unmount { at: at.clone(), source }.into());
             }
             self.abort(&mount);
-            self.unmount_this(share, at, &mount, How::Lazily)?;
+            self.unmount_this(share, at, &mount, UnmountMode::Lazy)?;
         }
         Ok(())
     }
@@ -208,11 +213,11 @@ impl Driver {
         share: &LockedShare,
         at: &MountPath,
         mount: &Mount,
-        how: How,
-    ) -> Result<Unmounted, Error> {
+        how: UnmountMode,
+    ) -> Result<UnmountOutcome, Error> {
         match self.top_mount(at, Some(mount))? {
             Some(top) if top.is_same(mount) => self.unmount(share, at, how),
-            _ => Ok(Unmounted::Done),
+            _ => Ok(UnmountOutcome::Done),
         }
     }
 
@@ -236,11 +241,16 @@ impl Driver {
         }
     }
 
-    fn unmount(&self, share: &LockedShare, at: &MountPath, how: How) -> Result<Unmounted, Error> {
+    fn unmount(
+        &self,
+        share: &LockedShare,
+        at: &MountPath,
+        how: UnmountMode,
+    ) -> Result<UnmountOutcome, Error> {
         match self.host.unmount(at, how, share) {
             Ok(unmounted) => Ok(unmounted),
             // A client that ends, as one does whose connection was aborted, may take its mount along first.
-            Err(_) if self.top_mount(at, None)?.is_none() => Ok(Unmounted::Done),
+            Err(_) if self.top_mount(at, None)?.is_none() => Ok(UnmountOutcome::Done),
             Err(source) => Err(MountError::Unmount { at: at.clone(), source }.into()),
         }
     }
@@ -250,7 +260,7 @@ impl Driver {
         Ok(top.map_err(|source| MountError::Table { at: at.clone(), source })?)
     }
 
-    /// How many mounts lie on each other at `at`.
+    /// UnmountMode many mounts lie on each other at `at`.
     pub(super) fn layers(&self, at: &MountPath) -> Result<usize, Error> {
         let base = at.as_path().parent().unwrap_or_else(|| at.as_path());
         let below = self.host.mounts_below(base);

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use super::bring_up::Begun;
 use super::judge::judge;
 use super::{Driver, Error};
-use crate::attachments::{Attachment, LockedShare, ShareRecord};
-use crate::connection::{ConnectionInfo, InstanceId};
-use crate::image::Layer;
-use crate::io_policy::{Decision, Facts, HostFacts, IoPolicy};
+use crate::host::records::LockedShare;
 use crate::mount::Asked;
-use crate::mount_path::MountPath;
-use crate::mount_table::Mount;
+use crate::pure::connection::{ConnectionInfo, InstanceId};
+use crate::pure::image::Layer;
+use crate::pure::io_policy::{Decision, Facts, HostFacts, IoPolicy};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
+use crate::pure::record::{Attachment, ShareRecord};
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Connected {
     pub device_path: PathBuf,
     /// The image and everything below it, as they were looked at.
     pub chain: Vec<Layer>,
-    /// How QEMU is to read and write it.
+    /// UnmountMode QEMU is to read and write it.
     pub policy: IoPolicy,
     /// Whether this call mounted the share.
     pub mounted: bool,

@@ -1,11 +1,13 @@
 //! disconnect: remove the record, and unmount once nobody is left.
 
 use super::{Driver, Error};
-use crate::attachments::{Attachment, LockedShare, ShareRecord};
-use crate::connection::{Export, ImageName, InstanceId, VolumeId};
-use crate::driver::GuestUse;
-use crate::mount::{How, MountError, MountState, Unmounted, inspect};
-use crate::mount_path::MountPath;
+use crate::host::records::LockedShare;
+use crate::host::{UnmountMode, UnmountOutcome};
+use crate::mount::{MountError, MountState, inspect};
+use crate::pure::connection::{Export, ImageName, InstanceId, VolumeId};
+use crate::pure::guests::GuestUse;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::{Attachment, ShareRecord};
 
 /// What a disconnect did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl Kept {
     }
 }
 
-/// How far a disconnect may go.
+/// UnmountMode far a disconnect may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Force {
     /// Nothing is taken from anybody.
@@ -231,7 +233,7 @@ impl Driver {
                 asked = true;
             }
             tracing::info!(export = %record.export, mount_path = %at, "unmounting");
-            if self.unmount_this(share, at, &mount, How::IfUnused)? == Unmounted::Busy {
+            if self.unmount_this(share, at, &mount, UnmountMode::IfUnused)? == UnmountOutcome::Busy {
                 match state {
                     MountState::Dead(_) => {}
                     MountState::Hung(_) if force == Force::No => return Ok(Some(Kept::Hung)),
@@ -239,7 +241,7 @@ impl Driver {
                     _ if force == Force::No => return Ok(Some(Kept::Busy)),
                     _ => {}
                 }
-                self.unmount_this(share, at, &mount, How::Lazily)?;
+                self.unmount_this(share, at, &mount, UnmountMode::Lazy)?;
             }
         }
         Ok(None)
@@ -247,7 +249,7 @@ impl Driver {
 
     /// Why the share has to stay for guests, if it has.
     fn ask_guests(&self, record: &ShareRecord, leaving: Option<&Leaving>) -> Option<Kept> {
-        match self.guests.using(std::slice::from_ref(&record.mount_path)) {
+        match self.guests.uses_below(std::slice::from_ref(&record.mount_path)) {
             Err(error) => Some(Kept::Unknown(error.to_string())),
             Ok(mut uses) => {
                 uses.retain(|guest| leaving.is_none_or(|leaving| !leaving.is(guest, &record.export)));

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::attachments::{Attachment, StateError};
-use crate::connection::{ConnectionError, Export};
-use crate::disk::DiskError;
 use crate::error::Code;
-use crate::image::ImageError;
-use crate::io_policy::IoPolicyError;
+use crate::host::records::StateError;
 use crate::mount::MountError;
-use crate::mount_path::MountPath;
+use crate::pure::connection::{ConnectionError, Export};
+use crate::pure::disk::DiskError;
+use crate::pure::image::ImageError;
+use crate::pure::io_policy::IoPolicyError;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::Attachment;
 
 /// Why an operation failed. What it had begun is undone, unless the error is [`Error::NotUndone`].
 #[derive(Debug, thiserror::Error)]

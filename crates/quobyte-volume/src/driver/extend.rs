@@ -1,7 +1,7 @@
 //! extend: how large QEMU is to make a connected volume.
 
 use super::{Driver, Error};
-use crate::connection::ConnectionInfo;
+use crate::pure::connection::ConnectionInfo;
 
 /// QEMU counts disks in sectors of so many bytes, whatever the guest sees.
 const SECTOR: u64 = 512;

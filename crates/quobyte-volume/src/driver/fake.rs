@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{GuestUse, Guests};
-use crate::attachments::LockedShare;
-use crate::connection::Export;
-use crate::image::{self, Declared, Identity, Rule, Violation};
-use crate::io_policy::{AioSlots, DirectIo, Probe};
-use crate::mount::{ClientError, Host, How, Unmounted};
-use crate::mount_path::MountPath;
-use crate::mount_table::{Device, Mount};
-use crate::share::{Look, PendingLook, RootFacts, ShareError};
+use crate::host::client::ClientError;
+use crate::host::records::LockedShare;
+use crate::host::share::{Look, PendingLook, RootFacts, ShareError};
+use crate::host::{Host, UnmountMode, UnmountOutcome};
+use crate::pure::connection::Export;
+use crate::pure::guests::{GuestUse, Guests};
+use crate::pure::image::{self, Declared, Identity, Rule, Violation};
+use crate::pure::io_policy::{AioSlots, DirectIo, Probe};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::{Device, Mount};
 
 /// What the client does when it is asked to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(super) enum Client {
     MountsWithoutRegistries,
 }
 
-/// How the client behind a mount is.
+/// UnmountMode the client behind a mount is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
     Serving,
@@ -85,9 +86,9 @@ pub(super) struct World {
     pub(super) directories: BTreeSet<PathBuf>,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(super) user: u32,
-    /// How mounts do direct I/O; `None` where that cannot be found out.
+    /// UnmountMode mounts do direct I/O; `None` where that cannot be found out.
     pub(super) direct_io: Option<DirectIo>,
-    /// How often that was found out.
+    /// UnmountMode often that was found out.
     pub(super) probes: u32,
     /// What guests use; `None` while the hypervisor cannot be asked.
     pub(super) guests: Option<Vec<GuestUse>>,
@@ -119,7 +120,7 @@ impl FakeHost {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often something is mounted at `at`.
+    /// UnmountMode often something is mounted at `at`.
     pub(super) fn layers(&self, at: &MountPath) -> usize {
         self.world().mounts.get(at.as_path()).map_or(0, Vec::len)
     }
@@ -266,10 +267,10 @@ impl World {
 
 impl Host for FakeHost {
     fn top_mount(&self, at: &MountPath, _: Option<&Mount>) -> io::Result<Option<Mount>> {
-        Ok(self.top_mount_at_once(at))
+        Ok(self.top_mount_fast(at))
     }
 
-    fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount> {
+    fn top_mount_fast(&self, at: &MountPath) -> Option<Mount> {
         self.world().top(at).map(|layer| layer.mount.clone())
     }
 
@@ -343,17 +344,17 @@ impl Host for FakeHost {
         mount.owner() == Some(1000)
     }
 
-    fn unmount(&self, at: &MountPath, how: How, _: &LockedShare) -> io::Result<Unmounted> {
+    fn unmount(&self, at: &MountPath, how: UnmountMode, _: &LockedShare) -> io::Result<UnmountOutcome> {
         let mut world = self.world();
         let layers = world.mounts.get_mut(at.as_path()).ok_or(io::ErrorKind::InvalidInput)?;
-        if how == How::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
-            return Ok(Unmounted::Busy);
+        if how == UnmountMode::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
+            return Ok(UnmountOutcome::Busy);
         }
         layers.pop();
         if layers.is_empty() {
             world.mounts.remove(at.as_path());
         }
-        Ok(Unmounted::Done)
+        Ok(UnmountOutcome::Done)
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {
@@ -366,13 +367,13 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn raise_background(&self, _: &Mount) -> io::Result<Option<u32>> {
+    fn raise_max_background(&self, _: &Mount) -> io::Result<Option<u32>> {
         Ok(None)
     }
 }
 
 impl Guests for FakeHost {
-    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+    fn uses_below(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
         let world = self.world();
         let guests = world.guests.as_ref().ok_or("the hypervisor does not answer")?;
         Ok(guests

@@ -1,12 +1,12 @@
 //! Whether the image that was looked at may be given to a guest.
 
 use super::Error;
-use crate::connection::{ImageFormat, ImageName, VolumeId};
-use crate::image::{Declared, ImageError, Layer, Rule, Violation};
+use crate::host::share::ShareError;
 use crate::mount::{Chain, MountError};
-use crate::mount_path::MountPath;
-use crate::mount_table::Mount;
-use crate::share::ShareError;
+use crate::pure::connection::{ImageFormat, ImageName, VolumeId};
+use crate::pure::image::{Declared, ImageError, Layer, Rule, Violation};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
 
 /// Makes sure that the image, and everything below it, may be given to a guest: regular files on `mount`, the healthy
 /// mount at `at`, that keep every [`Rule`]. Returns its layers, the image first.

@@ -3,13 +3,14 @@
 use super::bring_up::unusable;
 use super::judge::judge;
 use super::{Driver, Error};
-use crate::attachments::{LockedShare, ShareRecord};
-use crate::connection::ConnectionInfo;
-use crate::image::{self, Layer};
-use crate::io_policy::{Decision, DirectIo, Facts, HostFacts, Probe};
+use crate::host::records::LockedShare;
+use crate::host::share::ShareError;
 use crate::mount::{MountError, MountState, inspect_with};
-use crate::mount_path::MountPath;
-use crate::share::ShareError;
+use crate::pure::connection::ConnectionInfo;
+use crate::pure::image::{self, Layer};
+use crate::pure::io_policy::{Decision, DirectIo, Facts, HostFacts, Probe};
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::ShareRecord;
 
 /// An image as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +91,10 @@ impl Driver {
         }
         let decision = self.decide(info, &Facts { probe: record.probe, ..*facts })?;
         for (row, cost) in decision.costs() {
-            if !record.told.iter().any(|told| told == row.name) {
+            if !record.warned.iter().any(|warned| warned == row.name) {
                 let (export, mount_path, remedy) = (&record.export, &record.mount_path, cost.remedy);
                 tracing::warn!(%export, %mount_path, row = row.name, remedy, "{}", cost.loss);
-                record.told.push(row.name.to_owned());
+                record.warned.push(row.name.to_owned());
             }
         }
         Ok(decision)
@@ -122,7 +123,7 @@ impl Driver {
             return;
         };
         let at = &record.mount_path;
-        match self.host.raise_background(mount) {
+        match self.host.raise_max_background(mount) {
             Ok(None) => {}
             Ok(Some(limit)) => {
                 tracing::info!(mount_path = %at, limit, "raised the limit of background requests");
@@ -134,7 +135,7 @@ impl Driver {
         }
     }
 
-    /// How the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found
+    /// UnmountMode the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found
     /// out, which is no reason to refuse an image.
     fn probe(&self, at: &MountPath, chain: &[Layer]) -> Result<Option<Probe>, Error> {
         let Some(image) = chain.first() else { return Ok(None) };

@@ -12,11 +12,12 @@ use self::plan::{Mending, Uses, View};
 use super::bring_up::Begun;
 use super::disconnect::Force;
 use super::{Driver, Error, at_once};
-use crate::attachments::{Attachment, LockedShare, ShareRecord, StateError};
-use crate::connection::Export;
 use crate::driver::Kept;
+use crate::host::records::{LockedShare, StateError};
 use crate::mount::{MountState, inspect};
-use crate::mount_path::MountPath;
+use crate::pure::connection::Export;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::{Attachment, ShareRecord};
 
 /// One thing that reconcile found.
 #[derive(Debug)]
@@ -92,7 +93,8 @@ impl Driver {
         places.extend(below.iter().filter_map(|path| MountPath::recognise(base, path)));
         let places: Vec<_> = places.into_iter().collect();
         let guests = OnceLock::new();
-        let asked = || guests.get_or_init(|| self.guests.using(&places).map_err(|error| error.to_string()));
+        let asked =
+            || guests.get_or_init(|| self.guests.uses_below(&places).map_err(|error| error.to_string()));
         let found = at_once::each(self.shares_at_once, places.iter().collect(), |at| {
             let uses = || match asked() {
                 Ok(uses) => {

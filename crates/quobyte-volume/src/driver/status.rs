@@ -1,8 +1,10 @@
 //! status: what is recorded, held against what is mounted.
 
-use super::{Driver, Error, GuestUse, at_once};
-use crate::attachments::{Attachment, ShareRecord, StateError};
+use super::{Driver, Error, at_once};
+use crate::host::records::StateError;
 use crate::mount::{MountError, MountState, inspect};
+use crate::pure::guests::GuestUse;
+use crate::pure::record::{Attachment, ShareRecord};
 
 /// One recorded share.
 #[derive(Debug)]
@@ -78,7 +80,7 @@ impl Driver {
         shares: &[ShareStatus],
     ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         let places: Vec<_> = shares.iter().map(|share| share.record.mount_path.clone()).collect();
-        if places.is_empty() { Ok(Vec::new()) } else { self.guests.using(&places) }
+        if places.is_empty() { Ok(Vec::new()) } else { self.guests.uses_below(&places) }
     }
 
     fn share_status(&self, record: ShareRecord) -> ShareStatus {

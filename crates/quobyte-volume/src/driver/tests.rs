@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::fake::{Client, FakeHost, Image, Life};
 use super::*;
-use crate::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
-use crate::io_policy::HostFacts;
+use crate::pure::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
+use crate::pure::guests::GuestDisk;
+use crate::pure::io_policy::HostFacts;
 
 struct Fixture {
     directory: tempfile::TempDir,

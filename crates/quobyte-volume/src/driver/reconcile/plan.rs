@@ -1,11 +1,11 @@
 //! What is to be done about one share. No I/O.
 
 use super::{LeftAlone, Mended};
-use crate::attachments::{Attachment, ShareRecord};
-use crate::connection::{Export, ImageName, VolumeId};
-use crate::driver::GuestUse;
 use crate::mount::MountState;
-use crate::mount_path::MountPath;
+use crate::pure::connection::{Export, ImageName, VolumeId};
+use crate::pure::guests::GuestUse;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::{Attachment, ShareRecord};
 
 /// Tells which guests use a share, or why that is not known.
 pub(super) type Uses<'a> = dyn Fn() -> Result<Vec<GuestUse>, String> + 'a;

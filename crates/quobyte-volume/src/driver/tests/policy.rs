@@ -1,8 +1,8 @@
 //! When a mount is probed, what is decided by it, and whom that is told.
 
 use super::*;
-use crate::attachments::ShareRecord;
-use crate::io_policy::{Cache, DirectIo, IoMode};
+use crate::pure::io_policy::{Cache, DirectIo, IoMode};
+use crate::pure::record::ShareRecord;
 
 impl Fixture {
     fn becomes(&self, direct_io: Option<DirectIo>) {
@@ -53,7 +53,7 @@ fn what_was_seen_of_a_mount_is_forgotten_when_reconcile_mounts_again() {
     assert_eq!(f.modes("a", 1), (Cache::Writeback, Some(IoMode::Threads)));
     f.host.world().mounts.clear();
     f.driver.reconcile(false).unwrap();
-    assert_eq!((f.record().probe, f.record().told), (None, Vec::new()));
+    assert_eq!((f.record().probe, f.record().warned), (None, Vec::new()));
     f.becomes(Some(DirectIo::Asynchronous));
     assert_eq!(f.modes("a", 1), (Cache::None, Some(IoMode::Native)));
 }
@@ -72,10 +72,10 @@ fn an_operator_is_told_of_a_cost_once_for_each_mount() {
     let f = fixture();
     f.becomes(Some(DirectIo::Synchronous));
     f.connect(&volume("a"), 1).unwrap();
-    assert_eq!(f.record().told, ["synchronous"]);
+    assert_eq!(f.record().warned, ["synchronous"]);
     assert!(!f.connect(&volume("a"), 1).unwrap().changed);
     f.connect(&volume("b"), 2).unwrap();
-    assert_eq!(f.record().told, ["synchronous"]);
+    assert_eq!(f.record().warned, ["synchronous"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::pure::guests::GuestUse;
 
 fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
     let findings = f.driver.reconcile(dry_run).unwrap();
@@ -142,7 +143,7 @@ fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
     // What a connect that is killed while the client runs leaves.
     let at = f.at(&a);
     let share = f.driver.lock(&at).unwrap();
-    let record = crate::attachments::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
+    let record = crate::pure::record::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
     share.store(&record).unwrap();
     drop(share);
     f.host.world().directories.insert(at.as_path().to_owned());
@@ -182,9 +183,12 @@ fn only_a_disk_is_adopted_and_under_the_volumes_own_id() {
 struct Counting(FakeHost, Arc<AtomicUsize>);
 
 impl Guests for Counting {
-    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+    fn uses_below(
+        &self,
+        places: &[MountPath],
+    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.using(places)
+        self.0.uses_below(places)
     }
 }
 

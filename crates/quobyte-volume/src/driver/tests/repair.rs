@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::driver::bring_up::Begun;
-use crate::mount::{Launcher, LinuxConfig, LinuxHost};
+use crate::host::{Launcher, LinuxConfig, LinuxHost};
+use crate::pure::guests::GuestUse;
 
 /// A share with one attachment, whose client is now like `life`.
 fn share_with(life: Life, busy: bool) -> Fixture {
@@ -165,7 +166,7 @@ fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
         let at = f.at(&a);
         // A caller was killed while its client ran; the client's last act was to mount.
         let share = f.driver.lock(&at).unwrap();
-        let record = crate::attachments::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
+        let record = crate::pure::record::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
         share.store(&record).unwrap();
         drop(share);
         f.host.world().directories.insert(at.as_path().to_owned());
@@ -247,7 +248,10 @@ struct Remounter(FakeHost, ConnectionInfo, Ids);
 type Ids = bool;
 
 impl Guests for Remounter {
-    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+    fn uses_below(
+        &self,
+        places: &[MountPath],
+    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         let at = &places[0];
         self.0.world().mounts.remove(at.as_path());
         self.0.world().put(at, "fuse.quobyte", self.1.export.mount_source(), Life::Serving);

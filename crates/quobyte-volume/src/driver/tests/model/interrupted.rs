@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
-use crate::attachments::LockedShare;
-use crate::connection::Export;
 use crate::driver::fake::{FakeHost, Life};
-use crate::driver::{GuestUse, Guests};
-use crate::image::{Declared, Layer};
-use crate::io_policy::{AioSlots, Probe};
-use crate::mount::{ClientError, Host, How, Unmounted};
-use crate::mount_path::MountPath;
-use crate::mount_table::Mount;
-use crate::share::{PendingLook, ShareError};
+use crate::host::client::ClientError;
+use crate::host::records::LockedShare;
+use crate::host::share::{PendingLook, ShareError};
+use crate::host::{Host, UnmountMode, UnmountOutcome};
+use crate::pure::connection::Export;
+use crate::pure::guests::{GuestUse, Guests};
+use crate::pure::image::{Declared, Layer};
+use crate::pure::io_policy::{AioSlots, Probe};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
 
 /// What a panic carries that stands for the end of a caller.
 pub(super) struct Killed;
@@ -72,8 +73,8 @@ impl Host for Interrupted {
         self.around(|host| host.top_mount(at, known))
     }
 
-    fn top_mount_at_once(&self, at: &MountPath) -> Option<Mount> {
-        self.around(|host| host.top_mount_at_once(at)).filter(|_| self.tells_at_once)
+    fn top_mount_fast(&self, at: &MountPath) -> Option<Mount> {
+        self.around(|host| host.top_mount_fast(at)).filter(|_| self.tells_at_once)
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
@@ -115,7 +116,7 @@ impl Host for Interrupted {
         self.host.may_unmount(mount)
     }
 
-    fn unmount(&self, at: &MountPath, how: How, held: &LockedShare) -> io::Result<Unmounted> {
+    fn unmount(&self, at: &MountPath, how: UnmountMode, held: &LockedShare) -> io::Result<UnmountOutcome> {
         self.around(|host| host.unmount(at, how, held))
     }
 
@@ -123,13 +124,13 @@ impl Host for Interrupted {
         self.around(|host| host.abort(mount))
     }
 
-    fn raise_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
-        self.around(|host| host.raise_background(mount))
+    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
+        self.around(|host| host.raise_max_background(mount))
     }
 }
 
 impl Guests for Interrupted {
-    fn using(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        self.around(|host| host.using(places))
+    fn uses_below(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+        self.around(|host| host.uses_below(places))
     }
 }

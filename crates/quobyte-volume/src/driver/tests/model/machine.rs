@@ -8,14 +8,16 @@ use std::time::Duration;
 use super::interrupted::{Fuse, Interrupted, Killed};
 use super::steps::{Call, Event, Interruption, Step, User, export};
 use super::verdict::Before;
-use crate::attachments::{ShareRecord, StateDir};
-use crate::connection::ImageFormat;
 use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
 use crate::driver::tests::disk;
-use crate::driver::{Config, Driver, Finding, Force, GuestUse, Mended};
-use crate::io_policy::{HostFacts, IoOptions};
-use crate::mount_path::MountPath;
-use crate::mount_table::Mount;
+use crate::driver::{Config, Driver, Finding, Force, Mended};
+use crate::host::records::StateDir;
+use crate::pure::connection::ImageFormat;
+use crate::pure::guests::GuestUse;
+use crate::pure::io_policy::{HostFacts, IoOptions};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
+use crate::pure::record::ShareRecord;
 
 pub(super) struct Machine {
     pub(super) directory: tempfile::TempDir,

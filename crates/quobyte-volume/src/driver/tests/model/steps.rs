@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 use crate::driver::Force;
 use crate::driver::fake::{Client, Image, Life};
+use crate::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 
 /// A volume attached, or to be attached, to a guest: the model's attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use super::machine::{Machine, is_ours};
 use super::steps::{Call, SHARES, User, export};
 use crate::driver::fake::{Client, Image, Layer, Life, World};
 use crate::driver::{Finding, Force};
-use crate::mount_table::Mount;
+use crate::pure::mounts::Mount;
 
 /// The machine before a call.
 pub(super) struct Before {

@@ -1,0 +1,128 @@
+//! The machine: its mount table, Quobyte's client, the files on a mounted share, records and locks, programs.
+//!
+//! [`Host`] is the seam: what the driver needs of a machine. [`LinuxHost`] is this one; a test passes in a host that keeps
+//! its mounts in memory.
+
+pub mod client;
+mod crash;
+mod deadline;
+mod flock;
+mod fusectl;
+mod launcher;
+mod linux;
+mod mount_point;
+pub mod mount_table;
+pub mod paths;
+mod process;
+pub mod qemu;
+pub mod records;
+mod service_manager;
+pub mod share;
+mod sys;
+mod unmount;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use self::client::ClientError;
+pub(crate) use self::deadline::Deadline;
+pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
+pub use self::linux::{LinuxConfig, LinuxHost};
+use self::records::LockedShare;
+pub use self::service_manager::ServiceManager;
+use self::share::{PendingLook, ShareError};
+pub use self::unmount::{UnmountMode, UnmountOutcome};
+use crate::pure::connection::Export;
+use crate::pure::image::{Declared, Layer};
+use crate::pure::io_policy::{AioSlots, Probe};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
+
+/// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
+///
+/// [`LinuxHost`] is the real one. A test passes in one that keeps its mounts in memory.
+pub trait Host {
+    /// The mount on top at `at`, if anything is mounted there. Must not wait for the mounted file system.
+    ///
+    /// # Errors
+    /// When the mount table cannot be read.
+    fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>>;
+
+    /// The same where the kernel tells it of one mount, and nothing needs to be known of it. `None` says nothing.
+    fn top_mount_fast(&self, at: &MountPath) -> Option<Mount>;
+
+    /// The mount points directly below `base`, each as often as something is mounted there.
+    ///
+    /// # Errors
+    /// When the mount table cannot be read.
+    fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Asks the client behind the mount at `at` for its root, past every cache, and for `image`, directly on the share,
+    /// with everything below it. Returns what waits for the answer; what is asked may be under way until then.
+    ///
+    /// # Errors
+    /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
+    /// [`ShareError::Refused`] for an image that may not be given to a guest.
+    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a>;
+
+    /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
+    /// where that is too short.
+    ///
+    /// # Errors
+    /// [`ShareError::Failed`] where nothing can be read so, [`ShareError::Missing`] where it is another file by now.
+    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError>;
+
+    /// The slots for Linux AIO; `None` where the kernel does not tell.
+    fn aio_slots(&self) -> Option<AioSlots>;
+
+    /// Makes the directory to mount on, and returns what it had to make, outermost first.
+    ///
+    /// # Errors
+    /// When something else than an empty directory is in the way, or a directory cannot be made; what this call made
+    /// until then is gone again.
+    fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>>;
+
+    /// Removes an empty directory that was mounted on. One that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// When it is not empty or may not be removed.
+    fn remove_directory(&self, directory: &Path) -> io::Result<()>;
+
+    /// Has Quobyte's client mount `export` at `at`, for a generation of the share that no other client was started for.
+    /// Only the mount table tells whether it did.
+    ///
+    /// # Errors
+    /// What the client said.
+    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError>;
+
+    /// Ends the client that was started at `at` for that generation, and no other, so that it mounts nothing later. To
+    /// be called while nothing is mounted at `at`; one that mounts meanwhile leaves a dead mount. Returns how many
+    /// processes there were.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize>;
+
+    /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
+    fn may_unmount(&self, mount: &Mount) -> bool;
+
+    /// Unmounts what is on top at `at`, whose share is `held` until that is done, even if this process is killed
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be unmounted for another reason than being in use.
+    fn unmount(&self, at: &MountPath, mode: UnmountMode, held: &LockedShare) -> io::Result<UnmountOutcome>;
+
+    /// Ends the connection behind `mount`, so that whoever waits for its client gets an error.
+    ///
+    /// # Errors
+    /// When the kernel's control file system is not there or not open to this user.
+    fn abort(&self, mount: &Mount) -> io::Result<()>;
+
+    /// Has the kernel let at least 256 asynchronous requests to the client behind `mount` be under way at once, or as
+    /// many as it permits ordinary users (`max_user_bgreq` of module `fuse`). Returns the limit that was too low.
+    ///
+    /// # Errors
+    /// As [`Host::abort`].
+    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<u32>>;
+}

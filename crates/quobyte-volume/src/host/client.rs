@@ -1,0 +1,115 @@
+//! Quobyte's client, `mount.quobyte`: its command line, its name, and why it did not mount.
+
+mod processes;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::processes::{end_processes, has_other_clients, processes};
+use super::deadline::Deadline;
+use super::process::{self, RunError, printed};
+use super::service_manager::ServiceManager;
+use crate::pure::connection::Export;
+use crate::pure::mount_path::MountPath;
+
+const PROGRAM: &str = "mount.quobyte";
+
+/// Tells one client from all other processes: its name stands in its environment, which its background process
+/// inherits.
+pub(super) const CLIENT_VARIABLE: &str = "NOVA_QUOBYTE_CLIENT";
+
+/// What the client is called that is started for a share's generation. No other has the name in this boot: one that
+/// has mounted may serve on where its mount was unmounted lazily, and must not be taken for another.
+pub(super) fn name(at: &MountPath, generation: u64) -> String {
+    format!("{}-{generation:016x}", at.key())
+}
+
+/// What a client is to mount, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MountRequest {
+    /// The name of the client that is to do it: see [`name`].
+    pub(super) client: String,
+    pub(super) export: Export,
+    pub(super) mount_path: MountPath,
+    pub(super) client_cfg: Option<PathBuf>,
+    /// How long the client may take.
+    pub(super) budget: Duration,
+}
+
+/// Why the client, as far as it can tell, did not mount.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The program is not there or may not be run.
+    #[error("Quobyte's client mount.quobyte cannot be started; is it installed and in PATH?")]
+    NotFound {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It did not end by the deadline.
+    #[error("mount.quobyte did not mount {export} by the deadline{}", printed(.output))]
+    Timeout {
+        /// What it was to mount.
+        export: Export,
+        /// What it printed until then.
+        output: String,
+    },
+    /// It ended and said it failed.
+    #[error("mount.quobyte refused to mount {export} ({status}){}", printed(.output))]
+    Refused {
+        /// What it was to mount.
+        export: Export,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it printed.
+        output: String,
+    },
+    /// systemd, which was to start it, did not.
+    #[error("{manager} did not start mount.quobyte for {export}{}", printed(.reason))]
+    NotLaunched {
+        /// Whose systemd.
+        manager: ServiceManager,
+        /// What was to be mounted.
+        export: Export,
+        /// What systemd said.
+        reason: String,
+    },
+    /// The host failed.
+    #[error("mount.quobyte cannot be run")]
+    Host {
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+/// Has the client mount as `request` says, and waits until it has put itself into the background. Success says that the
+/// client was content, not that anything is mounted. The command line is the one Nova and Cinder use.
+pub(super) fn run(request: &MountRequest, deadline: Deadline) -> Result<(), ClientError> {
+    let MountRequest { client, export, mount_path, client_cfg, .. } = request;
+    let mut arguments: Vec<OsString> =
+        vec!["--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
+    if let Some(config) = client_cfg {
+        arguments.extend(["-c".into(), config.into()]);
+    }
+    match process::run(
+        OsStr::new(PROGRAM),
+        arguments,
+        Some((CLIENT_VARIABLE, client)),
+        Stdio::null(),
+        deadline,
+    ) {
+        Ok(outcome) if outcome.status.success() => Ok(()),
+        Ok(outcome) => Err(ClientError::Refused {
+            export: export.clone(),
+            status: outcome.status,
+            output: outcome.output,
+        }),
+        Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout { export: export.clone(), output }),
+        Err(RunError::Start { source, .. }) => Err(ClientError::NotFound { source }),
+        Err(RunError::Follow { source, .. }) => Err(ClientError::Host { source }),
+    }
+}

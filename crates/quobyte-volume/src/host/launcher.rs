@@ -1,0 +1,159 @@
+//! Who starts Quobyte's client, and so whose end takes the mount along.
+//!
+//! A client that is started by a service lies in the service's control group and is killed when the service is
+//! restarted, under the guests that use its mount. systemd can start it in a unit of its own instead:
+//!
+//! ```text
+//!  caller ── request ──▶ file ──▶ unit: quobyte-client-unit ──▶ mount.quobyte
+//!    │                               ▲                  │
+//!    └──▶ systemctl ──▶ systemd ─────┘                  └──▶ outcome, a file
+//! ```
+//!
+//! What is to be mounted goes through a file that the unit reads as the same user: nothing of it becomes a part of a
+//! unit's name, settings or command line, and systemd itself, which is root, never opens what the user has written.
+
+mod detect;
+mod in_unit;
+mod launch;
+mod mailbox;
+mod systemd_unit;
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use self::detect::SystemdSetup;
+pub(super) use self::launch::ClientLauncher;
+use super::service_manager::ServiceManager;
+
+/// The program that runs a client in a unit.
+pub(super) const CLIENT_UNIT_PROGRAM: &str = "quobyte-client-unit";
+
+/// Names the directory of requests in a unit's environment, beside the mark, which names the client.
+const LAUNCH_DIRECTORY_VARIABLE: &str = "NOVA_QUOBYTE_LAUNCH";
+
+/// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
+///
+/// # Errors
+/// When there is no request or the client does not mount; the one who asked is told.
+pub fn start_in_unit() -> io::Result<()> {
+    in_unit::start()
+}
+
+/// What a client's unit runs to end its client cleanly.
+///
+/// # Errors
+/// When files on the mount are open, or the client does not end.
+pub fn stop_in_unit() -> io::Result<()> {
+    in_unit::stop()
+}
+
+/// Who starts Quobyte's client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Launcher {
+    /// The first of the following that this host and this user are set up for.
+    #[default]
+    Auto,
+    /// The system's systemd, in an instance of the template unit that is installed for the service user.
+    SystemdSystem,
+    /// The user's own systemd, in a transient unit. It has to outlive logins: `loginctl enable-linger`.
+    SystemdUser,
+    /// The caller itself. The mount ends with the caller's service.
+    Direct,
+}
+
+/// A launcher that is none of [`Launcher::ALL`].
+#[derive(Debug, thiserror::Error)]
+#[error("{text} is none of auto, systemd-system, systemd-user and direct")]
+pub struct LauncherError {
+    text: String,
+}
+
+impl Launcher {
+    /// Every launcher.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::SystemdSystem, Self::SystemdUser, Self::Direct];
+
+    /// The launcher as an operator writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::SystemdSystem => "systemd-system",
+            Self::SystemdUser => "systemd-user",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// The systemd to ask; `None` where the caller starts the client itself.
+    fn manager(self, setup: &dyn SystemdSetup) -> Option<ServiceManager> {
+        match self {
+            Self::SystemdSystem => Some(ServiceManager::System),
+            Self::SystemdUser => Some(ServiceManager::User),
+            Self::Auto if setup.has_template() => Some(ServiceManager::System),
+            Self::Auto if setup.has_lingering_user_manager() => Some(ServiceManager::User),
+            Self::Auto | Self::Direct => None,
+        }
+    }
+}
+
+impl fmt::Display for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Launcher {
+    type Err = LauncherError;
+
+    fn from_str(text: &str) -> Result<Self, LauncherError> {
+        let launcher = Self::ALL.into_iter().find(|launcher| launcher.as_str() == text);
+        launcher.ok_or_else(|| LauncherError { text: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Host {
+        template: bool,
+        user_manager: bool,
+    }
+
+    impl SystemdSetup for Host {
+        fn has_template(&self) -> bool {
+            self.template
+        }
+
+        fn has_lingering_user_manager(&self) -> bool {
+            self.user_manager
+        }
+    }
+
+    #[test]
+    fn auto_takes_the_template_then_a_lasting_user_manager_then_the_caller() {
+        use ServiceManager::{System, User};
+        for (launcher, template, user_manager, expected) in [
+            (Launcher::Auto, true, true, Some(System)),
+            (Launcher::Auto, true, false, Some(System)),
+            (Launcher::Auto, false, true, Some(User)),
+            (Launcher::Auto, false, false, None),
+            (Launcher::SystemdSystem, false, false, Some(System)),
+            (Launcher::SystemdUser, true, false, Some(User)),
+            (Launcher::Direct, true, true, None),
+        ] {
+            let host = Host { template, user_manager };
+            assert_eq!(launcher.manager(&host), expected, "{launcher} {template} {user_manager}");
+        }
+    }
+
+    #[test]
+    fn a_launcher_is_read_as_it_is_written_and_no_other_is() {
+        for launcher in Launcher::ALL {
+            assert_eq!(launcher.to_string().parse::<Launcher>().unwrap(), launcher);
+        }
+        for text in ["", "systemd", "Auto", "auto "] {
+            assert!(text.parse::<Launcher>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Having systemd start a client, from request to outcome.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::Launcher;
+use super::detect::ThisHost;
+use super::mailbox::{self, Mailbox};
+use super::systemd_unit::{CommandLine, TEMPLATE_DIRECTORY, Unit, runtime_directory};
+use crate::host::client::{ClientError, MountRequest};
+use crate::host::deadline::Deadline;
+use crate::host::process::{self, ProgramOutcome, RunError};
+use crate::host::records;
+use crate::host::service_manager::ServiceManager;
+use crate::pure::mount_path::MountPath;
+
+/// How long systemd may take to note that a client is given up. Nobody waits for the client's end.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// Starts clients in units of their own.
+#[derive(Debug, Clone)]
+pub(in crate::host) struct ClientLauncher {
+    launcher: Launcher,
+    directory: PathBuf,
+    program: PathBuf,
+}
+
+impl ClientLauncher {
+    /// Requests go through `directory`; `program` is `quobyte-client-unit`.
+    pub(in crate::host) fn new(launcher: Launcher, directory: PathBuf, program: PathBuf) -> Self {
+        Self { launcher, directory, program }
+    }
+
+    /// The systemd that is to start clients here; `None` where the caller does.
+    pub(in crate::host) fn manager(&self) -> Option<ServiceManager> {
+        self.launcher.manager(&ThisHost { directory: &self.directory, program: &self.program })
+    }
+
+    /// Takes back what was asked for at `at`: a unit that systemd has yet to start finds nothing to do.
+    pub(in crate::host) fn withdraw_requests(&self, at: &MountPath) -> io::Result<()> {
+        mailbox::clear(&self.directory, at)
+    }
+
+    /// Has `manager` start a client, and waits until that has mounted or failed.
+    pub(in crate::host) fn run(
+        &self,
+        manager: ServiceManager,
+        request: &MountRequest,
+        deadline: Deadline,
+    ) -> Result<(), ClientError> {
+        let not_launched =
+            |reason| ClientError::NotLaunched { manager, export: request.export.clone(), reason };
+        if manager == ServiceManager::System && self.directory != Path::new(TEMPLATE_DIRECTORY) {
+            return Err(not_launched(format!("its units take requests from {TEMPLATE_DIRECTORY} alone")));
+        }
+        let host = |source| ClientError::Host { source };
+        records::make_directory(&self.directory).map_err(host)?;
+        self.withdraw_requests(&request.mount_path).map_err(host)?;
+        let unit = Unit {
+            manager,
+            client: &request.client,
+            directory: &self.directory,
+            program: &self.program,
+            search_path: &std::env::var_os("PATH").unwrap_or_default(),
+        };
+        let mailbox = Mailbox::new(&self.directory, &request.client);
+        mailbox.post_request(request).map_err(host)?;
+        let said = run(&unit.start(), deadline);
+        if let Err(RunError::Timeout { output, .. }) = said {
+            // What the unit answers from now on is about a client that is being ended.
+            give_up(&unit);
+            self.withdraw_requests(&request.mount_path).map_err(host)?;
+            return Err(ClientError::Timeout { export: request.export.clone(), output });
+        }
+        if let Some(outcome) = mailbox.take_outcome().map_err(host)? {
+            return outcome.into_result(&request.export);
+        }
+        self.withdraw_requests(&request.mount_path).map_err(host)?;
+        Err(not_launched(said.map_or_else(|error| error.to_string(), |said| said.output)))
+    }
+}
+
+/// A unit that cannot be stopped either has its client ended by its mark, like one without a unit.
+fn give_up(unit: &Unit<'_>) {
+    if let Err(error) = run(&unit.give_up(), Deadline::after(GIVE_UP)) {
+        tracing::warn!(%error, "the client's unit cannot be stopped");
+    }
+}
+
+fn run(line: &CommandLine, deadline: Deadline) -> Result<ProgramOutcome, RunError> {
+    let directory = runtime_directory();
+    let directory = directory.to_str().map(|directory| ("XDG_RUNTIME_DIR", directory));
+    process::run(OsStr::new(line.program), &line.arguments, directory, Stdio::null(), deadline)
+}

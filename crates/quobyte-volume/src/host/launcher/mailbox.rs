@@ -1,0 +1,157 @@
+//! What caller and unit tell each other, through files of the caller's state directory:
+//!
+//! ```text
+//! <state_dir>/launch/<client>.request   what to mount; written by the caller, who holds the share's lock
+//! <state_dir>/launch/<client>.outcome   what came of it; written by the unit, taken by the caller
+//! ```
+//!
+//! Each appears whole: it is written as `<client>.tmp-request` or `<client>.tmp-outcome`, then renamed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::host::client::{ClientError, MountRequest};
+use crate::host::crash;
+use crate::pure::connection::Export;
+use crate::pure::mount_path::MountPath;
+
+/// What the client did, in a form that outlives the process that saw it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum MountOutcome {
+    Mounted,
+    NotFound { errno: Option<i32> },
+    Timeout { output: String },
+    Refused { status: i32, output: String },
+    Host { reason: String },
+}
+
+impl MountOutcome {
+    pub(super) fn of(result: &Result<(), ClientError>) -> Self {
+        match result {
+            Ok(()) => Self::Mounted,
+            Err(ClientError::NotFound { source }) => Self::NotFound { errno: source.raw_os_error() },
+            Err(ClientError::Timeout { output, .. }) => Self::Timeout { output: output.clone() },
+            Err(ClientError::Refused { status, output, .. }) => {
+                Self::Refused { status: status.into_raw(), output: output.clone() }
+            }
+            Err(ClientError::Host { source }) => Self::Host { reason: source.to_string() },
+            Err(error @ ClientError::NotLaunched { .. }) => Self::Host { reason: error.to_string() },
+        }
+    }
+
+    /// The same, for who asked for `export`.
+    pub(super) fn into_result(self, export: &Export) -> Result<(), ClientError> {
+        let export = export.clone();
+        Err(match self {
+            Self::Mounted => return Ok(()),
+            Self::NotFound { errno } => {
+                let source = errno.map_or(io::ErrorKind::NotFound.into(), io::Error::from_raw_os_error);
+                ClientError::NotFound { source }
+            }
+            Self::Timeout { output } => ClientError::Timeout { export, output },
+            Self::Refused { status, output } => {
+                ClientError::Refused { export, status: ExitStatus::from_raw(status), output }
+            }
+            Self::Host { reason } => ClientError::Host { source: io::Error::other(reason) },
+        })
+    }
+}
+
+/// The files of one client.
+#[derive(Debug)]
+pub(super) struct Mailbox<'a> {
+    directory: &'a Path,
+    client: &'a str,
+}
+
+impl<'a> Mailbox<'a> {
+    pub(super) fn new(directory: &'a Path, client: &'a str) -> Self {
+        Self { directory, client }
+    }
+
+    /// Leaves a request.
+    pub(super) fn post_request(&self, request: &MountRequest) -> io::Result<()> {
+        self.write("request", request)?;
+        crash::point("a unit's request is in place");
+        Ok(())
+    }
+
+    /// Takes what came of the request; `None` if no unit has answered.
+    pub(super) fn take_outcome(&self) -> io::Result<Option<MountOutcome>> {
+        let outcome = read(&self.file("outcome"))?;
+        crash::point("a unit's outcome has been read");
+        remove(&self.file("outcome"))?;
+        Ok(outcome)
+    }
+
+    /// The request, to the unit.
+    pub(super) fn read_request(&self) -> io::Result<MountRequest> {
+        read(&self.file("request"))?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Tells the caller what came of the request.
+    pub(super) fn post_outcome(&self, outcome: &MountOutcome) -> io::Result<()> {
+        remove(&self.file("request"))?;
+        crash::point("a unit has taken its request");
+        self.write("outcome", outcome)
+    }
+
+    fn file(&self, ending: &str) -> PathBuf {
+        self.directory.join(format!("{}.{ending}", self.client))
+    }
+
+    /// Readable by this user alone. A caller whose deadline has passed does not wait for the writer, hence the rename.
+    #[expect(clippy::disallowed_methods, reason = "requests and outcomes are put in place here alone")]
+    fn write(&self, ending: &str, content: &impl Serialize) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let unfinished = self.file(&format!("tmp-{ending}"));
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        serde_json::to_writer(file, content)?;
+        crash::point("a file for the other side is written");
+        std::fs::rename(unfinished, self.file(ending))
+    }
+}
+
+/// Takes back whatever was asked of clients for `at`, which no unit is to find any more, and what was left half written
+/// or not taken. For who holds the share.
+pub(super) fn clear(directory: &Path, at: &MountPath) -> io::Result<()> {
+    let entries = match directory.read_dir() {
+        // Nobody has ever asked.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let key = at.key();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(key.as_bytes()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(serde_json::from_reader(BufReader::new(file))?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "requests and outcomes are removed here alone")]
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

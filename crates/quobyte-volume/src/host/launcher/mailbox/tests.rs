@@ -1,0 +1,107 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::host::client::name;
+
+fn request(directory: &str, client_cfg: Option<&str>) -> MountRequest {
+    let export = Export::parse("one:7861,two/volume").unwrap();
+    let mount_path = MountPath::new(Path::new(directory), &export);
+    MountRequest {
+        client: name(&mount_path, 1),
+        export,
+        mount_path,
+        client_cfg: client_cfg.map(PathBuf::from),
+        budget: Duration::from_millis(1500),
+    }
+}
+
+/// The files there are, the client's name left out.
+fn files(directory: &Path, client: &str) -> Vec<String> {
+    let names = directory.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.map(|name| name.replace(client, "")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_request_arrives_as_it_was_made_whatever_its_paths_are() {
+    let directory = tempfile::tempdir().unwrap();
+    for request in [
+        request("/mnt", None),
+        request("/a b/$HOME/%i/\"'", Some("-o suid")),
+        request("/line\nNOVA_QUOBYTE_CLIENT=x", Some("/x\\n\u{e9}")),
+    ] {
+        let mailbox = Mailbox::new(directory.path(), &request.client);
+        mailbox.post_request(&request).unwrap();
+        assert_eq!(mailbox.read_request().unwrap(), request);
+    }
+}
+
+#[test]
+fn every_outcome_reaches_the_caller_as_the_unit_saw_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let request = request("/mnt", None);
+    let mailbox = Mailbox::new(directory.path(), &request.client);
+    for outcome in [
+        MountOutcome::Mounted,
+        MountOutcome::NotFound { errno: Some(libc::EACCES) },
+        MountOutcome::Timeout { output: "so far".to_owned() },
+        MountOutcome::Refused { status: 4 << 8, output: "no registry answers".to_owned() },
+        MountOutcome::Host { reason: "out of memory".to_owned() },
+    ] {
+        mailbox.post_request(&request).unwrap();
+        mailbox.post_outcome(&outcome).unwrap();
+        let taken = mailbox.take_outcome().unwrap().unwrap();
+        assert_eq!(taken, outcome);
+        assert_eq!(MountOutcome::of(&taken.into_result(&request.export)), outcome);
+    }
+}
+
+#[test]
+fn a_file_lasts_until_who_it_is_for_has_taken_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let request = request("/mnt", None);
+    let mailbox = Mailbox::new(directory.path(), &request.client);
+    mailbox.post_request(&request).unwrap();
+    assert_eq!(files(directory.path(), &request.client), [".request"]);
+    let mode = mailbox.file("request").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    mailbox.post_outcome(&MountOutcome::Mounted).unwrap();
+    assert_eq!(files(directory.path(), &request.client), [".outcome"]);
+    assert_eq!(mailbox.take_outcome().unwrap(), Some(MountOutcome::Mounted));
+    assert_eq!(mailbox.take_outcome().unwrap(), None);
+    assert!(files(directory.path(), "").is_empty());
+}
+
+#[test]
+fn a_unit_finds_no_request_and_a_caller_no_outcome_of_another_client() {
+    let directory = tempfile::tempdir().unwrap();
+    let request = request("/mnt", None);
+    let [earlier, later] = [1, 2].map(|generation| name(&request.mount_path, generation));
+    let [earlier, later] = [&earlier, &later].map(|client| Mailbox::new(directory.path(), client));
+    later.post_request(&request).unwrap();
+    assert_eq!(earlier.read_request().unwrap_err().kind(), io::ErrorKind::NotFound);
+    earlier.post_outcome(&MountOutcome::Mounted).unwrap();
+    assert_eq!(later.take_outcome().unwrap(), None);
+    assert_eq!(later.read_request().unwrap(), request);
+}
+
+#[test]
+fn what_is_taken_back_leaves_nothing_however_far_it_got() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = request("/mnt", None);
+    clear(&directory.path().join("none"), &here.mount_path).unwrap();
+    for generation in [1, 2] {
+        let client = name(&here.mount_path, generation);
+        let mailbox = Mailbox::new(directory.path(), &client);
+        for ending in ["request", "tmp-request", "outcome", "tmp-outcome"] {
+            File::create(mailbox.file(ending)).unwrap();
+        }
+    }
+    let elsewhere = request("/srv", None);
+    Mailbox::new(directory.path(), &elsewhere.client).post_request(&elsewhere).unwrap();
+    clear(directory.path(), &here.mount_path).unwrap();
+    assert_eq!(files(directory.path(), &elsewhere.client), [".request"]);
+}

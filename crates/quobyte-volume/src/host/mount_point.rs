@@ -1,0 +1,171 @@
+//! The directory that a share is mounted on: made with the way to it, never over anything, and removed again.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+
+use super::crash;
+
+/// Makes the directory at `path` and what is missing on the way there; returns what it made, outermost first.
+///
+/// # Errors
+/// When something else than an empty directory is in the way, or a directory cannot be made.
+pub(super) fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut made = Vec::new();
+    if let Err(error) = make_missing(path, &mut made) {
+        // What cannot be removed again is an empty directory; the cause is what has to be told.
+        for directory in made.iter().rev() {
+            let _ = remove(directory);
+        }
+        return Err(error);
+    }
+    // A link here would have the client mount wherever it points.
+    if file_type(path)? != FileType::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    match first_entry(path)? {
+        None => Ok(made),
+        Some(entry) => Err(hides(&entry)),
+    }
+}
+
+/// Removes an empty directory that was mounted on. One that is not there is as good as removed.
+#[expect(clippy::disallowed_methods, reason = "mount directories are removed here alone")]
+pub(super) fn remove(directory: &Path) -> io::Result<()> {
+    crash::point("a directory is about to go");
+    match std::fs::remove_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => {
+            crash::point("a directory is gone");
+            Ok(())
+        }
+    }
+}
+
+/// How often the way to a mount point may vanish while it is made.
+const MOST_RETURNS: usize = 100;
+
+/// Makes the directory at `path` and what is missing on the way there, and adds each to `made`.
+///
+/// A connect to another share that fails takes back what it has made of the way. Whoever finds it gone begins anew.
+fn make_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut returns = 0;
+    loop {
+        match make_once(path, made) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && returns < MOST_RETURNS => returns += 1,
+            result => return result,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "mount directories are made here alone")]
+fn make_once(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| file_type(path).is_err()).collect();
+    for &directory in missing.iter().rev() {
+        match std::fs::create_dir(directory) {
+            // Another share's connect makes the same base.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => {
+                result?;
+                crash::point("a directory has been made");
+                made.push(directory.to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is at `path`, without asking a file system that may be mounted there meanwhile.
+fn file_type(path: &Path) -> io::Result<FileType> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    Ok(FileType::from_raw_mode(statx(CWD, path, flags, StatxFlags::TYPE)?.stx_mode.into()))
+}
+
+/// What lies in the directory at `path` itself, and not in what may be mounted there meanwhile, which is not asked.
+fn first_entry(path: &Path) -> io::Result<Option<OsString>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = open(parent, directory | OFlags::PATH, Mode::empty())?;
+    let same_mount = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    let directory = openat2(parent, name, directory | OFlags::RDONLY, Mode::empty(), same_mount)?;
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// A mount would cover what somebody has written here while the volume was not mounted, perhaps a guest's data.
+fn hides(entry: &OsStr) -> io::Error {
+    let reason =
+        format!("it holds {entry:?} on this host's own disk, which a mount would hide; move that away");
+    io::Error::new(io::ErrorKind::DirectoryNotEmpty, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::connection::Export;
+    use crate::pure::mount_path::MountPath;
+
+    fn at(base: &Path) -> MountPath {
+        MountPath::new(base, &Export::parse("reg/vol").unwrap())
+    }
+
+    #[test]
+    fn what_is_made_for_a_mount_is_told_outermost_first_and_only_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().join("a/b");
+        let at = at(&base);
+        let made = make(at.as_path()).unwrap();
+        assert_eq!(made, [directory.path().join("a"), base, at.as_path().to_owned()]);
+        assert!(at.as_path().is_dir());
+        assert!(make(at.as_path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_base_below_a_link_to_nowhere_cannot_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("nothing", &link).unwrap();
+        let error = make(at(&link.join("mnt")).as_path()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_link_or_a_file_in_the_way_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = at(directory.path());
+        std::os::unix::fs::symlink("/tmp", at.as_path()).unwrap();
+        assert_eq!(make(at.as_path()).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert!(at.as_path().is_symlink());
+    }
+
+    #[test]
+    fn what_lies_where_the_mount_should_be_is_named_and_never_covered() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = at(directory.path());
+        make(at.as_path()).unwrap();
+        std::fs::File::create(at.as_path().join("volume-1")).unwrap();
+        let error = make(at.as_path()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
+        assert!(error.to_string().contains("volume-1"), "{error}");
+    }
+
+    #[test]
+    fn removing_what_is_not_there_succeeds_and_what_is_not_empty_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        remove(&directory.path().join("none")).unwrap();
+        std::fs::File::create(directory.path().join("file")).unwrap();
+        assert!(remove(directory.path()).is_err());
+        assert!(directory.path().is_dir());
+    }
+}

@@ -1,0 +1,209 @@
+//! Who uses which share: durable records, and the lock that goes with each.
+//!
+//! ```text
+//! <state_dir>/shares/<key>.json   one share: its export, its mount, its attachments
+//! <state_dir>/locks/<key>.lock    held while anything about that share changes
+//! <state_dir>/locks/<key>.probe   held while that share's client is being asked
+//! <state_dir>/launch/             what is asked of the units that clients run in
+//! ```
+//!
+//! Mounts do not outlive a reboot, so records need not either: the directory belongs on a tmpfs, and nothing is
+//! synced. A record is replaced whole (written beside, then renamed), so a process killed at any point leaves the old
+//! one or the new one. A share's record is in place before its mount is made and goes after its mount is gone.
+
+mod lock;
+mod record_file;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::lock::LockedShare;
+use crate::error::Code;
+use crate::host::deadline::Deadline;
+use crate::host::flock;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::ShareRecord;
+
+/// The directory that holds records and locks.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// Why records cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The state directory is not there, not ours or not writable. There is no fallback: two directories would mean
+    /// two sets of locks.
+    #[error(
+        "state directory {path} {reason}; make it for the user that runs this, or name another with --state-dir"
+    )]
+    Unavailable {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// What the kernel said, if it was asked.
+        source: Option<io::Error>,
+    },
+    /// A file of the state directory cannot be read or written.
+    #[error("{path} cannot be read or written")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Another process held the share until the deadline.
+    #[error("{at} is still held by another operation")]
+    Locked {
+        /// The share's mount point.
+        at: MountPath,
+    },
+    /// The record is of a version this program does not know.
+    #[error("{path} was written by a newer version of this program (record version {version})")]
+    Newer {
+        /// The record's file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// The record cannot be understood.
+    #[error("{path} is not a record of this program")]
+    Unreadable {
+        /// The record's file.
+        path: PathBuf,
+        /// Where it stops making sense.
+        source: serde_json::Error,
+    },
+}
+
+impl StateError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Unavailable { .. } | Self::Io { .. } => Code::StateUnavailable,
+            Self::Locked { .. } => Code::LockTimeout,
+            Self::Newer { .. } | Self::Unreadable { .. } => Code::RecordUnsupported,
+        }
+    }
+}
+
+impl StateDir {
+    /// Opens the state directory at `path`. It is made if its parent lets this user make it.
+    ///
+    /// # Errors
+    /// [`StateError::Unavailable`] when there is no such directory or it belongs to another user, whose mounts and
+    /// locks are not ours to touch.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        use std::os::unix::fs::MetadataExt;
+        let unavailable = |reason, source| StateError::Unavailable { path: path.to_owned(), reason, source };
+        make_directory(path).map_err(|source| unavailable("cannot be made", Some(source)))?;
+        let directory = path.metadata().map_err(|source| unavailable("cannot be used", Some(source)))?;
+        if directory.uid() != rustix::process::geteuid().as_raw() {
+            return Err(unavailable("belongs to another user", None));
+        }
+        for part in ["shares", "locks"] {
+            make_directory(&path.join(part))
+                .map_err(|source| unavailable("is not writable", Some(source)))?;
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Waits until no other process or thread holds the share at `at`, then holds it.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] at the deadline, [`StateError::Io`] when the lock file cannot be used.
+    pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
+        let key = at.key();
+        let lock = self.path.join("locks").join(format!("{key}.lock"));
+        LockedShare::acquire(&lock, self.path.join("shares").join(format!("{key}.json")), at, deadline)
+    }
+
+    /// The lock that is held while the share's client is being asked.
+    pub(crate) fn probe_lock(&self, at: &MountPath) -> PathBuf {
+        self.path.join("locks").join(format!("{}.probe", at.key()))
+    }
+
+    /// Where requests to start a client are left. It need not be there.
+    pub(crate) fn launch_directory(&self) -> PathBuf {
+        self.path.join("launch")
+    }
+
+    /// Every share's record, or why it cannot be used, in no order. A snapshot: nothing is held.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn records(&self) -> Result<Vec<Result<ShareRecord, StateError>>, StateError> {
+        let records = self.files("json")?;
+        Ok(records.iter().filter_map(|path| record_file::read(path).transpose()).collect())
+    }
+
+    /// Records that were set aside because they could not be understood.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn set_aside(&self) -> Result<Vec<PathBuf>, StateError> {
+        self.files(record_file::SET_ASIDE)
+    }
+
+    /// Removes records that a killed process left unfinished and those of an earlier boot, or only counts them. Those
+    /// of a share that is held are being written.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed or a file not removed.
+    pub(crate) fn sweep(&self, dry_run: bool) -> Result<usize, StateError> {
+        let mut swept = 0;
+        for path in [self.files(record_file::UNFINISHED)?, self.files("json")?].concat() {
+            let Some(_held) = self.try_lock(&path)? else { continue };
+            if record_file::is_leftover(&path)? {
+                swept += 1;
+                if !dry_run {
+                    record_file::remove(&path)?;
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Holds the share that a file is about, unless somebody else does.
+    fn try_lock(&self, path: &Path) -> Result<Option<File>, StateError> {
+        let key = record_file::key(path).unwrap_or_default();
+        let lock = self.path.join("locks").join(format!("{key}.lock"));
+        let held = flock::open(&lock).and_then(|lock| {
+            let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
+            Ok(free.then_some(lock))
+        });
+        held.map_err(|source| StateError::Io { path: lock, source })
+    }
+
+    /// The files with that ending. What is being written has another one until it is whole.
+    fn files(&self, ending: &str) -> Result<Vec<PathBuf>, StateError> {
+        let directory = self.path.join("shares");
+        let io = |source| StateError::Io { path: directory.clone(), source };
+        let mut files = Vec::new();
+        for entry in directory.read_dir().map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|extension| extension == ending) {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Makes a directory for this user alone, unless it is there.
+#[expect(clippy::disallowed_methods, reason = "the state directory and its parts are made here alone")]
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

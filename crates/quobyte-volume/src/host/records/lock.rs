@@ -1,0 +1,81 @@
+//! A share that is held: one holder at a time, across threads and processes.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use super::{StateDir, StateError, record_file};
+use crate::host::crash;
+use crate::host::deadline::Deadline;
+use crate::host::flock;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::ShareRecord;
+
+/// A share that nobody else changes while this value lives, and the only way to its record's file.
+#[derive(Debug)]
+pub struct LockedShare {
+    held: File,
+    file: PathBuf,
+}
+
+impl LockedShare {
+    /// Waits for the lock file `lock`, then holds the share at `at`, whose record is kept in `file`.
+    pub(super) fn acquire(
+        lock: &Path,
+        file: PathBuf,
+        at: &MountPath,
+        deadline: Deadline,
+    ) -> Result<Self, StateError> {
+        let io = |source| StateError::Io { path: lock.to_owned(), source };
+        let held = flock::open(lock).map_err(io)?;
+        if flock::acquire(&held, deadline).map_err(io)? {
+            crash::point("the share is held");
+            Ok(Self { held, file })
+        } else {
+            Err(StateError::Locked { at: at.clone() })
+        }
+    }
+
+    /// A standard input for a program that changes the share. The share stays held until that program has ended, too:
+    /// it goes on when its caller is killed, and nobody may rely on what it is about to change.
+    pub(crate) fn lend(&self) -> io::Result<Stdio> {
+        Ok(self.held.try_clone()?.into())
+    }
+
+    /// The share's record; `None` where there is none, or only one from before the last boot. One that cannot be
+    /// understood is set aside.
+    pub(crate) fn load(&self) -> Result<Option<ShareRecord>, StateError> {
+        match record_file::read(&self.file) {
+            Err(error @ StateError::Unreadable { .. }) => {
+                let aside = record_file::set_aside(&self.file)?;
+                tracing::warn!(%error, aside = %aside.display(), "set a record aside");
+                Ok(None)
+            }
+            record => record,
+        }
+    }
+
+    /// What [`LockedShare::load`] would return, without setting anything aside.
+    pub(crate) fn look(&self) -> Result<Option<ShareRecord>, StateError> {
+        match record_file::read(&self.file) {
+            Err(StateError::Unreadable { .. }) => Ok(None),
+            record => record,
+        }
+    }
+
+    /// Whether a record of this share has been set aside, so that it is not known who uses the share.
+    pub(crate) fn has_set_aside(&self, state: &StateDir) -> Result<bool, StateError> {
+        Ok(state.set_aside()?.iter().any(|aside| record_file::key(aside) == record_file::key(&self.file)))
+    }
+
+    /// Puts the record in place, whole.
+    pub(crate) fn store(&self, record: &ShareRecord) -> Result<(), StateError> {
+        record_file::write(&self.file, record)
+    }
+
+    /// Removes the record; there being none is as good.
+    pub(crate) fn remove(&self) -> Result<(), StateError> {
+        record_file::remove(&self.file)
+    }
+}

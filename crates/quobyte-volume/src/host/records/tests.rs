@@ -1,0 +1,192 @@
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::pure::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
+use crate::pure::record::Attachment;
+
+fn at(export: &str) -> MountPath {
+    MountPath::new(Path::new("/mnt"), &Export::parse(export).unwrap())
+}
+
+fn record() -> ShareRecord {
+    let mut record = ShareRecord::new(Export::parse("reg/vol").unwrap(), at("reg/vol")).unwrap();
+    record.attach(attachment(1, "disk"));
+    record
+}
+
+fn attachment(instance: u128, name: &str) -> Attachment {
+    Attachment {
+        instance: InstanceId::from(Uuid::from_u128(instance)),
+        volume: VolumeId::from(Uuid::from_u128(7)),
+        name: ImageName::parse(name).unwrap(),
+        format: ImageFormat::Raw,
+        chain: Vec::new(),
+        generation: 0,
+    }
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_millis(30))
+}
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    state: StateDir,
+}
+
+fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&directory.path().join("state")).unwrap();
+    Fixture { directory, state }
+}
+
+#[test]
+fn what_is_stored_is_what_is_loaded() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    assert_eq!(share.load().unwrap(), None);
+    share.store(&record()).unwrap();
+    assert_eq!(share.load().unwrap(), Some(record()));
+    let reopened = StateDir::open(&directory.path().join("state")).unwrap();
+    assert_eq!(reopened.records().unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>(), [record()]);
+    share.remove().unwrap();
+    share.remove().unwrap();
+    assert_eq!(share.load().unwrap(), None);
+}
+
+#[test]
+fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
+    let mut record = record();
+    record.attach(attachment(1, "disk.snap"));
+    assert_eq!(record.attachments, [attachment(1, "disk.snap")]);
+    record.attach(attachment(2, "disk.snap"));
+    assert_eq!(record.attachments.len(), 2);
+    assert_eq!(
+        record.detach(attachment(1, "x").instance, attachment(1, "x").volume),
+        Some(attachment(1, "disk.snap"))
+    );
+    assert_eq!(record.detach(attachment(1, "x").instance, attachment(1, "x").volume), None);
+    assert_eq!(record.attachments, [attachment(2, "disk.snap")]);
+}
+
+#[test]
+fn a_generation_is_greater_than_all_before_even_if_they_are_on_no_record_any_more() {
+    let mut generations = Vec::new();
+    for _ in 0..3 {
+        let mut record = record();
+        record.begin_generation();
+        generations.push(record.generation);
+        record.begin_generation();
+        generations.push(record.generation);
+    }
+    assert!(generations.is_sorted_by(|earlier, later| earlier < later), "{generations:?}");
+}
+
+#[test]
+fn a_share_has_one_holder_and_another_share_does_not_wait() {
+    let Fixture { state, directory: _kept } = fixture();
+    let held = state.lock(&at("reg/vol"), soon()).unwrap();
+    let refused = state.lock(&at("reg/vol"), soon()).unwrap_err();
+    assert_eq!(refused.code(), Code::LockTimeout);
+    state.lock(&at("reg/other"), soon()).unwrap();
+    drop(held);
+    state.lock(&at("reg/vol"), soon()).unwrap();
+}
+
+#[test]
+fn a_record_from_before_a_reboot_is_no_record() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    share.store(&record()).unwrap();
+    edit(directory.path(), |record| {
+        record["boot_id"] = "another boot".into();
+    });
+    assert_eq!(share.load().unwrap(), None);
+    assert!(state.records().unwrap().is_empty());
+    drop(share);
+    assert_eq!((state.sweep(false).unwrap(), state.sweep(false).unwrap()), (1, 0));
+}
+
+#[test]
+fn a_record_of_a_newer_version_is_refused_and_kept() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    share.store(&record()).unwrap();
+    edit(directory.path(), |record| record["version"] = 2.into());
+    for _ in 0..2 {
+        assert_eq!(share.load().unwrap_err().code(), Code::RecordUnsupported);
+    }
+    assert!(state.records().unwrap().pop().unwrap().is_err());
+}
+
+#[test]
+fn a_record_that_cannot_be_understood_is_set_aside_and_not_lost() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    let damages: [fn(&mut serde_json::Value); 3] = [
+        |record| record["export"] = "--help".into(),
+        |record| record["attachments"][0]["name"] = "../x".into(),
+        |record| *record = serde_json::Value::Null,
+    ];
+    for (count, damage) in damages.into_iter().enumerate() {
+        assert_eq!(share.has_set_aside(&state).unwrap(), count > 0);
+        share.store(&record()).unwrap();
+        edit(directory.path(), damage);
+        assert!(state.records().unwrap().pop().unwrap().is_err());
+        assert_eq!(share.look().unwrap(), None);
+        assert_eq!(state.set_aside().unwrap().len(), count);
+        assert_eq!(share.load().unwrap(), None);
+        assert_eq!(state.set_aside().unwrap().len(), count + 1);
+    }
+    let other = state.lock(&at("reg/other"), soon()).unwrap();
+    assert!(!other.has_set_aside(&state).unwrap());
+}
+
+#[test]
+fn what_a_killed_process_was_writing_is_swept_unless_somebody_is_still_writing() {
+    let Fixture { state, directory } = fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    share.store(&record()).unwrap();
+    let unfinished = directory.path().join(format!("state/shares/{}.abc.tmp", at("reg/vol").key()));
+    File::create(&unfinished).unwrap();
+    assert_eq!(state.sweep(false).unwrap(), 0);
+    drop(share);
+    assert_eq!(state.sweep(true).unwrap(), 1);
+    assert!(unfinished.exists());
+    assert_eq!(state.sweep(false).unwrap(), 1);
+    assert!(!unfinished.exists());
+    assert_eq!(state.records().unwrap().len(), 1);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_hinders_no_sweep() {
+    let Fixture { state, directory } = fixture();
+    let shares = directory.path().join("state/shares");
+    // Not even root reads a directory as a file.
+    make_directory(&shares.join("unreadable.json")).unwrap();
+    File::create(shares.join("unfinished.tmp")).unwrap();
+    assert_eq!(state.sweep(false).unwrap(), 1);
+    assert!(state.records().unwrap()[0].is_err());
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_or_is_not_ours_is_refused() {
+    let missing_parent = StateDir::open(Path::new("/nonexistent/state")).unwrap_err();
+    assert_eq!(missing_parent.code(), Code::StateUnavailable);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    File::create(&file).unwrap();
+    assert_eq!(StateDir::open(&file).unwrap_err().code(), Code::StateUnavailable);
+}
+
+/// Changes the one stored record behind the library's back.
+#[expect(clippy::disallowed_methods, reason = "the test damages what the library wrote")]
+fn edit(directory: &Path, change: impl Fn(&mut serde_json::Value)) {
+    let mut files = directory.join("state/shares").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().unwrap() == "json").unwrap();
+    let mut record = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    change(&mut record);
+    std::fs::write(&file, record.to_string()).unwrap();
+}

@@ -1,0 +1,240 @@
+//! The system calls that reach the client. They run in the helper process and nowhere else.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat2, statx};
+use rustix::io::{Errno, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::pure::image::{
+    self, ChainError, Declared, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation,
+};
+use crate::pure::mounts::Device;
+
+/// What a live client says of a share's root directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFacts {
+    /// The root's size in bytes: 0 while the client is connected to its registries (Quobyte's own rule).
+    pub size: u64,
+    /// The device of the share.
+    pub device: Device,
+}
+
+impl RootFacts {
+    /// Whether the client has its registries. Nova and Cinder go by the same rule.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.size == 0
+    }
+}
+
+/// Why there is no chain to tell of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ChainFailure {
+    /// A layer breaks a rule.
+    Refused(RelativePath, Violation),
+    /// A system call about a layer failed with this error number.
+    Failed(RelativePath, i32),
+}
+
+/// Asks the client itself for its root, past every cache, so that a dead one shows; then for the image, if one is named.
+/// A client that has lost its registries is not asked for what it cannot know.
+pub(super) fn look(
+    mount_point: &Path,
+    image: Option<Declared<'_>>,
+) -> Result<(RootFacts, std::result::Result<Vec<Layer>, ChainFailure>)> {
+    let directory = open_root(mount_point)?;
+    let root = stat_now(&directory)?;
+    let root = RootFacts { size: root.stx_size, device: device(&root) };
+    let image = image.filter(|_| root.is_connected());
+    Ok((root, image.map_or(Ok(Vec::new()), |image| chain(&directory, image))))
+}
+
+/// Looks at an image directly in the share's root, and at everything below it.
+///
+/// Every layer is opened beneath the share, following no link and crossing no mount. It is opened for reading only once
+/// it is known to be a regular file, and only if it has to be read: a FIFO in its place blocks nobody.
+pub(super) fn chain(
+    root: &OwnedFd,
+    (name, format): Declared<'_>,
+) -> std::result::Result<Vec<Layer>, ChainFailure> {
+    let mut open = |path: &RelativePath| {
+        let refused = |rule| Err(ChainFailure::Refused(path.clone(), Violation::new(rule, path)));
+        match open_layer(root, path) {
+            Ok((_, file)) if !is_regular(&file) => refused(Rule::NotRegularFile),
+            Ok((content, file)) => Ok(Opened {
+                identity: identity(&file),
+                size: file.stx_size,
+                content: Box::new(Unread(content)),
+            }),
+            Err(Errno::LOOP | Errno::XDEV) => refused(Rule::LeadsAway),
+            Err(errno) => Err(ChainFailure::Failed(path.clone(), errno.raw_os_error())),
+        }
+    };
+    image::walk(RelativePath::from(name), format, &mut open).map_err(|error| match error {
+        ChainError::Refused { path, violation } => ChainFailure::Refused(path, violation),
+        ChainError::Unreadable { path, source } => {
+            ChainFailure::Failed(path, source.raw_os_error().unwrap_or(libc::EIO))
+        }
+        ChainError::Open(error) => error,
+    })
+}
+
+pub(super) fn open_root(mount_point: &Path) -> Result<OwnedFd> {
+    open(mount_point, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens what is beneath the share's root, following no link and crossing no mount.
+pub(super) fn open_beneath(root: &OwnedFd, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    openat2(root, path, flags | OFlags::CLOEXEC, mode, beneath)
+}
+
+fn open_layer(root: &OwnedFd, path: &RelativePath) -> Result<(OwnedFd, Statx)> {
+    let file = open_beneath(root, path.as_path(), OFlags::PATH, Mode::empty())?;
+    let facts = stat_now(&file)?;
+    Ok((file, facts))
+}
+
+/// Finds a layer that was looked at before.
+///
+/// # Errors
+/// `ENOENT` where another file has its place by now, too.
+pub(super) fn find_again(root: &OwnedFd, layer: &Layer) -> Result<OwnedFd> {
+    let (file, facts) = open_layer(root, &layer.path)?;
+    if is_regular(&facts) && identity(&facts) == layer.identity { Ok(file) } else { Err(Errno::NOENT) }
+}
+
+/// Opens a file once more, to be used otherwise. Through the descriptor and not the name, so that it is the same file.
+pub(super) fn reopen(file: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
+    open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A file that was found and looked at, and is opened for reading when somebody reads it.
+struct Unread(OwnedFd);
+
+impl ReadAt for Unread {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let file = File::from(reopen(&self.0, OFlags::RDONLY)?);
+        ReadAt::read_exact_at(&file, buffer, offset)
+    }
+}
+
+fn stat_now(file: &OwnedFd) -> Result<Statx> {
+    let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO | StatxFlags::BTIME;
+    statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
+}
+
+fn is_regular(file: &Statx) -> bool {
+    FileType::from_raw_mode(file.stx_mode.into()) == FileType::RegularFile
+}
+
+fn device(file: &Statx) -> Device {
+    Device { major: file.stx_dev_major, minor: file.stx_dev_minor }
+}
+
+fn identity(file: &Statx) -> Identity {
+    let tells_birth = file.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let born = tells_birth.then_some((file.stx_btime.tv_sec, file.stx_btime.tv_nsec));
+    Identity { device: device(file), inode: file.stx_ino, born }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::pure::connection::{ImageFormat, ImageName};
+
+    /// The image on a share that is a plain directory, whose root has a size of its own.
+    fn seen(
+        mount_point: &Path,
+        name: &str,
+        format: ImageFormat,
+    ) -> std::result::Result<Vec<Layer>, ChainFailure> {
+        chain(&File::open(mount_point).unwrap().into(), (&ImageName::parse(name).unwrap(), format))
+    }
+
+    fn raw(mount_point: &Path, name: &str) -> std::result::Result<Vec<Layer>, ChainFailure> {
+        seen(mount_point, name, ImageFormat::Raw)
+    }
+
+    fn rule(refused: std::result::Result<Vec<Layer>, ChainFailure>) -> Rule {
+        match refused {
+            Err(ChainFailure::Refused(_, violation)) => violation.rule,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    pub(in crate::host::share) fn fifo(path: PathBuf) {
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
+    }
+
+    #[test]
+    fn a_raw_file_is_one_layer_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(directory.path().join("disk")).unwrap().set_len(12345).unwrap();
+        let layers = raw(directory.path(), "disk").unwrap();
+        assert_eq!(layers.len(), 1);
+        assert_eq!(layers[0].virtual_size, 12345);
+        assert_eq!(layers[0].identity.device, look(directory.path(), None).unwrap().0.device);
+    }
+
+    #[test]
+    fn it_is_told_when_a_file_was_made_where_the_file_system_knows() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("disk")).unwrap();
+        let known = file.metadata().unwrap().created().ok().map(|born| {
+            let since = born.duration_since(std::time::UNIX_EPOCH).unwrap();
+            (since.as_secs().try_into().unwrap(), since.subsec_nanos())
+        });
+        assert_eq!(raw(directory.path(), "disk").unwrap()[0].identity.born, known);
+    }
+
+    #[test]
+    fn a_link_is_never_followed_even_to_a_neighbour() {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(directory.path().join("disk")).unwrap();
+        for (link, target) in [("inside", "disk"), ("outside", "/etc/hostname"), ("dangling", "nothing")] {
+            symlink(target, directory.path().join(link)).unwrap();
+            assert_eq!(rule(raw(directory.path(), link)), Rule::LeadsAway, "{link}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_told_without_opening_it() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+        fifo(directory.path().join("fifo"));
+        for entry in ["socket", "fifo"] {
+            for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
+                assert_eq!(rule(seen(directory.path(), entry, format)), Rule::NotRegularFile, "{entry}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mount_below_the_share_is_not_the_share() {
+        assert_eq!(rule(raw(Path::new("/"), "proc")), Rule::LeadsAway);
+    }
+
+    #[test]
+    fn nothing_there_is_told_from_everything_else() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(raw(directory.path(), "disk"), Err(ChainFailure::Failed(_, libc::ENOENT))));
+    }
+
+    #[test]
+    fn a_raw_file_that_may_not_be_read_is_no_matter_since_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("disk")).unwrap();
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+        assert!(raw(directory.path(), "disk").is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! The helper process: started per mount, asked over a pipe, given up when it does not answer.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::protocol::{HelperAnswer, HelperRequest, VERSION};
+use crate::host::crash;
+use crate::host::deadline::Deadline;
+use crate::host::flock;
+use crate::host::process;
+
+/// Longest answer accepted, in bytes: the longest chain there may be, with the longest names.
+const MOST_ANSWER: usize = 1 << 20;
+
+/// A helper. Once it has been asked, it is kept only if it has answered.
+#[derive(Debug)]
+pub(super) struct Helper {
+    child: Child,
+    /// Held while a request is under way. The helper has the same open file, so a helper that is stuck keeps the lock
+    /// even when this process has given it up or is gone.
+    probe_lock: File,
+}
+
+/// What became of a request.
+pub(super) enum HelperReply {
+    Answered(HelperAnswer, Helper),
+    /// No answer by the deadline, from this helper or from another that is asking about the same mount.
+    Hung(Helper),
+    /// The helper itself failed.
+    Broken(io::Error, Helper),
+}
+
+impl Helper {
+    /// Starts `program` for the share at `mount_point`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a helper outlives the call, unlike what `process::run` runs"
+    )]
+    pub(super) fn start(program: &Path, mount_point: &Path, probe_lock: &Path) -> io::Result<Self> {
+        let probe_lock = flock::open(probe_lock)?;
+        let child = Command::new(program)
+            .arg(mount_point)
+            .arg(VERSION)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Not to be written to: this is how the helper comes to have the lock's open file.
+            .stderr(probe_lock.try_clone()?)
+            .spawn()?;
+        Ok(Self { child, probe_lock })
+    }
+
+    /// Asks one thing, and waits for the answer until the deadline.
+    pub(super) fn ask(mut self, request: &HelperRequest, deadline: Deadline) -> HelperReply {
+        match self.put(request, deadline) {
+            Ok(true) => self.answer(deadline),
+            Ok(false) => HelperReply::Hung(self),
+            Err(error) => HelperReply::Broken(error, self),
+        }
+    }
+
+    /// Puts a question, unless another helper is asking about the same mount until the deadline.
+    pub(super) fn put(&mut self, request: &HelperRequest, deadline: Deadline) -> io::Result<bool> {
+        if !flock::acquire(&self.probe_lock, deadline)? {
+            return Ok(false);
+        }
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&line)?;
+        crash::point("a share has been asked");
+        Ok(true)
+    }
+
+    /// Waits until the deadline for the answer to the question that was put.
+    pub(super) fn answer(mut self, deadline: Deadline) -> HelperReply {
+        match self.read(deadline) {
+            Ok(Some(answer)) => HelperReply::Answered(answer, self),
+            Ok(None) => HelperReply::Hung(self),
+            Err(error) => HelperReply::Broken(error, self),
+        }
+    }
+
+    fn read(&mut self, deadline: Deadline) -> io::Result<Option<HelperAnswer>> {
+        let answers = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n") {
+            let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&*answers, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut part = [0; 4096];
+            let length = answers.read(&mut part)?;
+            if length == 0 || answer.len() + length > MOST_ANSWER {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            answer.extend_from_slice(&part[..length]);
+        }
+        self.probe_lock.unlock()?;
+        Ok(Some(serde_json::from_slice(&answer)?))
+    }
+}
+
+impl Helper {
+    /// Has it end, and returns the process that is to be reaped once it has.
+    pub(super) fn kill(mut self) -> Child {
+        // One that has ended already is as good as killed.
+        let _ = self.child.kill();
+        self.child
+    }
+
+    /// Ends it. Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
+    /// Where it cannot, it keeps the lock, and the process returned is to be reaped once it can.
+    pub(super) fn end(mut self) -> Option<Child> {
+        let _ = process::end(&self.child);
+        match self.child.try_wait() {
+            Ok(None) => Some(self.child),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How a mount does direct I/O, found out by reading from it. Runs in the helper process.
+//!
+//! A client that negotiates `FUSE_ASYNC_DIO` lets who submits a request go on; any other makes them sleep until it is
+//! answered. Whether a read is done when its submission returns does not tell the two apart: a client that is quick, or
+//! that takes the processor from the submitter, is done by then although nobody waited. That the submitter slept does.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags, ftruncate, unlinkat};
+use rustix::io::Errno;
+
+use super::client_calls::{find_again, open_beneath, open_root, reopen};
+use crate::host::sys::aio::Aio;
+use crate::pure::connection::ImageFormat;
+use crate::pure::image::Layer;
+use crate::pure::io_policy::{DirectIo, Probe};
+
+/// How many reads that slept show that submitters wait. A single one may mislead: now and then a submitter sleeps for
+/// another reason.
+const WAITED: u8 = 2;
+
+/// How many that did not sleep show that they do not. More, since a mistake here costs more: a guest whose submitter
+/// waits after all stops for each request.
+const NOT_WAITED: u8 = 3;
+
+/// The file that is read where the image is too short or closed to readers: its name is ours. It is removed as soon as
+/// it is open, so that one that stays was left by a process that was killed.
+const SCRATCH: &str = ".nova-quobyte-probe";
+
+/// How often that file is made anew where another host, which probes the same volume, makes it first.
+const ATTEMPTS: u8 = 8;
+
+/// Looks at the mount at `mount_point`, by an image on it that was looked at before. It is the same file, or none of
+/// the volume's is opened.
+///
+/// Where the kernel keeps no attributes and no names, that costs 4 requests to the client until the image is found, one
+/// to open it, [`WAITED`] to `WAITED + NOT_WAITED - 1` to read and one to close it: 10 at most. A file of our own costs
+/// 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close: 16 at most.
+///
+/// # Errors
+/// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` where another file has the
+/// image's place by now, too.
+pub(super) fn probe(mount_point: &Path, image: &Layer) -> io::Result<Probe> {
+    let root = open_root(mount_point)?;
+    if image.format == ImageFormat::Raw && image.virtual_size < Aio::LENGTH as u64 {
+        return read_scratch(&root);
+    }
+    let image = find_again(&root, image)?;
+    match reopen(&image, OFlags::RDONLY | OFlags::DIRECT) {
+        Ok(file) => match read(&file)? {
+            Some(probe) => Ok(probe),
+            None => read_scratch(&root),
+        },
+        Err(Errno::INVAL) => Ok(refused(Errno::INVAL)),
+        Err(Errno::ACCESS) => read_scratch(&root),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
+    let scratch = match make_scratch(root) {
+        // It may have been made all the same.
+        Err(Errno::INVAL) => {
+            remove_scratch(root)?;
+            return Ok(refused(Errno::INVAL));
+        }
+        made => made?,
+    };
+    remove_scratch(root)?;
+    ftruncate(&scratch, Aio::LENGTH as u64)?;
+    read(&scratch)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A new file, since what is there may be another name of a volume.
+fn make_scratch(root: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CREATE | OFlags::EXCL;
+    for _ in 0..ATTEMPTS {
+        match open_beneath(root, SCRATCH.as_ref(), flags, Mode::RUSR | Mode::WUSR) {
+            Err(Errno::EXIST) => remove_scratch(root)?,
+            made => return made,
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+fn remove_scratch(root: &OwnedFd) -> rustix::io::Result<()> {
+    match unlinkat(root, SCRATCH, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What reads of `file` show. `None` for one that is too short: to read beyond its end, the submitter waits for its
+/// length.
+fn read(file: &OwnedFd) -> io::Result<Option<Probe>> {
+    let mut aio = Aio::new()?;
+    let seen = read_until_agreed(&mut aio, file);
+    // The kernel takes tens of milliseconds to free a context (an RCU grace period), and nobody need wait for that.
+    // Where no thread can be had it is freed here.
+    let _ = thread::Builder::new().spawn(move || drop(aio));
+    seen
+}
+
+/// Reads until enough reads say the same. One that is under way when its submission returns is proof by itself.
+fn read_until_agreed(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>> {
+    let (mut waited, mut not_waited) = (0, 0);
+    loop {
+        let read = match aio.read(file) {
+            Ok(read) if read.length == Aio::LENGTH => read,
+            Ok(_) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                return Ok(Some(refused(Errno::INVAL)));
+            }
+            Err(error) => return Err(error),
+        };
+        if read.done && read.slept {
+            waited += 1;
+        } else {
+            not_waited += 1;
+        }
+        let direct_io = if !read.done || not_waited == NOT_WAITED {
+            DirectIo::Asynchronous
+        } else if waited == WAITED {
+            DirectIo::Synchronous
+        } else {
+            continue;
+        };
+        return Ok(Some(Probe { direct_io, reads: waited + not_waited, not_waited, errno: None }));
+    }
+}
+
+fn refused(errno: Errno) -> Probe {
+    Probe { direct_io: DirectIo::Refused, reads: 0, not_waited: 0, errno: Some(errno.raw_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::super::client_calls::chain;
+    use super::super::client_calls::tests::fifo;
+    use super::*;
+    use crate::pure::connection::{ImageFormat, ImageName};
+
+    /// What a look at `disk` in that directory shows.
+    fn look(directory: &Path) -> Layer {
+        let name = ImageName::parse("disk").unwrap();
+        chain(&open_root(directory).unwrap(), (&name, ImageFormat::Raw)).unwrap().remove(0)
+    }
+
+    /// Probes beside an image of that length, and lists what is there afterwards.
+    fn probe_beside(length: u64, scratch_is_there: bool) -> (Probe, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(directory.path().join("disk")).unwrap().set_len(length).unwrap();
+        if scratch_is_there {
+            File::create(directory.path().join(SCRATCH)).unwrap();
+        }
+        let seen = probe(directory.path(), &look(directory.path())).unwrap();
+        let names = fs::read_dir(directory.path()).unwrap();
+        (seen, names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+    }
+
+    #[test]
+    fn an_image_of_any_length_leads_to_an_answer_and_nothing_is_left() {
+        for length in [0, 1, 4095, 4096, 1 << 20] {
+            let (seen, left) = probe_beside(length, false);
+            assert!((1..WAITED + NOT_WAITED).contains(&seen.reads), "{length}: {seen:?}");
+            assert_eq!(left, ["disk"], "{length}");
+        }
+    }
+
+    #[test]
+    fn a_read_that_cannot_even_be_submitted_is_refused() {
+        let unreadable = File::open("/").unwrap().into();
+        assert_eq!(read(&unreadable).unwrap(), Some(refused(Errno::INVAL)));
+    }
+
+    #[test]
+    fn what_a_killed_probe_left_is_removed_by_the_next() {
+        let (seen, left) = probe_beside(0, true);
+        assert_ne!(seen.reads, 0);
+        assert_eq!(left, ["disk"]);
+    }
+
+    #[test]
+    fn a_file_that_has_the_probes_name_as_another_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
+        File::create(path("volume")).unwrap().set_len(8192).unwrap();
+        fs::hard_link(path("volume"), path(SCRATCH)).unwrap();
+        File::create(path("disk")).unwrap();
+        probe(directory.path(), &look(directory.path())).unwrap();
+        assert_eq!(fs::metadata(path("volume")).unwrap().len(), 8192);
+        assert!(!path(SCRATCH).exists());
+    }
+
+    #[test]
+    fn what_has_taken_the_images_place_is_not_opened_and_blocks_nobody() {
+        type Make = fn(&Path);
+        let others: [(&str, Make); 4] = [
+            ("nothing", |_| {}),
+            ("fifo", |disk| fifo(disk.to_owned())),
+            ("another file", |disk| drop(File::create(disk).unwrap())),
+            ("link", |disk| std::os::unix::fs::symlink("looked at", disk).unwrap()),
+        ];
+        for (other, make) in others {
+            let directory = tempfile::tempdir().unwrap();
+            let disk = directory.path().join("disk");
+            File::create(&disk).unwrap().set_len(4096).unwrap();
+            let image = look(directory.path());
+            // Kept, so that no other file gets its number.
+            rustix::fs::rename(&disk, directory.path().join("looked at")).unwrap();
+            make(&disk);
+            let error = probe(directory.path(), &image).unwrap_err();
+            let expected = if other == "link" { libc::ELOOP } else { libc::ENOENT };
+            assert_eq!(error.raw_os_error(), Some(expected), "{other}");
+            assert!(!directory.path().join(SCRATCH).exists(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Taking mounts away.
+//!
+//! libfuse's helper does it: setuid, it takes away what its caller mounted, and from a superuser anything. Unmounting
+//! may wait for a client without end, as when that has yet to take what was written; so a superuser, too, leaves it to
+//! a process that can be given up.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use super::deadline::Deadline;
+use super::process::{self, RunError, printed};
+
+/// How hard to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnmountMode {
+    /// Only if the kernel says that nothing uses it.
+    IfUnused,
+    /// Out of the mount table at once; files that are open stay open until they are closed.
+    Lazy,
+}
+
+/// What became of a request to unmount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnmountOutcome {
+    /// The kernel took the mount away.
+    Done,
+    /// Files are open on it, or something is mounted below it: the kernel's EBUSY.
+    Busy,
+}
+
+/// Unmounts what is on top at `mount_point`. `held` is open in whatever program does so until that ends, even if this
+/// process is killed meanwhile.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] at the deadline.
+pub(super) fn unmount(
+    mount_point: &Path,
+    mode: UnmountMode,
+    held: Stdio,
+    deadline: Deadline,
+) -> io::Result<UnmountOutcome> {
+    let option = match mode {
+        UnmountMode::IfUnused => "-u",
+        UnmountMode::Lazy => "-uz",
+    };
+    let arguments = [OsStr::new(option), OsStr::new("--"), mount_point.as_os_str()];
+    let outcome = process::run(OsStr::new("fusermount3"), arguments, None, held, deadline);
+    let outcome = outcome.map_err(|error| match error {
+        RunError::Timeout { .. } => io::Error::new(io::ErrorKind::TimedOut, error),
+        error => io::Error::other(error),
+    })?;
+    if outcome.status.success() {
+        Ok(UnmountOutcome::Done)
+    } else if outcome.output.contains("Device or resource busy") {
+        Ok(UnmountOutcome::Busy)
+    } else {
+        Err(io::Error::other(format!("fusermount3 ({}){}", outcome.status, printed(&outcome.output))))
+    }
+}

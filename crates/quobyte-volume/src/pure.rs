@@ -1,0 +1,12 @@
+//! What is decided without touching the machine: input is parsed, images and descriptions are checked, policies and
+//! disks are worked out. Nothing here does I/O, asks the clock or knows of [`crate::host`].
+
+pub mod connection;
+pub mod disk;
+pub mod domain;
+pub mod guests;
+pub mod image;
+pub mod io_policy;
+pub mod mount_path;
+pub mod mounts;
+pub mod record;

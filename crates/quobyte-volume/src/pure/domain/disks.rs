@@ -1,0 +1,105 @@
+//! The disks in a domain's XML.
+
+use std::path::PathBuf;
+
+use roxmltree::{Document, Node};
+
+use super::DomainError;
+use crate::pure::connection::{ImageFormat, VolumeId};
+
+/// One `<disk>` of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainDisk {
+    /// Its name in the domain.
+    pub target: String,
+    /// What libvirt takes its file for; raw where it says nothing.
+    pub format: ImageFormat,
+    /// The file it is kept in; `None` for disks that are no files.
+    pub source: Option<PathBuf>,
+    /// The serial number that the guest reads.
+    pub serial: Option<String>,
+    /// libvirt's or the user's name of the device.
+    pub alias: Option<String>,
+    /// The element itself, as libvirt wrote it.
+    pub xml: String,
+}
+
+impl DomainDisk {
+    /// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the
+    /// serial.
+    #[must_use]
+    pub fn volume(&self) -> Option<VolumeId> {
+        let alias = self.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
+        alias.into_iter().chain(self.serial.as_deref()).find_map(|id| id.parse().ok())
+    }
+
+    /// Every disk of the domain described by `xml`.
+    ///
+    /// # Errors
+    /// [`DomainError`] when it is not XML.
+    pub fn all_of(xml: &str) -> Result<Vec<Self>, DomainError> {
+        let document = Document::parse(xml)?;
+        let devices = child(document.root_element(), "devices");
+        let disks = devices
+            .into_iter()
+            .flat_map(|devices| devices.children().filter(|node| node.has_tag_name("disk")));
+        Ok(disks
+            .filter_map(|disk| {
+                Some(Self {
+                    target: attribute(disk, "target", "dev")?,
+                    format: attribute(disk, "driver", "type")
+                        .and_then(|format| ImageFormat::parse(&format).ok())
+                        .unwrap_or(ImageFormat::Raw),
+                    source: attribute(disk, "source", "file").map(PathBuf::from),
+                    serial: child(disk, "serial").and_then(|serial| serial.text()).map(str::to_owned),
+                    alias: attribute(disk, "alias", "name"),
+                    xml: xml[disk.range()].to_owned(),
+                })
+            })
+            .collect())
+    }
+}
+
+fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
+    node.children().find(|child| child.has_tag_name(name))
+}
+
+fn attribute(node: Node<'_, '_>, name: &str, attribute: &str) -> Option<String> {
+    child(node, name)?.attribute(attribute).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_read_with_what_detaching_needs() {
+        let disk = "<disk type='file' device='disk'>\n\
+                    <driver name='qemu' type='raw' cache='none' io='native'/>\n\
+                    <source file='/mnt/a&amp;b/disk' index='1'/>\n<backingStore/>\n\
+                    <target dev='vdb' bus='virtio'/>\n<serial>8d2b</serial>\n\
+                    <alias name='ua-8d2b'/>\n</disk>";
+        let xml = format!(
+            "<domain type='qemu'><name>vm</name><devices>{disk}\
+             <disk type='network' device='disk'><source protocol='rbd' name='p/i'/><target dev='vdc'/></disk>\
+             <controller type='usb'/></devices></domain>"
+        );
+        let disks = DomainDisk::all_of(&xml).unwrap();
+        let quobyte = DomainDisk {
+            target: "vdb".to_owned(),
+            format: ImageFormat::Raw,
+            source: Some("/mnt/a&b/disk".into()),
+            serial: Some("8d2b".to_owned()),
+            alias: Some("ua-8d2b".to_owned()),
+            xml: disk.to_owned(),
+        };
+        assert_eq!(disks[0], quobyte);
+        assert_eq!((disks[1].target.as_str(), &disks[1].source), ("vdc", &None));
+        assert_eq!(disks.len(), 2);
+    }
+
+    #[test]
+    fn a_domain_without_disks_has_none() {
+        assert!(DomainDisk::all_of("<domain type='qemu'><name>vm</name></domain>").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! What a file on the share is, and whether it may be given to a guest.
+
+mod chain;
+mod detect;
+mod path;
+mod qcow2;
+mod source;
+mod swap;
+mod violation;
+
+use std::path::PathBuf;
+
+pub use self::chain::{ChainError, Identity, Layer, MAX_LAYERS, Opened, walk};
+pub use self::path::RelativePath;
+pub use self::qcow2::{Backing, Header};
+pub use self::source::ReadAt;
+pub(crate) use self::swap::check_same;
+pub use self::violation::{InspectError, Rule, Violation};
+use crate::error::Code;
+use crate::pure::connection::{ImageFormat, ImageName};
+
+/// Why a file may not be given to a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// There is no such file.
+    #[error("image {path} does not exist on the volume")]
+    Missing {
+        /// The file: the one asked for, or one below it.
+        path: PathBuf,
+    },
+    /// The file breaks a rule.
+    #[error("{path} is refused: {violation}")]
+    Rejected {
+        /// The file: the one asked for, or one below it.
+        path: PathBuf,
+        /// The rule, and by what it is broken.
+        violation: Violation,
+    },
+}
+
+impl ImageError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Missing { .. } => Code::ImageMissing,
+            Self::Rejected { violation, .. } => violation.code(),
+        }
+    }
+}
+
+/// An image as somebody asks for it: its name directly on the share, and the format it is declared as.
+pub type Declared<'a> = (&'a ImageName, ImageFormat);

@@ -1,0 +1,151 @@
+//! An image with everything below it.
+//!
+//! A snapshot leaves the volume's data in one file and puts the guest's writes in an overlay that names it; a volume
+//! made from a cached snapshot starts as such an overlay. So a guest is given a whole chain, and each link of it is
+//! somebody's word on which file to open next.
+
+use std::fmt;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::path::RelativePath;
+use super::qcow2::{Backing, Header};
+use super::source::ReadAt;
+use super::violation::{InspectError, Rule, Violation};
+use crate::pure::connection::ImageFormat;
+use crate::pure::mounts::Device;
+
+/// The most files a chain may have, which is also the most that libvirt follows. Cinder adds one per snapshot.
+pub const MAX_LAYERS: usize = 200;
+
+/// Which file it is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The device it is on.
+    pub device: Device,
+    /// The inode's number.
+    pub inode: u64,
+    /// When the file was made, in seconds and nanoseconds since 1970, where the client tells it (statx's `btime`; over
+    /// FUSE since Linux 6.6). A file system may give the number of a deleted file to the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<(i64, u32)>,
+}
+
+/// A file of the chain, opened.
+pub struct Opened<'a> {
+    /// Which file it is.
+    pub identity: Identity,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its content.
+    pub content: Box<dyn ReadAt + 'a>,
+}
+
+impl fmt::Debug for Opened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("identity", &self.identity)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One file of a chain that keeps every rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Where it is beneath the share.
+    pub path: RelativePath,
+    /// What the caller, or the layer above, declares it to be.
+    pub format: ImageFormat,
+    /// Which file was looked at.
+    pub identity: Identity,
+    /// The size of the disk it holds, in bytes.
+    pub virtual_size: u64,
+}
+
+/// Why a chain could not be vouched for.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError<E> {
+    /// A layer breaks a rule.
+    #[error("{path} is refused: {violation}")]
+    Refused {
+        /// The layer.
+        path: RelativePath,
+        /// The rule, and by what it is broken.
+        violation: Violation,
+    },
+    /// A layer cannot be read.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// The layer.
+        path: RelativePath,
+        /// What the layer's content answered.
+        source: io::Error,
+    },
+    /// A layer cannot be opened.
+    #[error(transparent)]
+    Open(E),
+}
+
+/// Follows the chain from the file at `start`, which is declared as `format`, down to the layer that has nothing below.
+///
+/// The layers come back in that order. `open` is asked for one at a time and must open a regular file beneath the share
+/// without following a link. A raw layer is the last one, and nothing that it holds is looked at.
+///
+/// # Errors
+/// [`ChainError`], which names the layer at fault; what `open` answers is passed on as it is.
+pub fn walk<'a, E>(
+    start: RelativePath,
+    format: ImageFormat,
+    open: &mut dyn FnMut(&RelativePath) -> Result<Opened<'a>, E>,
+) -> Result<Vec<Layer>, ChainError<E>> {
+    let mut layers: Vec<Layer> = Vec::new();
+    let mut next = Some(Backing { name: start, format });
+    while let Some(Backing { name: path, format }) = next {
+        let file = open(&path).map_err(ChainError::Open)?;
+        let header = place(&layers, &path, file.identity)
+            .map_err(InspectError::from)
+            .and_then(|()| look(&path, format, &file));
+        let header = match header {
+            Ok(header) => header,
+            Err(InspectError::Violation(violation)) => return Err(ChainError::Refused { path, violation }),
+            Err(InspectError::Read(source)) => return Err(ChainError::Unreadable { path, source }),
+        };
+        layers.push(Layer { path, format, identity: file.identity, virtual_size: header.virtual_size });
+        next = header.backing;
+    }
+    Ok(layers)
+}
+
+/// Judges whether a file may come below these layers.
+fn place(above: &[Layer], path: &RelativePath, file: Identity) -> Result<(), Violation> {
+    if let Some(of) = above.first().and_then(|top| top.path.volume())
+        && path.volume().is_some_and(|other| other != of)
+    {
+        return Err(Violation::new(Rule::AnotherVolume, path));
+    }
+    let is_too_deep = above.len() >= MAX_LAYERS;
+    Violation::unless(!is_too_deep, Rule::ChainDepth, &format_args!("more than {MAX_LAYERS} files"))?;
+    match above.iter().find(|layer| layer.identity == file) {
+        Some(same) => Err(Violation::new(Rule::ChainLoop, &format_args!("it is {} as well", same.path))),
+        None => Ok(()),
+    }
+}
+
+/// What a layer says of itself, its backing file's name seen from the share.
+fn look(path: &RelativePath, format: ImageFormat, file: &Opened<'_>) -> Result<Header, InspectError> {
+    match format {
+        ImageFormat::Raw => Ok(Header { virtual_size: file.size, backing: None }),
+        ImageFormat::Qcow2 => {
+            let mut header = Header::parse(&*file.content, file.size)?;
+            if let Some(backing) = &mut header.backing {
+                backing.name = path.resolve(&backing.name)?;
+            }
+            Ok(header)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Whether what is described is what was looked at.
+
+use super::ImageError;
+use super::chain::Layer;
+use super::violation::{Rule, Violation};
+use crate::pure::mount_path::MountPath;
+
+/// Makes sure that no layer has taken the place of another file since the chain on the mount at `at` was `before`.
+///
+/// What lies where nothing was before is no swap: a snapshot puts it there. A device has another number after each
+/// mount, so the inode's number decides, and when it was made where that is known.
+pub(crate) fn check_same(at: &MountPath, before: &[Layer], now: &[Layer]) -> Result<(), ImageError> {
+    for layer in now {
+        let then = before.iter().find(|then| then.path == layer.path).unwrap_or(layer);
+        let (was, is) = (then.identity, layer.identity);
+        let is_made_anew = was.born.zip(is.born).is_some_and(|(was, is)| was != is);
+        if was.inode != is.inode || is_made_anew {
+            let made_anew = if is_made_anew { " made anew" } else { "" };
+            let value = format_args!("inode {}{made_anew}, was {}", is.inode, was.inode);
+            let violation = Violation::new(Rule::Swapped, &value);
+            return Err(ImageError::Rejected { path: at.as_path().join(layer.path.as_path()), violation });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::pure::connection::{Export, ImageFormat};
+    use crate::pure::image::{Identity, RelativePath};
+    use crate::pure::mounts::Device;
+
+    /// Layers by path and inode, on a device of that minor number.
+    fn chain(minor: u32, layers: &[(&str, u64)]) -> Vec<Layer> {
+        let layer = |&(path, inode): &(&str, u64)| Layer {
+            path: RelativePath::parse(path).unwrap(),
+            format: ImageFormat::Qcow2,
+            identity: Identity { device: Device { major: 0, minor }, inode, born: None },
+            virtual_size: 1 << 20,
+        };
+        layers.iter().map(layer).collect()
+    }
+
+    fn check(before: &[Layer], now: &[Layer]) -> Result<(), ImageError> {
+        let at = MountPath::new(Path::new("/mnt"), &Export::parse("reg/vol").unwrap());
+        check_same(&at, before, now)
+    }
+
+    #[test]
+    fn another_file_at_any_layers_path_is_a_swap() {
+        let before = chain(1, &[("top", 10), ("base", 20)]);
+        for now in [[("top", 11), ("base", 20)], [("top", 10), ("base", 21)], [("top", 20), ("base", 10)]] {
+            let error = check(&before, &chain(1, &now)).unwrap_err();
+            let ImageError::Rejected { violation, .. } = error else { panic!("{error:?}") };
+            assert_eq!(violation.rule, Rule::Swapped);
+        }
+    }
+
+    #[test]
+    fn the_error_names_the_file_and_both_inodes() {
+        let error = check(&chain(1, &[("top", 10), ("base", 20)]), &chain(1, &[("top", 10), ("base", 21)]));
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("/base is refused") && message.contains("inode 21, was 20"), "{message}");
+    }
+
+    #[test]
+    fn a_file_with_the_number_of_a_deleted_one_is_another_where_it_is_known_when_they_were_made() {
+        let layers = |born| {
+            let mut layers = chain(1, &[("top", 10)]);
+            layers[0].identity.born = born;
+            layers
+        };
+        let (before, after) = (Some((7, 1)), Some((7, 2)));
+        assert!(check(&layers(before), &layers(after)).unwrap_err().to_string().contains("made anew"));
+        for (was, is) in [(before, before), (before, None), (None, after)] {
+            check(&layers(was), &layers(is)).unwrap();
+        }
+    }
+
+    #[test]
+    fn snapshots_taken_and_deleted_and_another_mount_are_no_swap() {
+        let before = chain(1, &[("top", 10), ("base", 20)]);
+        for now in [
+            chain(2, &[("top", 10), ("base", 20)]),
+            chain(1, &[("top.snap", 30), ("top", 10), ("base", 20)]),
+            chain(1, &[("top", 10), ("base.1", 30), ("base", 20)]),
+            chain(1, &[("top", 10)]),
+            chain(1, &[("base", 20)]),
+        ] {
+            check(&before, &now).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_said_of_what_was_not_looked_at() {
+        check(&[], &chain(1, &[("top", 10)])).unwrap();
+    }
+}

@@ -1,0 +1,231 @@
+//! The rules an image must keep, and the breach of one.
+
+use std::fmt;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Code;
+use crate::pure::connection::excerpt;
+
+/// A rule that every image given to a guest keeps. Its name never changes its meaning; new rules may be added.
+///
+/// Where a rule has a limit it is QEMU's own: an image beyond it could not be opened anyway, and an image within it
+/// that QEMU's tools made is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Rule {
+    /// A layer is reached without following a link, and lies on the share itself.
+    LeadsAway,
+    /// A layer is a regular file.
+    NotRegularFile,
+    /// A file that Cinder names as a snapshot's is qcow2, so it is not declared as raw.
+    SnapshotDeclaredRaw,
+    /// An image declared as qcow2 starts as qcow2 does.
+    NotQcow2,
+    /// The file is as long as its own header says at least.
+    Truncated,
+    /// The version is 2 or 3.
+    Version,
+    /// A cluster is between 512 bytes and 2 MiB, and 16 KiB at least with extended L2 entries.
+    ClusterSize,
+    /// The header is 104 bytes at least, a multiple of 8, and ends in the first cluster.
+    HeaderLength,
+    /// Nobody may open an image with an incompatible feature they do not know.
+    IncompatibleFeature,
+    /// QEMU has not marked the image as corrupt.
+    Corrupt,
+    /// All data is in the file itself: a data file's name could be any file of the host (CVE-2024-32498).
+    ExternalDataFile,
+    /// The compression is zlib or zstd, and the feature bit agrees.
+    CompressionType,
+    /// A reference count has 64 bits at most.
+    RefcountWidth,
+    /// The image is not encrypted: nobody here has its key.
+    Encryption,
+    /// Header extensions lie one behind the other up to an end marker, each of a sane length.
+    HeaderExtension,
+    /// The refcount table is there, in the file, aligned, and 8 MiB at most.
+    RefcountTable,
+    /// The active L1 table is in the file, aligned, and 32 MiB at most.
+    L1Table,
+    /// The snapshot table is in the file, aligned, and of 65,536 snapshots at most.
+    SnapshotTable,
+    /// The bitmap directory is in the file, aligned, and of 65,535 bitmaps at most.
+    BitmapDirectory,
+    /// The L1 table has room for the virtual size.
+    VirtualSize,
+    /// Whoever looks for another format does not find one in the header's cluster.
+    SecondFormat,
+    /// The backing file is a path beneath the overlay's directory, and nothing else: no absolute path, no `..`, no
+    /// protocol, no `json:` (CVE-2015-5163, CVE-2024-4467).
+    BackingName,
+    /// The backing file's format is written down, once, and is raw or qcow2 (CVE-2014-0134): else it would be guessed.
+    BackingFormat,
+    /// What Cinder names as a volume's file is on no other volume's file.
+    AnotherVolume,
+    /// No layer of a chain is a layer below itself.
+    ChainLoop,
+    /// A chain has [`MAX_LAYERS`](super::MAX_LAYERS) layers at most.
+    ChainDepth,
+    /// A layer is the file that was there when the volume was connected.
+    Swapped,
+}
+
+impl Rule {
+    /// The rule's name, in `snake_case`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeadsAway => "leads_away",
+            Self::NotRegularFile => "not_regular_file",
+            Self::SnapshotDeclaredRaw => "snapshot_declared_raw",
+            Self::NotQcow2 => "not_qcow2",
+            Self::Truncated => "truncated",
+            Self::Version => "version",
+            Self::ClusterSize => "cluster_size",
+            Self::HeaderLength => "header_length",
+            Self::IncompatibleFeature => "incompatible_feature",
+            Self::Corrupt => "corrupt",
+            Self::ExternalDataFile => "external_data_file",
+            Self::CompressionType => "compression_type",
+            Self::RefcountWidth => "refcount_width",
+            Self::Encryption => "encryption",
+            Self::HeaderExtension => "header_extension",
+            Self::RefcountTable => "refcount_table",
+            Self::L1Table => "l1_table",
+            Self::SnapshotTable => "snapshot_table",
+            Self::BitmapDirectory => "bitmap_directory",
+            Self::VirtualSize => "virtual_size",
+            Self::SecondFormat => "second_format",
+            Self::BackingName => "backing_name",
+            Self::BackingFormat => "backing_format",
+            Self::AnotherVolume => "another_volume",
+            Self::ChainLoop => "chain_loop",
+            Self::ChainDepth => "chain_depth",
+            Self::Swapped => "swapped",
+        }
+    }
+
+    /// What is wrong with an image that breaks the rule, to be read after "the image".
+    const fn breach(self) -> &'static str {
+        match self {
+            Self::LeadsAway => "is a symbolic link, or lies outside its share",
+            Self::NotRegularFile => "is not a regular file",
+            Self::SnapshotDeclaredRaw => "is declared as raw and named as a snapshot's file",
+            Self::NotQcow2 => "is declared as qcow2 and is not",
+            Self::Truncated => "ends before its header does",
+            Self::Version => "is of an unknown version of qcow2",
+            Self::ClusterSize => "has clusters of a size that cannot be",
+            Self::HeaderLength => "has a header of a length that cannot be",
+            Self::IncompatibleFeature => "uses a feature that is not known",
+            Self::Corrupt => "is marked as corrupt",
+            Self::ExternalDataFile => "keeps its data in another file",
+            Self::CompressionType => "is compressed in a way that is not known",
+            Self::RefcountWidth => "has reference counts that are too wide",
+            Self::Encryption => "is encrypted",
+            Self::HeaderExtension => "has malformed header extensions",
+            Self::RefcountTable => "has its refcount table where none can be",
+            Self::L1Table => "has its L1 table where none can be",
+            Self::SnapshotTable => "has its snapshot table where none can be",
+            Self::BitmapDirectory => "has its bitmap directory where none can be",
+            Self::VirtualSize => "claims a size that its L1 table has no room for",
+            Self::SecondFormat => "can be read as another format as well",
+            Self::BackingName => "names a backing file that is not plainly beneath its own directory",
+            Self::BackingFormat => "does not say once that its backing file is raw or qcow2",
+            Self::AnotherVolume => "is another volume's",
+            Self::ChainLoop => "is below itself in its chain of backing files",
+            Self::ChainDepth => "has too many backing files",
+            Self::Swapped => "is not the file it was when the volume was connected",
+        }
+    }
+
+    /// The stable code of an error that reports a breach.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::NotQcow2 | Self::SnapshotDeclaredRaw => Code::FormatMismatch,
+            _ => Code::ImageRejected,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A rule an image breaks, and by what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("the image {} (rule {rule}: {value})", rule.breach())]
+pub struct Violation {
+    /// The rule.
+    pub rule: Rule,
+    /// What stands in the image instead, cleaned and cut: it may be shown and logged as it is.
+    pub value: String,
+}
+
+impl Violation {
+    pub(crate) fn new(rule: Rule, value: &dyn fmt::Display) -> Self {
+        Self { rule, value: excerpt(&value.to_string()) }
+    }
+
+    /// A breach of `rule` by `value` unless it `holds`.
+    pub(super) fn unless(holds: bool, rule: Rule, value: &dyn fmt::Display) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::new(rule, value)) }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.rule.code()
+    }
+}
+
+/// Why an image's header could not be vouched for.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The image breaks a rule.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The image cannot be read, which says nothing of what is in it.
+    #[error("the image cannot be read")]
+    Read(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_written_in_records_as_it_is_shown() {
+        let violation = Violation::new(Rule::ExternalDataFile, &"x");
+        let json = serde_json::to_value(&violation).unwrap();
+        assert_eq!(json["rule"], Rule::ExternalDataFile.as_str());
+        assert_eq!(serde_json::from_value::<Violation>(json).unwrap(), violation);
+    }
+
+    #[test]
+    fn a_violation_is_one_sentence_with_rule_and_value() {
+        let violation = Violation::new(Rule::BackingName, &"/etc/passwd\n\u{1b}[2J");
+        assert_eq!(
+            violation.to_string(),
+            "the image names a backing file that is not plainly beneath its own directory \
+             (rule backing_name: /etc/passwd\\n\\u{1b}[2J)"
+        );
+    }
+
+    #[test]
+    fn a_value_of_any_length_is_shown_short() {
+        let violation = Violation::new(Rule::BackingName, &"x".repeat(1023));
+        assert_eq!(violation.value.chars().count(), 81);
+    }
+
+    #[test]
+    fn only_another_format_is_a_mismatch() {
+        assert_eq!(Rule::NotQcow2.code(), Code::FormatMismatch);
+        assert_eq!(Rule::Version.code(), Code::ImageRejected);
+    }
+}

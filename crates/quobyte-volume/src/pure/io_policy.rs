@@ -1,0 +1,111 @@
+//! Which cache and I/O mode a guest's disk gets: what is known of host and mount goes in, the policy and its reasons
+//! come out. No I/O.
+//!
+//! The aim is the fastest mode that keeps the guest's data over a loss of power, given a guest that flushes. What a
+//! version cannot tell is measured: whether `O_DIRECT` works on the mount, and whether who submits direct I/O has to wait
+//! for it. An operator may fix either mode; what cannot work is refused rather than changed. [`cache_rows`] and
+//! [`io_rows`] are the rules.
+
+mod error;
+mod facts;
+mod mode;
+mod table;
+mod version;
+
+use std::str::FromStr;
+
+pub use self::error::IoPolicyError;
+pub use self::facts::{AioSlots, DirectIo, Facts, HostFacts, Probe};
+pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption};
+use self::table::{CACHE, Cached, Case, IO, first};
+pub use self::table::{Cost, Row, cache_rows, io_rows};
+pub use self::version::Version;
+use crate::pure::connection::{BlockSize, ConnectionInfo};
+
+/// What the operator has fixed; by default nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IoOptions {
+    /// Option `cache_mode`.
+    pub cache: CacheModeOption,
+    /// Option `io_mode`.
+    pub io: IoModeOption,
+    /// Option `physical_block_size`.
+    pub physical_block_size: Option<PhysicalBlockSize>,
+}
+
+/// The unit that guests should align to, in bytes, where a volume's connection_info does not say: a power of two from
+/// 512 to 2 MiB, as QEMU takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhysicalBlockSize(u32);
+
+impl FromStr for PhysicalBlockSize {
+    type Err = IoPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, IoPolicyError> {
+        text.parse()
+            .ok()
+            .filter(|bytes: &u32| bytes.is_power_of_two() && (512..=2 << 20).contains(bytes))
+            .map(Self)
+            .ok_or_else(|| IoPolicyError::PhysicalBlockSize { size: text.to_owned() })
+    }
+}
+
+/// How QEMU is to read and write one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IoPolicy {
+    /// Use of the host's page cache.
+    pub cache: Cache,
+    /// How I/O is submitted; `None` leaves it to QEMU.
+    pub io: Option<IoMode>,
+    /// What becomes of discards; `None` leaves it to QEMU, which ignores them.
+    pub discard: Option<Discard>,
+    /// Sector sizes shown to the guest.
+    pub block_size: BlockSize,
+    /// Whether other guests have the image, too.
+    pub shareable: bool,
+}
+
+/// A policy, and the rows it follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// What was decided.
+    pub policy: IoPolicy,
+    /// The row that decided the cache mode.
+    pub cache_row: &'static Row,
+    /// The row that decided the I/O mode.
+    pub io_row: &'static Row,
+}
+
+impl Decision {
+    /// Decides for one volume on one host and mount. What is refused while nothing but the host is known is refused
+    /// whatever else turns out.
+    ///
+    /// # Errors
+    /// [`IoPolicyError`] where the options contradict each other, the host, the mount or a shared image.
+    pub fn make(info: &ConnectionInfo, facts: &Facts, options: &IoOptions) -> Result<Self, IoPolicyError> {
+        let case =
+            Case { format: info.format, multiattach: info.multiattach, facts: *facts, options: *options };
+        let (cache, cache_row) = first(CACHE, &case)?;
+        let (io, io_row) = first(IO, &Cached { case, cache })?;
+        let operators = options.physical_block_size.map(|PhysicalBlockSize(bytes)| bytes);
+        let policy = IoPolicy {
+            cache,
+            io,
+            discard: info.discard.then_some(Discard::Unmap),
+            block_size: BlockSize {
+                logical: info.block_size.logical,
+                physical: info.block_size.physical.or(operators),
+            },
+            shareable: info.multiattach,
+        };
+        Ok(Self { policy, cache_row, io_row })
+    }
+
+    /// The rows that cost performance or safety, each with what it costs.
+    pub fn costs(&self) -> impl Iterator<Item = (&'static Row, Cost)> {
+        [self.cache_row, self.io_row].into_iter().filter_map(|row| Some((row, row.cost?)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+use proptest::prelude::{Just, Strategy, any, prop_assert, proptest};
+use proptest::sample::select;
+
+use super::*;
+use crate::error::Code;
+use crate::pure::connection::{Export, ImageFormat, ImageName};
+
+const QEMU_1_7: Version = Version::new(1, 7, 2);
+const QEMU_2_0: Version = Version::new(2, 0, 0);
+const QEMU_7_2: Version = Version::new(7, 2, 22);
+const PLENTY: Option<AioSlots> = Some(AioSlots { used: 0, limit: 1 << 16 });
+
+fn volume(format: ImageFormat) -> ConnectionInfo {
+    let export = Export::parse("reg/vol").unwrap();
+    ConnectionInfo::new(export, ImageName::parse("image").unwrap(), format)
+}
+
+fn saw(direct_io: DirectIo) -> Option<Probe> {
+    Some(Probe { direct_io, reads: 0, not_waited: 0, errno: None })
+}
+
+/// A modern host with a mount that does as it should.
+fn best() -> Facts {
+    let mut host = HostFacts::new(Some(QEMU_7_2));
+    host.libvirt_version = Some(Version::new(9, 0, 0));
+    host.io_uring = Some(true);
+    Facts { host, probe: saw(DirectIo::Asynchronous), aio: PLENTY }
+}
+
+fn with_qemu(version: Option<Version>) -> Facts {
+    let mut facts = best();
+    facts.host.qemu_version = version;
+    facts
+}
+
+fn probed(direct_io: DirectIo) -> Facts {
+    Facts { probe: saw(direct_io), ..best() }
+}
+
+fn unprobed() -> Facts {
+    Facts { probe: None, ..best() }
+}
+
+fn options(cache: &str, io: &str) -> Result<IoOptions, IoPolicyError> {
+    Ok(IoOptions { cache: cache.parse()?, io: io.parse()?, physical_block_size: None })
+}
+
+/// Modes and rows for a raw image, or the error.
+fn decided(facts: &Facts, cache: &str, io: &str) -> Result<[&'static str; 4], IoPolicyError> {
+    let decision = Decision::make(&volume(ImageFormat::Raw), facts, &options(cache, io)?)?;
+    let io = decision.policy.io.map_or("-", IoMode::as_str);
+    Ok([decision.policy.cache.as_str(), io, decision.cache_row.name, decision.io_row.name])
+}
+
+#[test]
+fn left_alone_the_policy_follows_qemu_and_the_probe() {
+    let no_slots = AioSlots { used: 65_000, limit: 1 << 16 };
+    for (facts, expected) in [
+        (with_qemu(Some(QEMU_1_7)), ["writethrough", "-", "old_qemu", "io_old_qemu"]),
+        (with_qemu(Some(QEMU_2_0)), ["none", "native", "direct_io", "asynchronous"]),
+        (best(), ["none", "native", "direct_io", "asynchronous"]),
+        (with_qemu(None), ["none", "native", "direct_io", "asynchronous"]),
+        (Facts { aio: None, ..best() }, ["none", "native", "direct_io", "asynchronous"]),
+        (probed(DirectIo::Synchronous), ["none", "threads", "direct_io", "synchronous"]),
+        (probed(DirectIo::Refused), ["writeback", "threads", "no_direct_io", "buffered"]),
+        (unprobed(), ["none", "native", "cache_unprobed", "io_unprobed"]),
+        (Facts { aio: Some(no_slots), ..best() }, ["none", "threads", "direct_io", "no_aio_slots"]),
+        (Facts { aio: Some(no_slots), ..unprobed() }, ["none", "threads", "cache_unprobed", "no_aio_slots"]),
+    ] {
+        assert_eq!(decided(&facts, "auto", "auto"), Ok(expected), "{facts:?}");
+    }
+}
+
+#[test]
+fn a_guest_gets_its_1024_slots_or_threads() {
+    for (used, expected) in [(64_512, "native"), (64_513, "threads"), (u64::MAX, "threads")] {
+        let facts = Facts { aio: Some(AioSlots { used, limit: 1 << 16 }), ..best() };
+        assert_eq!(decided(&facts, "auto", "auto").unwrap()[1], expected, "{used}");
+    }
+}
+
+#[test]
+fn an_operators_choice_is_taken_and_the_other_mode_follows_it() {
+    let old = with_qemu(Some(QEMU_1_7));
+    let sync = probed(DirectIo::Synchronous);
+    for (facts, cache, io, expected) in [
+        (best(), "none", "auto", ["none", "native", "operator_direct", "asynchronous"]),
+        (sync, "directsync", "auto", ["directsync", "threads", "operator_direct", "synchronous"]),
+        (best(), "writeback", "auto", ["writeback", "threads", "operator_buffered", "buffered"]),
+        (best(), "writethrough", "auto", ["writethrough", "threads", "operator_buffered", "buffered"]),
+        (best(), "auto", "native", ["none", "native", "direct_io", "operator_io"]),
+        (sync, "auto", "native", ["none", "native", "direct_io", "operator_native_waits"]),
+        (unprobed(), "auto", "native", ["none", "native", "cache_unprobed", "operator_io"]),
+        (best(), "auto", "threads", ["none", "threads", "direct_io", "operator_io"]),
+        (best(), "auto", "io_uring", ["none", "io_uring", "direct_io", "operator_io_uring"]),
+        (
+            best(),
+            "writeback",
+            "io_uring",
+            ["writeback", "io_uring", "operator_buffered", "operator_io_uring"],
+        ),
+        (old, "none", "auto", ["none", "-", "operator_direct", "io_old_qemu"]),
+        (old, "none", "native", ["none", "native", "operator_direct", "operator_io"]),
+        (old, "auto", "threads", ["writethrough", "threads", "old_qemu", "operator_io"]),
+    ] {
+        assert_eq!(decided(&facts, cache, io), Ok(expected), "{facts:?} {cache} {io}");
+    }
+}
+
+#[test]
+fn a_choice_that_cannot_work_is_refused_as_configuration() {
+    let refused = probed(DirectIo::Refused);
+    for (facts, cache, io) in [
+        (best(), "writeback", "native"),
+        (best(), "writethrough", "native"),
+        (with_qemu(Some(QEMU_1_7)), "auto", "native"),
+        (refused, "auto", "native"),
+        (refused, "none", "auto"),
+        (refused, "directsync", "threads"),
+        (best(), "unsafe", "auto"),
+        (best(), "default", "auto"),
+        (best(), "None", "auto"),
+        (best(), "auto", "uring"),
+        (best(), "auto", ""),
+    ] {
+        let error = decided(&facts, cache, io).expect_err(cache);
+        assert_eq!(error.code(), Code::InvalidConfig, "{facts:?} {cache} {io}: {error}");
+    }
+}
+
+#[test]
+fn io_uring_needs_both_versions_and_qemus_own_word() {
+    let uring = |change: fn(&mut HostFacts)| {
+        let mut facts = best();
+        change(&mut facts.host);
+        decided(&facts, "auto", "io_uring").map(|decided| decided[1])
+    };
+    assert_eq!(uring(|_| ()), Ok("io_uring"));
+    assert_eq!(uring(|host| (host.qemu_version, host.libvirt_version) = (None, None)), Ok("io_uring"));
+    assert_eq!(uring(|host| host.qemu_version = Some(Version::new(5, 0, 0))), Ok("io_uring"));
+    assert_eq!(uring(|host| host.libvirt_version = Some(Version::new(6, 3, 0))), Ok("io_uring"));
+    let (qemu, libvirt) = (Version::new(4, 2, 1), Version::new(6, 2, 0));
+    assert_eq!(
+        uring(|host| host.qemu_version = Some(Version::new(4, 2, 1))),
+        Err(IoPolicyError::IoUringQemu { found: qemu })
+    );
+    assert_eq!(
+        uring(|host| host.libvirt_version = Some(Version::new(6, 2, 0))),
+        Err(IoPolicyError::IoUringLibvirt { found: libvirt })
+    );
+    for said in [Some(false), None] {
+        let mut facts = best();
+        facts.host.io_uring = said;
+        let error = decided(&facts, "auto", "io_uring").unwrap_err();
+        assert!(matches!(error, IoPolicyError::IoUringUnproven { .. }), "{error}");
+    }
+}
+
+#[test]
+fn discards_reach_the_volume_only_where_the_connection_says_so() {
+    let mut info = volume(ImageFormat::Qcow2);
+    for (discard, expected) in [(false, None), (true, Some(Discard::Unmap))] {
+        info.discard = discard;
+        let decision = Decision::make(&info, &best(), &IoOptions::default()).unwrap();
+        assert_eq!(decision.policy.discard, expected);
+    }
+}
+
+#[test]
+fn a_volumes_own_physical_block_size_goes_before_the_operators() {
+    let mut info = volume(ImageFormat::Raw);
+    let mut options = IoOptions { physical_block_size: "4096".parse().ok(), ..IoOptions::default() };
+    let size = |info: &ConnectionInfo, options: &IoOptions| {
+        Decision::make(info, &best(), options).unwrap().policy.block_size.physical
+    };
+    assert_eq!(size(&info, &options), Some(4096));
+    info.block_size.physical = Some(512);
+    assert_eq!(size(&info, &options), Some(512));
+    (info.block_size.physical, options.physical_block_size) = (None, None);
+    assert_eq!(size(&info, &options), None);
+    for text in ["0", "256", "1000", "4194304", "4k", "-512", ""] {
+        let error = text.parse::<PhysicalBlockSize>().expect_err(text);
+        assert_eq!(error.code(), Code::InvalidConfig);
+    }
+}
+
+#[test]
+fn a_shared_image_is_raw_and_uncached_or_refused() {
+    let decide = |format, facts: &Facts, cache: &str| {
+        let info = ConnectionInfo { multiattach: true, ..volume(format) };
+        let decision = Decision::make(&info, facts, &options(cache, "auto").unwrap());
+        decision.map(|it| (it.policy.cache, it.policy.shareable)).map_err(|error| error.code())
+    };
+    let (raw, old) = (ImageFormat::Raw, with_qemu(Some(QEMU_1_7)));
+    assert_eq!(decide(raw, &best(), "auto"), Ok((Cache::None, true)));
+    assert_eq!(decide(raw, &unprobed(), "auto"), Ok((Cache::None, true)));
+    assert_eq!(decide(raw, &best(), "writeback"), Err(Code::InvalidConfig));
+    assert_eq!(decide(raw, &best(), "directsync"), Err(Code::InvalidConfig));
+    assert_eq!(decide(raw, &probed(DirectIo::Refused), "auto"), Err(Code::InvalidConfig));
+    assert_eq!(decide(raw, &old, "auto"), Err(Code::InvalidConfig));
+    assert_eq!(decide(raw, &old, "none"), Ok((Cache::None, true)));
+    assert_eq!(decide(ImageFormat::Qcow2, &best(), "auto"), Err(Code::InvalidConnection));
+}
+
+#[test]
+fn what_costs_is_told_with_its_remedy() {
+    let costs = |facts: &Facts, cache: &str, io: &str| -> Vec<_> {
+        let options = options(cache, io).unwrap();
+        let decision = Decision::make(&volume(ImageFormat::Raw), facts, &options).unwrap();
+        decision.costs().map(|(row, _)| row.name).collect()
+    };
+    assert_eq!(costs(&best(), "auto", "auto"), [""; 0]);
+    assert_eq!(costs(&probed(DirectIo::Synchronous), "auto", "auto"), ["synchronous"]);
+    assert_eq!(costs(&probed(DirectIo::Refused), "auto", "auto"), ["no_direct_io"]);
+    assert_eq!(costs(&best(), "writeback", "io_uring"), ["operator_buffered", "operator_io_uring"]);
+    for row in cache_rows().chain(io_rows()) {
+        assert!(row.cost.is_none_or(|cost| !cost.loss.is_empty() && !cost.remedy.is_empty()), "{}", row.name);
+    }
+}
+
+/// The documentation's table of `rows`.
+fn table(rows: impl Iterator<Item = &'static Row>) -> String {
+    let heading = "| row | when | then | because |\n|---|---|---|---|\n".to_owned();
+    let rows = rows.map(|row| format!("| `{}` | {} | {} | {} |\n", row.name, row.when, row.then, row.why));
+    heading + &rows.collect::<String>()
+}
+
+#[test]
+fn the_documentation_shows_every_row_and_what_it_costs() {
+    let page = include_str!("../../../../../docs/IO_POLICY.md");
+    let costs = cache_rows().chain(io_rows()).filter_map(|row| {
+        let cost = row.cost?;
+        Some(format!("| `{}` | {} | {} |\n", row.name, cost.loss, cost.remedy))
+    });
+    let costs = "| row | costs | remedy |\n|---|---|---|\n".to_owned() + &costs.collect::<String>();
+    for table in [table(cache_rows()), table(io_rows()), costs] {
+        assert!(page.contains(&table), "docs/IO_POLICY.md has to have this table:\n{table}");
+    }
+}
+
+#[test]
+fn every_mode_is_read_back_from_the_word_it_is_shown_as() {
+    for mode in Cache::ALL {
+        assert_eq!(mode.to_string().parse(), Ok(Choice::Fixed(mode)));
+    }
+    for mode in IoMode::ALL {
+        assert_eq!(mode.to_string().parse(), Ok(Choice::Fixed(mode)));
+    }
+    assert_eq!(CacheModeOption::Auto.to_string().parse(), Ok(CacheModeOption::Auto));
+}
+
+fn any_facts() -> impl Strategy<Value = Facts> {
+    let qemu = select(vec![None, Some(QEMU_1_7), Some(QEMU_2_0), Some(QEMU_7_2)]);
+    let probe =
+        select(vec![None, saw(DirectIo::Refused), saw(DirectIo::Synchronous), saw(DirectIo::Asynchronous)]);
+    let aio = select(vec![None, PLENTY, Some(AioSlots { used: 1, limit: 1024 })]);
+    (qemu, any::<Option<bool>>(), probe, aio).prop_map(|(qemu, io_uring, probe, aio)| {
+        let mut facts = with_qemu(qemu);
+        facts.host.io_uring = io_uring;
+        Facts { probe, aio, ..facts }
+    })
+}
+
+fn any_options() -> impl Strategy<Value = IoOptions> {
+    let cache = select(Cache::ALL.to_vec()).prop_map(Choice::Fixed);
+    let io = select(IoMode::ALL.to_vec()).prop_map(Choice::Fixed);
+    let cache = proptest::prop_oneof![Just(Choice::Auto), cache];
+    let io = proptest::prop_oneof![Just(Choice::Auto), io];
+    (cache, io).prop_map(|(cache, io)| IoOptions { cache, io, physical_block_size: None })
+}
+
+proptest! {
+    #[test]
+    fn no_policy_is_one_that_qemu_or_libvirt_refuses(
+        facts in any_facts(),
+        options in any_options(),
+        multiattach in any::<bool>(),
+        format in select(vec![ImageFormat::Raw, ImageFormat::Qcow2]),
+    ) {
+        let info = ConnectionInfo { multiattach, ..volume(format) };
+        let Ok(Decision { policy, .. }) = Decision::make(&info, &facts, &options) else { return Ok(()) };
+        prop_assert!(policy.io != Some(IoMode::Native) || policy.cache.is_direct());
+        prop_assert!(policy.io != Some(IoMode::IoUring) || facts.host.io_uring == Some(true));
+        prop_assert!(!policy.cache.is_direct() || facts.probe != saw(DirectIo::Refused));
+        prop_assert!(!policy.shareable || (policy.cache, format) == (Cache::None, ImageFormat::Raw));
+    }
+
+    #[test]
+    fn what_is_refused_for_the_host_alone_is_refused_whatever_else_is_known(
+        facts in any_facts(),
+        options in any_options(),
+        multiattach in any::<bool>(),
+    ) {
+        let info = ConnectionInfo { multiattach, ..volume(ImageFormat::Raw) };
+        let before = Decision::make(&info, &Facts::from(facts.host), &options);
+        prop_assert!(before.is_ok() || Decision::make(&info, &facts, &options).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! A mount as the kernel's mount table shows it. No I/O.
+
+mod mountinfo;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::mountinfo::{MountInfo, MountInfoError};
+use super::connection::Export;
+
+/// A mounted file system as the table shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The id that stays this mount's alone; `None` before Linux 6.8.
+    pub unique_id: Option<u64>,
+    /// The device number that every file directly on the mount has.
+    pub device: Device,
+    /// The type with its subtype: `fuse.quobyte`.
+    pub fs_type: String,
+    /// What was mounted: `quobyte@host|host2/volume`.
+    pub source: String,
+    /// The file system's own options, comma-separated; without `rw` and `ro`, which every one has.
+    pub options: String,
+}
+
+impl Mount {
+    /// Whether Quobyte's client made this mount. Older clients show plain `fuse` with a source of their own form.
+    #[must_use]
+    pub fn is_quobyte(&self) -> bool {
+        self.fs_type == "fuse.quobyte" || (self.fs_type == "fuse" && self.source.starts_with("quobyte@"))
+    }
+
+    /// Whether this is a mount of `export` by Quobyte's client.
+    #[must_use]
+    pub fn is_of(&self, export: &Export) -> bool {
+        self.is_quobyte() && self.source == export.mount_source()
+    }
+
+    /// Whether `other` is this very mount, and not a later one that looks alike.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self.unique_id, other.unique_id) {
+            (Some(id), Some(other)) => id == other,
+            _ => self.device == other.device && self.source == other.source,
+        }
+    }
+
+    /// Whether users other than the one that mounted it may use it.
+    #[must_use]
+    pub fn allows_other_users(&self) -> bool {
+        self.options.split(',').any(|option| option == "allow_other")
+    }
+
+    /// The user that mounted it.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        self.options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
+    }
+}
+
+/// A file system's device number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Device {
+    /// Major number; 0 for every file system without a disk of its own.
+    pub major: u32,
+    /// Minor number; for FUSE also the name of its control directory.
+    pub minor: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quobyte_is_known_by_type_or_by_an_older_clients_source() {
+        let mount = |fs_type: &str, source: &str| {
+            let device = Device { major: 0, minor: 9 };
+            let options = "user_id=64,group_id=0,default_permissions,allow_other".to_owned();
+            Mount { unique_id: None, device, fs_type: fs_type.to_owned(), source: source.to_owned(), options }
+        };
+        assert!(mount("fuse.quobyte", "quobyte@h/v").is_quobyte());
+        assert!(mount("fuse", "quobyte@h/v").is_quobyte());
+        for (fs_type, source) in
+            [("fuse", "h/v"), ("fuse.sshfs", "quobyte@h/v"), ("ext4", "quobyte@h/v"), ("fuse.quobytes", "x")]
+        {
+            assert!(!mount(fs_type, source).is_quobyte(), "{fs_type} {source}");
+        }
+        assert!(mount("fuse", "x").allows_other_users());
+        assert_eq!(mount("fuse", "x").owner(), Some(64));
+    }
+}

@@ -1,0 +1,106 @@
+//! What is on record of a share: what is mounted where, and for whom. No I/O: [`crate::host::records`] keeps the files.
+
+use serde::{Deserialize, Serialize};
+
+use super::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
+use super::image::Layer;
+use super::io_policy::Probe;
+use super::mount_path::MountPath;
+use super::mounts::Mount;
+
+/// One share: what was mounted where, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareRecord {
+    pub(crate) version: u64,
+    /// Which boot of the machine this is about; mounts do not outlive one.
+    pub(crate) boot_id: String,
+    /// What is mounted.
+    pub export: Export,
+    /// Where it is mounted.
+    pub mount_path: MountPath,
+    /// The mount as the kernel showed it once it was made; `None` while it is being made.
+    pub mount: Option<Mount>,
+    /// What a probe of that mount has seen, once there was one.
+    #[serde(default)]
+    pub probe: Option<Probe>,
+    /// The rows of the I/O policy whose cost an operator has been told of, for that mount.
+    #[serde(default, rename = "told")]
+    pub warned: Vec<String>,
+    /// Which of its mounts this is about, later ones having greater numbers; see [`ShareRecord::begin_generation`].
+    pub generation: u64,
+    /// Who uses it.
+    pub attachments: Vec<Attachment>,
+}
+
+/// One volume attached to one guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The guest.
+    pub instance: InstanceId,
+    /// The volume.
+    pub volume: VolumeId,
+    /// The volume's file when it was connected.
+    pub name: ImageName,
+    /// The file's declared format.
+    pub format: ImageFormat,
+    /// The image's layers as they were looked at; empty where another driver attached it.
+    #[serde(default)]
+    pub chain: Vec<Layer>,
+    /// The share's generation when the guest was last connected. Files opened on an earlier one are on a
+    /// mount that is gone.
+    pub generation: u64,
+}
+
+impl Attachment {
+    /// Whether this is the attachment of that volume to that guest, whatever file it is in.
+    #[must_use]
+    pub fn is(&self, instance: InstanceId, volume: VolumeId) -> bool {
+        self.instance == instance && self.volume == volume
+    }
+}
+
+impl ShareRecord {
+    /// Puts on record what is mounted. What was known of an earlier mount is not known of this one.
+    pub(crate) fn set_mount(&mut self, mount: Mount) {
+        if !self.is_about(&mount) {
+            self.probe = None;
+            self.warned.clear();
+        }
+        self.mount = Some(mount);
+    }
+
+    /// Whether it was written about this very mount.
+    pub(crate) fn is_about(&self, mount: &Mount) -> bool {
+        self.mount.as_ref().is_some_and(|known| known.is_same(mount))
+    }
+
+    /// Whether that volume is attached to that guest.
+    pub(crate) fn has(&self, instance: InstanceId, volume: VolumeId) -> bool {
+        self.attachments.iter().any(|attachment| attachment.is(instance, volume))
+    }
+
+    /// Adds an attachment, or brings the one of that volume to that guest up to date in its place.
+    pub(crate) fn attach(&mut self, attachment: Attachment) {
+        let same = |other: &&mut Attachment| other.is(attachment.instance, attachment.volume);
+        match self.attachments.iter_mut().find(same) {
+            Some(present) => *present = attachment,
+            None => self.attachments.push(attachment),
+        }
+    }
+
+    /// Removes an attachment, and returns it if it was there.
+    pub(crate) fn detach(&mut self, instance: InstanceId, volume: VolumeId) -> Option<Attachment> {
+        let place = self.attachments.iter().position(|attachment| attachment.is(instance, volume))?;
+        Some(self.attachments.remove(place))
+    }
+
+    /// The attachments whose files were opened on a mount that has been replaced since.
+    #[must_use]
+    pub fn lost(&self) -> Vec<Attachment> {
+        self.attachments
+            .iter()
+            .filter(|attachment| attachment.generation < self.generation)
+            .cloned()
+            .collect()
+    }
+}
