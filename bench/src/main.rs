@@ -111,7 +111,7 @@ fn mounted(at: &MountPath, export: &Export, known: Option<&Mount>) -> Result<Mou
     found.filter(|mount| mount.is_of(export)).ok_or_else(|| format!("{export} is not mounted").into())
 }
 
-/// UnmountMode long `work` takes at a time.
+/// How long `work` takes at a time.
 fn repeatedly(mut work: impl FnMut() -> Result<()>) -> Result<Duration> {
     let together = timed(|| (0..ROUNDS).try_for_each(|_| work()))?;
     Ok(together / ROUNDS)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use quobyte_volume::driver::{self, Finding, Kept, LeftAlone, Mended};
+use quobyte_volume::driver::{self, Finding, Repair, StillMounted, Unrepaired};
 use quobyte_volume::error::with_causes;
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::image::Layer;
@@ -74,7 +74,7 @@ impl From<driver::Disconnected> for Disconnected {
         Self {
             mount_path: disconnected.mount_path.as_path().to_owned(),
             changed: disconnected.changed,
-            kept: disconnected.kept.as_ref().map(Kept::as_str),
+            kept: disconnected.still_mounted.as_ref().map(StillMounted::as_str),
         }
     }
 }
@@ -100,35 +100,37 @@ impl From<&Finding> for Found {
         };
         match finding {
             Finding::Swept(_) => found("swept", None, true, None, &[]),
-            Finding::Unusable(error) => {
+            Finding::UnusableRecord(error) => {
                 found(error.code().as_str(), Some(with_causes(error)), false, None, &[])
             }
-            Finding::Mended(at, mended) => {
+            Finding::Repaired(at, mended) => {
                 let (what, attachments) = match mended {
-                    Mended::Remounted(lost) => ("remounted", lost.as_slice()),
-                    Mended::TakenDown => ("taken_down", [].as_slice()),
-                    Mended::Adopted(adopted) => ("adopted", adopted.as_slice()),
+                    Repair::Remounted(lost) => ("remounted", lost.as_slice()),
+                    Repair::TakenDown => ("taken_down", [].as_slice()),
+                    Repair::Adopted(adopted) => ("adopted", adopted.as_slice()),
                 };
                 found(what, None, true, Some(at), attachments)
             }
-            Finding::LeftAlone(at, left) => {
+            Finding::Unrepaired(at, left) => {
                 let why = match left {
-                    LeftAlone::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
-                    LeftAlone::Unknown(why) | LeftAlone::Kept(Kept::Unknown(why)) => Some(why.clone()),
-                    LeftAlone::Failed(error) => Some(with_causes(error)),
+                    Unrepaired::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
+                    Unrepaired::Unknown(why) | Unrepaired::StillMounted(StillMounted::Unknown(why)) => {
+                        Some(why.clone())
+                    }
+                    Unrepaired::Failed(error) => Some(with_causes(error)),
                     _ => None,
                 };
                 let (what, attachment) = match left {
-                    LeftAlone::Hung => ("hung", None),
-                    LeftAlone::Disconnected => ("disconnected", None),
-                    LeftAlone::Foreign(..) => ("foreign", None),
-                    LeftAlone::NotOwner => ("not_owner", None),
-                    LeftAlone::NotRecorded => ("not_recorded", None),
-                    LeftAlone::Unknown(_) => ("unknown", None),
-                    LeftAlone::NoGuest(one, _) => ("no_guest", Some(one)),
-                    LeftAlone::Lost(one) => ("lost", Some(one)),
-                    LeftAlone::Kept(kept) => (kept.as_str(), None),
-                    LeftAlone::Failed(error) => (error.code().as_str(), None),
+                    Unrepaired::Hung => ("hung", None),
+                    Unrepaired::Disconnected => ("disconnected", None),
+                    Unrepaired::Foreign(..) => ("foreign", None),
+                    Unrepaired::NotOwner => ("not_owner", None),
+                    Unrepaired::NotRecorded => ("not_recorded", None),
+                    Unrepaired::Unknown(_) => ("unknown", None),
+                    Unrepaired::NoGuest(one, _) => ("no_guest", Some(one)),
+                    Unrepaired::Lost(one) => ("lost", Some(one)),
+                    Unrepaired::StillMounted(why) => (why.as_str(), None),
+                    Unrepaired::Failed(error) => (error.code().as_str(), None),
                 };
                 found(what, why, false, Some(at), attachment.map(std::slice::from_ref).unwrap_or_default())
             }

@@ -60,7 +60,7 @@ impl Driver {
 
     fn disk(&self, said: &Bound<'_, PyList>, connection_info: &str) -> PyResult<Disk> {
         self.call(said, connection_info, |info| {
-            let image = self.driver.examine(info, &self.facts)?;
+            let image = self.driver.inspect_image(info, &self.facts)?;
             let at = self.driver.mount_path(&info.export);
             Ok(Disk::new(info, &at, &image.chain, &image.decision.policy))
         })
@@ -74,7 +74,7 @@ impl Driver {
         force: bool,
     ) -> PyResult<Disconnected> {
         let instance = parse(said.py(), instance)?;
-        let force = if force { Force::Alone } else { Force::No };
+        let force = if force { Force::IfAlone } else { Force::No };
         self.call(said, connection_info, |info| {
             let at = self.driver.mount_path(&info.export);
             self.driver.disconnect(&at, info.volume_id, instance, force).map(Disconnected::from)

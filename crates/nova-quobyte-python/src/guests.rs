@@ -10,14 +10,14 @@ use quobyte_volume::host::paths;
 use quobyte_volume::pure::guests::{GuestUse, Guests};
 use quobyte_volume::pure::mount_path::MountPath;
 
-/// UnmountMode long Nova's libvirt may take to tell. It is asked while a share is held.
+/// How long Nova's libvirt may take to tell. It is asked while a share is held.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// A Python callable that returns for each domain its UUID, its name and its descriptions.
 pub(crate) struct NovaGuests(pub(crate) Py<PyAny>);
 
 impl Guests for NovaGuests {
-    fn uses_below(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
+    fn uses_below(&self, shares: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
         let (tell, told) = mpsc::channel();
         let domains = Python::attach(|py| self.0.clone_ref(py));
         // A libvirt that never answers keeps its thread, but not its caller.
@@ -30,7 +30,7 @@ impl Guests for NovaGuests {
             .map_err(|error| error.to_string())?;
         let mut uses = Vec::new();
         for (uuid, name, descriptions) in domains {
-            uses.extend(paths::guest_uses(uuid.parse()?, &name, &descriptions, places)?);
+            uses.extend(paths::guest_uses(uuid.parse()?, &name, &descriptions, shares)?);
         }
         Ok(uses)
     }

@@ -30,7 +30,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             let base = at.as_path().parent()?.display();
             Some(format!("as root, make the directory to mount below: install -d -o USER {base}"))
         }
-        Error::Driver(driver::Error::Held { export, holder }) => Some(format!(
+        Error::Driver(driver::Error::InUse { export, holder }) => Some(format!(
             "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
             holder.instance, holder.name
         )),

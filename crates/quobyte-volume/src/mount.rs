@@ -13,15 +13,15 @@
 //!  Foreign, WrongVolume: somebody else's mount; never used, never taken away.
 //! ```
 //!
-//! [`inspect`] alone says in which state a mount point is; everybody else asks it.
+//! An `Inquiry` alone says in which state a mount point is; [`inspect`] makes one.
 
 mod error;
 
 pub use self::error::MountError;
 use crate::host::Host;
-use crate::host::share::{Look, PendingLook, ShareError};
+use crate::host::share::{ChainReply, Look, PendingLook, ShareError};
 use crate::pure::connection::Export;
-use crate::pure::image::{Declared, Layer};
+use crate::pure::image::Declared;
 use crate::pure::mount_path::MountPath;
 use crate::pure::mounts::Mount;
 
@@ -44,9 +44,6 @@ pub enum MountState {
     Foreign(Mount),
 }
 
-/// What came of looking at an image.
-pub(crate) type Chain = Result<Vec<Layer>, ShareError>;
-
 /// Finds out what is at a mount point. `known` is the mount that our records say is there.
 ///
 /// # Errors
@@ -58,60 +55,92 @@ pub fn inspect(
     export: &Export,
     known: Option<&Mount>,
 ) -> Result<MountState, MountError> {
-    Ok(inspect_with(host, at, export, known, None)?.0)
+    Ok(Inquiry::start(host, at, export, known, None)?.wait()?.state)
 }
 
-/// The same, and in the same breath the layers of `image`: none unless the mount is healthy and an image is named.
-pub(crate) fn inspect_with(
+/// The mount on top at `at`, by the mount table alone.
+pub(crate) fn top_mount(
     host: &dyn Host,
     at: &MountPath,
-    export: &Export,
     known: Option<&Mount>,
-    image: Option<Declared<'_>>,
-) -> Result<(MountState, Chain), MountError> {
-    let top = host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })?;
-    let state = match top {
-        None => MountState::Absent,
-        Some(mount) if !mount.is_quobyte() => MountState::Foreign(mount),
-        Some(mount) if !mount.is_of(export) => MountState::WrongVolume(mount),
-        Some(mount) => return Asked { mount, look: host.look(at, image) }.state(at),
-    };
-    Ok((state, Ok(Vec::new())))
+) -> Result<Option<Mount>, MountError> {
+    host.top_mount(at, known).map_err(|source| MountError::Table { at: at.clone(), source })
 }
 
-/// A mount of the export asked for whose client is being asked.
-pub(crate) struct Asked<'a> {
-    mount: Mount,
-    look: PendingLook<'a>,
+/// One question about a mount point, put to the mount table and to the client of what is mounted there. The client is
+/// asked for its root and, in the same round trip, for an image.
+pub(crate) struct Inquiry<'a> {
+    at: &'a MountPath,
+    step: Step<'a>,
 }
 
-impl<'a> Asked<'a> {
-    /// Begins to ask, where it can be told at once that the export is mounted on top at `at`.
-    pub(crate) fn at_once(
+enum Step<'a> {
+    /// The mount table has said it all.
+    Known(MountState),
+    /// The export is mounted, and its client is being asked.
+    Asked(Mount, PendingLook<'a>),
+}
+
+/// The answer to an [`Inquiry`].
+pub(crate) struct Inspection {
+    /// The state of the mount point.
+    pub(crate) state: MountState,
+    /// The layers of the image asked for: none unless the mount is healthy and an image is named.
+    pub(crate) chain: ChainReply,
+}
+
+impl<'a> Inquiry<'a> {
+    /// Asks the mount table, then begins to ask the client.
+    ///
+    /// # Errors
+    /// [`MountError::Table`]
+    pub(crate) fn start(
+        host: &'a dyn Host,
+        at: &'a MountPath,
+        export: &Export,
+        known: Option<&Mount>,
+        image: Option<Declared<'_>>,
+    ) -> Result<Self, MountError> {
+        let step = match top_mount(host, at, known)? {
+            None => Step::Known(MountState::Absent),
+            Some(mount) if !mount.is_quobyte() => Step::Known(MountState::Foreign(mount)),
+            Some(mount) if !mount.is_of(export) => Step::Known(MountState::WrongVolume(mount)),
+            Some(mount) => Step::Asked(mount, host.look(at, image)),
+        };
+        Ok(Self { at, step })
+    }
+
+    /// Begins to ask the client where the kernel tells without delay that the export is mounted on top; `None` says
+    /// nothing about the mount point.
+    pub(crate) fn start_fast(
         host: &'a dyn Host,
         at: &'a MountPath,
         export: &Export,
         image: Option<Declared<'_>>,
     ) -> Option<Self> {
         let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
-        Some(Self { mount, look: host.look(at, image) })
+        Some(Self { at, step: Step::Asked(mount, host.look(at, image)) })
     }
 
-    /// Waits for the answer, which says in which state the mount is.
+    /// Waits for the client's answer.
     ///
     /// # Errors
     /// [`MountError::Unreadable`]
-    pub(crate) fn state(self, at: &MountPath) -> Result<(MountState, Chain), MountError> {
-        let mount = self.mount;
-        let state = match (self.look)() {
+    pub(crate) fn wait(self) -> Result<Inspection, MountError> {
+        let no_chain = Ok(Vec::new());
+        let (mount, look) = match self.step {
+            Step::Known(state) => return Ok(Inspection { state, chain: no_chain }),
+            Step::Asked(mount, look) => (mount, look),
+        };
+        let state = match look() {
             Ok(Look { root, chain }) if root.is_connected() && root.device == mount.device => {
-                return Ok((MountState::Healthy(mount), chain));
+                return Ok(Inspection { state: MountState::Healthy(mount), chain });
             }
             Ok(_) => MountState::Disconnected(mount),
             Err(ShareError::Dead { .. }) => MountState::Dead(mount),
             Err(ShareError::Hung { .. }) => MountState::Hung(mount),
-            Err(source) => return Err(MountError::Unreadable { at: at.clone(), source }),
+            Err(source) => return Err(MountError::Unreadable { at: self.at.clone(), source }),
         };
-        Ok((state, Ok(Vec::new())))
+        Ok(Inspection { state, chain: no_chain })
     }
 }

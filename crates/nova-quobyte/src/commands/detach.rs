@@ -26,10 +26,12 @@ pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duratio
     // The configuration may give the name to another disk at the next start.
     let persistent = persistent.as_ref().filter(|persistent| persistent.source == disk.source);
     let (mount_path, name) =
-        disk.source.as_deref().and_then(|source| driver.place_of(source)).ok_or_else(|| Error::NotOurs {
-            domain: guest.name.clone(),
-            target: target.to_owned(),
-            base: driver.mount_point_base().to_owned(),
+        disk.source.as_deref().and_then(|source| driver.locate_image(source)).ok_or_else(|| {
+            Error::NotOurs {
+                domain: guest.name.clone(),
+                target: target.to_owned(),
+                base: driver.mount_point_base().to_owned(),
+            }
         })?;
 
     if let Some(live) = &live {

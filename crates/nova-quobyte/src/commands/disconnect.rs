@@ -1,6 +1,6 @@
 //! `disconnect`
 
-use quobyte_volume::driver::{Disconnected, Force, Kept};
+use quobyte_volume::driver::{Disconnected, Force, StillMounted};
 use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
 use quobyte_volume::pure::guests::GuestUse;
 use quobyte_volume::pure::record::Attachment;
@@ -39,8 +39,8 @@ pub(super) fn run(
 ) -> Result<Answer, Error> {
     let force = match force {
         0 => Force::No,
-        1 => Force::Alone,
-        _ => Force::Everybody,
+        1 => Force::IfAlone,
+        _ => Force::Always,
     };
     let driver = settings.driver()?;
     let export = match named {
@@ -61,17 +61,17 @@ pub(super) fn run(
 /// What became of the share: is it still mounted, why, and for whom.
 pub(super) fn describe(disconnected: &Disconnected) -> Value {
     let (mut attachments, mut guests, mut detail) = (Vec::new(), Vec::new(), None);
-    match &disconnected.kept {
-        Some(Kept::Attachments(users)) => attachments = users.iter().map(attachment).collect(),
-        Some(Kept::Guests(users)) => guests = users.iter().map(guest).collect(),
-        Some(Kept::Unknown(reason)) => detail = Some(reason),
+    match &disconnected.still_mounted {
+        Some(StillMounted::Attachments(users)) => attachments = users.iter().map(attachment).collect(),
+        Some(StillMounted::Guests(users)) => guests = users.iter().map(guest).collect(),
+        Some(StillMounted::Unknown(reason)) => detail = Some(reason),
         _ => {}
     }
     json!({
         "mount_path": disconnected.mount_path.as_path(),
         "changed": disconnected.changed,
-        "mounted": disconnected.kept.is_some(),
-        "reason": disconnected.kept.as_ref().map(Kept::as_str),
+        "mounted": disconnected.still_mounted.is_some(),
+        "reason": disconnected.still_mounted.as_ref().map(StillMounted::as_str),
         "detail": detail,
         "attachments": attachments,
         "guests": guests,
@@ -96,25 +96,25 @@ fn guest(guest: &GuestUse) -> Value {
 pub(super) fn sentence(disconnected: &Disconnected) -> String {
     let at = &disconnected.mount_path;
     let done = if disconnected.changed { "disconnected" } else { "was not connected" };
-    match &disconnected.kept {
+    match &disconnected.still_mounted {
         None => format!("{done}; {at} is not mounted"),
         Some(kept) => format!("{done}; {at} stays as it is: {}", reason(kept)),
     }
 }
 
 /// Why a share stays mounted, for a person.
-pub(super) fn reason(kept: &Kept) -> String {
+pub(super) fn reason(kept: &StillMounted) -> String {
     match kept {
-        Kept::Attachments(attachments) => format!("{} other attachment(s) use it", attachments.len()),
-        Kept::Guests(guests) => {
+        StillMounted::Attachments(attachments) => format!("{} other attachment(s) use it", attachments.len()),
+        StillMounted::Guests(guests) => {
             let names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
             format!("it is used by {}", names.join(", "))
         }
-        Kept::Unknown(reason) => format!("whether guests use it is not known ({reason})"),
-        Kept::Busy => "files on it are open".to_owned(),
-        Kept::Hung => "its client does not answer, and somebody waits for it".to_owned(),
-        Kept::NotOwner => "another user mounted it".to_owned(),
-        Kept::Foreign => "what is mounted there is not this volume".to_owned(),
-        Kept::NotRecorded => "no record says who mounted it".to_owned(),
+        StillMounted::Unknown(reason) => format!("whether guests use it is not known ({reason})"),
+        StillMounted::Busy => "files on it are open".to_owned(),
+        StillMounted::Hung => "its client does not answer, and somebody waits for it".to_owned(),
+        StillMounted::NotOwner => "another user mounted it".to_owned(),
+        StillMounted::Foreign => "what is mounted there is not this volume".to_owned(),
+        StillMounted::NotRecorded => "no record says who mounted it".to_owned(),
     }
 }

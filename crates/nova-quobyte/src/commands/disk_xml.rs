@@ -1,6 +1,6 @@
 //! `disk-xml`
 
-use quobyte_volume::driver::Examined;
+use quobyte_volume::driver::ImageInspection;
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::pure::mount_path::MountPath;
@@ -19,7 +19,7 @@ pub(super) fn run(
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
     let target = DiskTarget { dev: target.clone(), bus, unit: None };
     let facts = settings.host_facts();
-    let Examined { chain, decision, .. } = settings.driver()?.examine(info, &facts)?;
+    let ImageInspection { chain, decision, .. } = settings.driver()?.inspect_image(info, &facts)?;
     let xml = Disk::new(info, &device_path, &chain, &target, &decision.policy)?.to_xml();
     Ok(Answer { json: json!({ "xml": xml }), text: xml })
 }

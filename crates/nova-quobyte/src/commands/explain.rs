@@ -1,6 +1,6 @@
 //! `explain`
 
-use quobyte_volume::driver::{self, Driver, Examined};
+use quobyte_volume::driver::{self, Driver, ImageInspection};
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::io_policy::{Decision, DirectIo, Discard, Facts, IoMode, Probe, Row, Version};
 use serde_json::{Value, json};
@@ -14,10 +14,10 @@ use crate::settings::Settings;
 pub(super) fn run(settings: Settings, info: &ConnectionInfo) -> Result<Answer, Error> {
     let host = settings.host_facts();
     let driver = settings.driver()?;
-    let (mounted, facts, decision) = match driver.examine(info, &host) {
-        Ok(Examined { facts, decision, .. }) => (true, facts, decision),
+    let (mounted, facts, decision) = match driver.inspect_image(info, &host) {
+        Ok(ImageInspection { facts, decision, .. }) => (true, facts, decision),
         Err(driver::Error::NotMounted { .. }) => {
-            let facts = driver.unprobed(&host);
+            let facts = driver.unprobed_facts(&host);
             (false, facts, driver.decide(info, &facts)?)
         }
         Err(error) => return Err(error.into()),

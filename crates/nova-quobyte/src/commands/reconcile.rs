@@ -1,6 +1,6 @@
 //! `reconcile`
 
-use quobyte_volume::driver::{Finding, Kept, LeftAlone, Mended};
+use quobyte_volume::driver::{Finding, Repair, StillMounted, Unrepaired};
 use quobyte_volume::error::with_causes;
 use quobyte_volume::pure::mount_path::MountPath;
 use quobyte_volume::pure::record::Attachment;
@@ -36,8 +36,8 @@ struct Told {
 
 fn describe(finding: &Finding, dry_run: bool) -> Told {
     match finding {
-        Finding::Mended(at, mended) => describe_mended(at, mended, dry_run),
-        Finding::LeftAlone(at, left) => describe_left(at, left),
+        Finding::Repaired(at, mended) => describe_mended(at, mended, dry_run),
+        Finding::Unrepaired(at, left) => describe_left(at, left),
         Finding::Swept(count) => Told {
             is_mended: true,
             json: json!({"what": "swept", "count": count}),
@@ -46,7 +46,7 @@ fn describe(finding: &Finding, dry_run: bool) -> Told {
                 if dry_run { "would sweep" } else { "swept" }
             ),
         },
-        Finding::Unusable(error) => Told {
+        Finding::UnusableRecord(error) => Told {
             is_mended: false,
             json: json!({"what": "record_unusable", "code": error.code().as_str(), "detail": error.to_string()}),
             text: format!("left: {error}"),
@@ -54,19 +54,19 @@ fn describe(finding: &Finding, dry_run: bool) -> Told {
     }
 }
 
-fn describe_mended(at: &MountPath, mended: &Mended, dry_run: bool) -> Told {
+fn describe_mended(at: &MountPath, mended: &Repair, dry_run: bool) -> Told {
     let tense = |done: &'static str, would: &'static str| if dry_run { would } else { done };
     let (what, attachments, text) = match mended {
-        Mended::Remounted(lost) => ("remounted", lost.as_slice(), {
+        Repair::Remounted(lost) => ("remounted", lost.as_slice(), {
             let guests: Vec<_> = lost.iter().map(|one| format!("instance {}", one.instance)).collect();
             let done = tense("mounted again", "would mount again");
             format!("{done}; files opened before are dead, so restart {}", guests.join(", "))
         }),
-        Mended::TakenDown => {
+        Repair::TakenDown => {
             let done = tense("unmounted", "would unmount");
             ("taken_down", [].as_slice(), format!("{done}, as nobody uses it"))
         }
-        Mended::Adopted(attachments) => (
+        Repair::Adopted(attachments) => (
             "adopted",
             attachments.as_slice(),
             format!(
@@ -84,20 +84,20 @@ fn describe_mended(at: &MountPath, mended: &Mended, dry_run: bool) -> Told {
     }
 }
 
-fn describe_left(at: &MountPath, left: &LeftAlone) -> Told {
+fn describe_left(at: &MountPath, left: &Unrepaired) -> Told {
     let of = |one: &Attachment| format!("volume {} of instance {}", one.volume, one.instance);
     let (what, about, text) = match left {
-        LeftAlone::Hung => ("hung", None, "its client does not answer".to_owned()),
-        LeftAlone::Disconnected => ("disconnected", None, "its client has lost its registries".to_owned()),
-        LeftAlone::Foreign(source, fs_type) => {
+        Unrepaired::Hung => ("hung", None, "its client does not answer".to_owned()),
+        Unrepaired::Disconnected => ("disconnected", None, "its client has lost its registries".to_owned()),
+        Unrepaired::Foreign(source, fs_type) => {
             ("foreign", None, format!("{source} of type {fs_type} is mounted there"))
         }
-        LeftAlone::NotOwner => {
+        Unrepaired::NotOwner => {
             ("not_owner", None, "it is dead, and another user has to unmount it".to_owned())
         }
-        LeftAlone::NotRecorded => ("not_recorded", None, reason(&Kept::NotRecorded)),
-        LeftAlone::Unknown(why) => ("unknown", None, reason(&Kept::Unknown(why.clone()))),
-        LeftAlone::NoGuest(one, export) => ("no_guest", Some(one), {
+        Unrepaired::NotRecorded => ("not_recorded", None, reason(&StillMounted::NotRecorded)),
+        Unrepaired::Unknown(why) => ("unknown", None, reason(&StillMounted::Unknown(why.clone()))),
+        Unrepaired::NoGuest(one, export) => ("no_guest", Some(one), {
             let image = one.name.as_str();
             let drop = format!(
                 "nova-quobyte disconnect --instance {} --export {export} --name {image}",
@@ -105,14 +105,14 @@ fn describe_left(at: &MountPath, left: &LeftAlone) -> Told {
             );
             format!("no guest has {}; if none is to: {drop}", of(one))
         }),
-        LeftAlone::Lost(one) => {
+        Unrepaired::Lost(one) => {
             ("lost", Some(one), format!("{} was open on a mount that died; restart the guest", of(one)))
         }
-        LeftAlone::Kept(kept) => (kept.as_str(), None, reason(kept)),
-        LeftAlone::Failed(error) => ("failed", None, with_causes(error)),
+        Unrepaired::StillMounted(why) => (why.as_str(), None, reason(why)),
+        Unrepaired::Failed(error) => ("failed", None, with_causes(error)),
     };
     let code = match left {
-        LeftAlone::Failed(error) => Some(error.code().as_str()),
+        Unrepaired::Failed(error) => Some(error.code().as_str()),
         _ => None,
     };
     Told {

@@ -83,7 +83,7 @@ fn list(shares: &[ShareStatus], uses: &Uses) -> String {
     table.lines().map(|line| line.trim().to_owned() + "\n").collect()
 }
 
-/// UnmountMode the guest's disk is, as far as is known.
+/// How the guest's disk is, as far as is known.
 fn disk(share: &ShareStatus, one: &Attachment, uses: &Uses) -> &'static str {
     match (&share.state, uses) {
         _ if share.is_lost(one) => "lost",

@@ -9,7 +9,7 @@ use quobyte_volume::pure::io_policy::{Choice, HostFacts, IoMode, IoModeOption, V
 use super::{Hypervisor, failed, within};
 use crate::error::Error;
 
-/// UnmountMode long libvirt is waited for where a volume can do without its word: its first answer after a start takes it some
+/// How long libvirt is waited for where a volume can do without its word: its first answer after a start takes it some
 /// seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -29,25 +29,25 @@ impl LibvirtGuests {
 impl Guests for LibvirtGuests {
     fn uses_below(
         &self,
-        places: &[MountPath],
+        shares: &[MountPath],
     ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         let hypervisor = Hypervisor::open(&self.uri, self.limit)?;
-        let (connection, places) = (hypervisor.connection.clone(), places.to_owned());
+        let (connection, shares) = (hypervisor.connection.clone(), shares.to_owned());
         let doing = "asking which domains use a volume";
         Ok(within(self.limit, doing, move || {
-            ask(&connection, &places)
+            ask(&connection, &shares)
                 .map_err(|error| Error::Libvirt { doing: doing.to_owned(), message: error.to_string() })
         })?)
     }
 }
 
-fn ask(connection: &Connect, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error>> {
+fn ask(connection: &Connect, shares: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn std::error::Error>> {
     let mut uses = Vec::new();
     for domain in connection.list_all_domains(0)? {
         let (Some(name), Some(instance)) = (present(domain.name())?, present(domain.uuid())?) else {
             continue;
         };
-        uses.extend(paths::guest_uses(instance.into(), &name, &descriptions(&domain)?, places)?);
+        uses.extend(paths::guest_uses(instance.into(), &name, &descriptions(&domain)?, shares)?);
     }
     Ok(uses)
 }

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::bring_up::Begun;
-use super::judge::judge;
-use super::{Driver, Error};
-use crate::host::records::LockedShare;
-use crate::mount::Asked;
+use super::context::Context;
+use super::error::Error;
+use super::operation::ShareOperation;
+use crate::mount::Inquiry;
 use crate::pure::connection::{ConnectionInfo, InstanceId};
-use crate::pure::image::Layer;
+use crate::pure::image::{Declared, Layer};
 use crate::pure::io_policy::{Decision, Facts, HostFacts, IoPolicy};
 use crate::pure::mount_path::MountPath;
 use crate::pure::mounts::Mount;
@@ -25,7 +24,7 @@ pub struct Connected {
     pub device_path: PathBuf,
     /// The image and everything below it, as they were looked at.
     pub chain: Vec<Layer>,
-    /// UnmountMode QEMU is to read and write it.
+    /// How QEMU is to read and write it.
     pub policy: IoPolicy,
     /// Whether this call mounted the share.
     pub mounted: bool,
@@ -34,121 +33,101 @@ pub struct Connected {
     /// Whether this call changed anything; `false` when the volume was connected just so already.
     pub changed: bool,
     /// Attachments whose files were opened on a mount that is gone: each of those guests has to be restarted, or its
-    /// volume detached and attached again. The attachment itself is among them only after [`Driver::connect_open`].
+    /// volume detached and attached again. The attachment itself is among them only after [`Driver::connect_open`](super::Driver::connect_open).
     pub lost: Vec<Attachment>,
 }
 
-impl Driver {
-    /// Connects a volume for a guest: afterwards its share is mounted and answers, the image is a regular file on it,
-    /// and a record keeps the share mounted until the guest's last volume on it is disconnected. A mount whose client
-    /// has died is replaced. Connecting what is connected changes nothing.
-    ///
-    /// # Errors
-    /// The first thing that is not as it should be, [`Error::Held`] where another guest has the volume and it is not
-    /// multiattach. Nothing this call made is left: no mount, directory or record,
-    /// and no process but a helper that is ending.
-    pub fn connect(
-        &self,
-        info: &ConnectionInfo,
-        instance: InstanceId,
-        facts: &HostFacts,
-    ) -> Result<Connected, Error> {
-        self.connect_guest(info, instance, facts, false)
-    }
+/// What is to be connected for whom.
+pub(super) struct ConnectRequest<'a> {
+    pub(super) info: &'a ConnectionInfo,
+    pub(super) instance: InstanceId,
+    /// Whether the guest has the image open already.
+    pub(super) is_open: bool,
+    pub(super) facts: &'a HostFacts,
+}
 
-    /// The same for a guest that has the image open already: it goes on with the files it has, so an attachment on
-    /// record stays one of the mount that it was made on.
-    ///
-    /// # Errors
-    /// Those of [`Driver::connect`].
-    pub fn connect_open(
-        &self,
-        info: &ConnectionInfo,
-        instance: InstanceId,
-        facts: &HostFacts,
-    ) -> Result<Connected, Error> {
-        self.connect_guest(info, instance, facts, true)
+impl ConnectRequest<'_> {
+    fn image(&self) -> Declared<'_> {
+        (&self.info.name, self.info.format)
     }
+}
 
-    fn connect_guest(
-        &self,
-        info: &ConnectionInfo,
-        instance: InstanceId,
-        facts: &HostFacts,
-        is_open: bool,
-    ) -> Result<Connected, Error> {
-        // What nothing could change that is yet to be found out is refused before anything is begun.
-        self.decide(info, &Facts::from(*facts))?;
-        let at = self.mount_path(&info.export);
-        let share = self.lock(&at)?;
-        // Answered while all else is found out.
-        let image = Some((&info.name, info.format));
-        let asked = Asked::at_once(self.host.as_ref(), &at, &info.export, image);
-        let before = share.load()?;
-        if let Some(holder) = before.as_ref().and_then(|before| rival(before, info, instance)) {
-            return Err(Error::Held { export: info.export.clone(), holder: Box::new(holder.clone()) });
+/// Connects a volume: see [`Driver::connect`](super::Driver::connect).
+pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result<Connected, Error> {
+    let ConnectRequest { info, instance, .. } = *request;
+    // What no later finding could allow is refused before anything is begun.
+    Decision::check(info, request.facts, &context.config.io)?;
+    let at = context.mount_path(&info.export);
+    let lock = context.lock(&at)?;
+    // The client answers while everything else is found out.
+    let early = Inquiry::start_fast(context.host(), &at, &info.export, Some(request.image()));
+    let before = lock.load()?;
+    if let Some(holder) = before.as_ref().and_then(|before| rival(before, info, instance)) {
+        return Err(Error::InUse { export: info.export.clone(), holder: Box::new(holder.clone()) });
+    }
+    let record = match &before {
+        Some(record) => record.clone(),
+        None => ShareRecord::new(info.export.clone(), at.clone())?,
+    };
+    let mut operation = ShareOperation::new(context, &lock, before, record).with_image(request.image());
+    match operation.connect(request, early) {
+        Ok((mount, chain, policy)) => Ok(Connected {
+            device_path: at.image(&info.name),
+            mount_path: at.clone(),
+            mount,
+            chain,
+            policy,
+            mounted: operation.rollback.client.is_some(),
+            attached: !operation.before.iter().any(|before| before.has(instance, info.volume_id)),
+            changed: operation.before.as_ref() != Some(&operation.record),
+            lost: operation.record.lost(),
+        }),
+        Err(cause) => Err(operation.roll_back(cause)),
+    }
+}
+
+impl ShareOperation<'_> {
+    /// Returns the share's mount, the image's layers, and the policy.
+    fn connect(
+        &mut self,
+        request: &ConnectRequest<'_>,
+        early: Option<Inquiry<'_>>,
+    ) -> Result<(Mount, Vec<Layer>, IoPolicy), Error> {
+        let facts = self.context.unprobed_facts(request.facts);
+        let mount = self.ensure_mounted(early)?;
+        let chain = self.verify_image(&mount)?;
+        let probe = self.probe_mount(&chain)?;
+        let policy = self.decide(request.info, &Facts { probe, ..facts })?;
+        self.record.attach(self.attachment(request, &chain));
+        if self.before.as_ref() != Some(&self.record) {
+            self.rollback.record_written = true;
+            self.store()?;
         }
-        let mut begun = Begun::default();
-        match self.establish(&share, (info, instance, is_open), facts, before.as_ref(), asked, &mut begun) {
-            Ok((record, mount, chain, decision)) => Ok(Connected {
-                device_path: at.image(&info.name),
-                mount_path: at,
-                mount,
-                chain,
-                policy: decision.policy,
-                mounted: begun.client.is_some(),
-                attached: !before.iter().any(|before| before.has(instance, info.volume_id)),
-                changed: before.as_ref() != Some(&record),
-                lost: record.lost(),
-            }),
-            Err(cause) => Err(cause.leaving(self.undo(&share, &at, before.as_ref(), &begun))),
-        }
+        Ok((mount, chain, policy))
     }
 
-    /// Returns the share's record as it is now, its mount, the image's layers, and the policy.
-    fn establish(
-        &self,
-        share: &LockedShare,
-        (info, instance, is_open): (&ConnectionInfo, InstanceId, bool),
-        facts: &HostFacts,
-        before: Option<&ShareRecord>,
-        asked: Option<Asked<'_>>,
-        begun: &mut Begun,
-    ) -> Result<(ShareRecord, Mount, Vec<Layer>, Decision), Error> {
-        let mut record = match before {
-            Some(record) => record.clone(),
-            None => ShareRecord::new(info.export.clone(), self.mount_path(&info.export))?,
-        };
-        let image = (&info.name, info.format);
-        let facts = self.unprobed(facts);
-        let (mount, seen) = self.bring_up(share, &mut record, Some(image), asked, begun)?;
-        let chain = judge(image, seen, &mount, &record.mount_path)?;
-        let decision = self.decide_on_record(info, &facts, &chain, &mut record)?;
-        let recorded = record.attachments.iter().find(|one| one.is(instance, info.volume_id));
+    fn attachment(&self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Attachment {
+        let ConnectRequest { info, instance, .. } = *request;
+        let recorded = self.record.attachments.iter().find(|one| one.is(instance, info.volume_id));
         let generation = match recorded {
-            Some(attachment) if is_open => attachment.generation,
+            Some(attachment) if request.is_open => attachment.generation,
             // Whatever it has open is on a mount that is gone.
-            None if is_open && begun.client.is_some() => 0,
-            _ => record.generation,
+            None if request.is_open && self.rollback.client.is_some() => 0,
+            _ => self.record.generation,
         };
-        record.attach(Attachment {
+        Attachment {
             instance,
             volume: info.volume_id,
             name: info.name.clone(),
             format: info.format,
-            chain: chain.clone(),
+            chain: chain.to_vec(),
             generation,
-        });
-        if before != Some(&record) {
-            begun.record_written = true;
-            share.store(&record)?;
         }
-        Ok((record, mount, chain, decision))
     }
 }
 
-/// Who else has a volume that is not said to be for several guests. One that has it already keeps it: it may have been
-/// given it by another driver, and has to be able to connect anew.
+/// The attachment of another guest to a volume that is not multiattach. A guest that has the volume already keeps it: it
+/// may have been given it by another driver, and has to be able to connect again.
 fn rival<'a>(record: &'a ShareRecord, info: &ConnectionInfo, instance: InstanceId) -> Option<&'a Attachment> {
     if info.multiattach || record.has(instance, info.volume_id) {
         return None;

@@ -12,7 +12,7 @@ use crate::pure::io_policy::IoPolicyError;
 use crate::pure::mount_path::MountPath;
 use crate::pure::record::Attachment;
 
-/// Why an operation failed. What it had begun is undone, unless the error is [`Error::NotUndone`].
+/// Why an operation failed. What it had begun is undone, unless the error is [`Error::RollbackFailed`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot be used.
@@ -67,20 +67,20 @@ pub enum Error {
     State(#[from] StateError),
     /// Another guest has the volume, which is not said to be for several.
     #[error("{export}: the volume of {} is connected for instance {}, and is not multiattach", .holder.name, .holder.instance)]
-    Held {
+    InUse {
         /// The export it is on.
         export: Export,
         /// Who has it.
         holder: Box<Attachment>,
     },
     /// The operation failed, and so did undoing it.
-    #[error("the volume is not connected, and not all that was begun could be undone ({})", list(.left))]
-    NotUndone {
+    #[error("the volume is not connected, and not all that was begun could be undone ({})", list(.left_behind))]
+    RollbackFailed {
         /// Why the operation failed.
         #[source]
         cause: Box<Error>,
         /// What stays behind, and why.
-        left: Vec<Error>,
+        left_behind: Vec<Error>,
     },
 }
 
@@ -99,14 +99,18 @@ impl Error {
             Self::NotMounted { .. } => Code::NotMounted,
             Self::Image(error) => error.code(),
             Self::State(error) => error.code(),
-            Self::Held { .. } => Code::VolumeInUse,
-            Self::NotUndone { cause, .. } => cause.code(),
+            Self::InUse { .. } => Code::VolumeInUse,
+            Self::RollbackFailed { cause, .. } => cause.code(),
         }
     }
 
-    /// This error, after what could not be undone.
-    pub(super) fn leaving(self, left: Vec<Error>) -> Self {
-        if left.is_empty() { self } else { Self::NotUndone { cause: Box::new(self), left } }
+    /// This error, and what could not be undone after it.
+    pub(super) fn with_left_behind(self, left_behind: Vec<Error>) -> Self {
+        if left_behind.is_empty() {
+            self
+        } else {
+            Self::RollbackFailed { cause: Box::new(self), left_behind }
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) enum Client {
     MountsWithoutRegistries,
 }
 
-/// UnmountMode the client behind a mount is.
+/// How the client behind a mount is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
     Serving,
@@ -86,9 +86,9 @@ pub(super) struct World {
     pub(super) directories: BTreeSet<PathBuf>,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(super) user: u32,
-    /// UnmountMode mounts do direct I/O; `None` where that cannot be found out.
+    /// How mounts do direct I/O; `None` where that cannot be found out.
     pub(super) direct_io: Option<DirectIo>,
-    /// UnmountMode often that was found out.
+    /// How often that was found out.
     pub(super) probes: u32,
     /// What guests use; `None` while the hypervisor cannot be asked.
     pub(super) guests: Option<Vec<GuestUse>>,
@@ -120,7 +120,7 @@ impl FakeHost {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// UnmountMode often something is mounted at `at`.
+    /// How often something is mounted at `at`.
     pub(super) fn layers(&self, at: &MountPath) -> usize {
         self.world().mounts.get(at.as_path()).map_or(0, Vec::len)
     }
@@ -344,10 +344,10 @@ impl Host for FakeHost {
         mount.owner() == Some(1000)
     }
 
-    fn unmount(&self, at: &MountPath, how: UnmountMode, _: &LockedShare) -> io::Result<UnmountOutcome> {
+    fn unmount(&self, at: &MountPath, mode: UnmountMode, _: &LockedShare) -> io::Result<UnmountOutcome> {
         let mut world = self.world();
         let layers = world.mounts.get_mut(at.as_path()).ok_or(io::ErrorKind::InvalidInput)?;
-        if how == UnmountMode::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
+        if mode == UnmountMode::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
             return Ok(UnmountOutcome::Busy);
         }
         layers.pop();

@@ -1,9 +1,11 @@
 //! status: what is recorded, held against what is mounted.
 
-use super::{Driver, Error, at_once};
+use super::context::Context;
+use super::error::Error;
+use super::parallel::map_parallel;
+use crate::host::Host;
 use crate::host::records::StateError;
 use crate::mount::{MountError, MountState, inspect};
-use crate::pure::guests::GuestUse;
 use crate::pure::record::{Attachment, ShareRecord};
 
 /// One recorded share.
@@ -51,40 +53,23 @@ impl ShareState {
     }
 }
 
-impl Driver {
-    /// Every recorded share with its state, ordered by export, and every record that cannot be used. Nothing is
-    /// held meanwhile: it is a snapshot.
-    ///
-    /// # Errors
-    /// When the state directory cannot be listed.
-    pub fn status(&self) -> Result<(Vec<ShareStatus>, Vec<StateError>), Error> {
-        let mut records = Vec::new();
-        let mut unusable = Vec::new();
-        for record in self.state.records()? {
-            match record {
-                Ok(record) => records.push(record),
-                Err(error) => unusable.push(error),
-            }
+/// Every recorded share with its state: see [`Driver::status`](super::Driver::status).
+pub(super) fn status(context: &Context) -> Result<(Vec<ShareStatus>, Vec<StateError>), Error> {
+    let mut records = Vec::new();
+    let mut unusable = Vec::new();
+    for record in context.state.records()? {
+        match record {
+            Ok(record) => records.push(record),
+            Err(error) => unusable.push(error),
         }
-        let mut shares = at_once::each(self.shares_at_once, records, |record| self.share_status(record));
-        shares.sort_by(|a, b| a.record.export.as_str().cmp(b.record.export.as_str()));
-        Ok((shares, unusable))
     }
+    let of_share = |record| share_status(context.host.as_ref(), record);
+    let mut shares = map_parallel(context.max_parallel_shares, records, of_share);
+    shares.sort_by(|a, b| a.record.export.as_str().cmp(b.record.export.as_str()));
+    Ok((shares, unusable))
+}
 
-    /// Every use of those shares by a guest, so that an attachment can be told with its domain and its target.
-    ///
-    /// # Errors
-    /// When the hypervisor cannot be asked.
-    pub fn guests(
-        &self,
-        shares: &[ShareStatus],
-    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
-        let places: Vec<_> = shares.iter().map(|share| share.record.mount_path.clone()).collect();
-        if places.is_empty() { Ok(Vec::new()) } else { self.guests.uses_below(&places) }
-    }
-
-    fn share_status(&self, record: ShareRecord) -> ShareStatus {
-        let state = inspect(self.host.as_ref(), &record.mount_path, &record.export, record.mount.as_ref());
-        ShareStatus { state: state.map_or_else(ShareState::Unknown, ShareState::Known), record }
-    }
+fn share_status(host: &dyn Host, record: ShareRecord) -> ShareStatus {
+    let state = inspect(host, &record.mount_path, &record.export, record.mount.as_ref());
+    ShareStatus { state: state.map_or_else(ShareState::Unknown, ShareState::Known), record }
 }

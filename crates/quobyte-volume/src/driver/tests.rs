@@ -12,7 +12,7 @@ use super::fake::{Client, FakeHost, Image, Life};
 use super::*;
 use crate::pure::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
 use crate::pure::guests::GuestDisk;
-use crate::pure::io_policy::HostFacts;
+use crate::pure::io_policy::{HostFacts, IoOptions};
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -102,11 +102,13 @@ fn the_first_connect_mounts_the_second_does_not_and_the_last_disconnect_unmounts
     assert!(!second.mounted && second.changed);
     assert_eq!(f.host.layers(&first.mount_path), 1);
 
-    let Some(Kept::Attachments(left)) = f.disconnect(&a, 1).kept else { panic!("b still needs the share") };
+    let Some(StillMounted::Attachments(left)) = f.disconnect(&a, 1).still_mounted else {
+        panic!("b still needs the share")
+    };
     assert_eq!(left.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(2)]);
     assert_eq!(f.host.layers(&first.mount_path), 1);
     let last = f.disconnect(&b, 2);
-    assert_eq!((last.changed, last.kept), (true, None));
+    assert_eq!((last.changed, last.still_mounted), (true, None));
     f.assert_clean("after the last disconnect");
 }
 
@@ -118,7 +120,7 @@ fn connecting_what_is_connected_changes_nothing_and_one_disconnect_undoes_it() {
     let again = f.connect(&a, 1).unwrap();
     assert!(!again.mounted && !again.changed);
     assert_eq!(f.recorded(), [a.volume_id]);
-    assert_eq!(f.disconnect(&a, 1).kept, None);
+    assert_eq!(f.disconnect(&a, 1).still_mounted, None);
     f.assert_clean("after one disconnect");
 }
 
@@ -156,10 +158,10 @@ fn a_snapshots_new_file_is_the_same_attachment() {
 fn disconnecting_what_is_not_connected_succeeds() {
     let f = fixture();
     let nothing = f.disconnect(&volume("a"), 1);
-    assert_eq!((nothing.changed, nothing.kept), (false, None));
+    assert_eq!((nothing.changed, nothing.still_mounted), (false, None));
     f.connect(&volume("a"), 1).unwrap();
     let other_guest = f.disconnect(&volume("a"), 2);
-    assert!(!other_guest.changed && other_guest.kept.is_some());
+    assert!(!other_guest.changed && other_guest.still_mounted.is_some());
     assert_eq!(f.recorded().len(), 1);
 }
 
@@ -225,10 +227,10 @@ fn a_busy_share_stays_until_a_later_disconnect() {
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
     let busy = f.disconnect(&volume("a"), 1);
-    assert_eq!((busy.changed, busy.kept), (true, Some(Kept::Busy)));
+    assert_eq!((busy.changed, busy.still_mounted), (true, Some(StillMounted::Busy)));
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = false);
     let later = f.disconnect(&volume("a"), 1);
-    assert_eq!((later.changed, later.kept), (false, None));
+    assert_eq!((later.changed, later.still_mounted), (false, None));
     f.assert_clean("after the later disconnect");
 }
 
@@ -237,7 +239,7 @@ fn a_mount_that_nobody_recorded_is_used_but_never_taken_down() {
     let f = fixture();
     let a = volume("a");
     f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
-    assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::NotRecorded));
+    assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::NotRecorded));
     assert_eq!(f.host.layers(&f.at(&a)), 1);
     assert!(!f.connect(&a, 1).unwrap().mounted);
 }
@@ -249,7 +251,7 @@ fn another_users_mount_is_used_but_never_taken_down() {
     f.host.world().user = 0;
     f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
     assert!(!f.connect(&a, 1).unwrap().mounted);
-    assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::NotOwner));
+    assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::NotOwner));
     assert_eq!(f.host.layers(&f.at(&a)), 1);
     assert!(f.recorded().is_empty());
 }
@@ -261,7 +263,7 @@ fn what_is_mounted_over_a_share_is_left_alone() {
     f.connect(&a, 1).unwrap();
     f.host.world().put(&f.at(&a), "tmpfs", "tmpfs".to_owned(), Life::Serving);
     assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "not_quobyte");
-    assert_eq!(f.disconnect(&a, 1).kept, Some(Kept::Foreign));
+    assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::Foreign));
     assert_eq!(f.host.layers(&f.at(&a)), 2);
 }
 
@@ -273,7 +275,7 @@ fn a_mount_that_was_covered_when_its_last_user_left_goes_once_it_is_uncovered() 
         f.connect(&a, 1).unwrap();
         f.host.world().user = user;
         f.host.world().put(&f.at(&a), fs_type, a.export.mount_source(), Life::Serving);
-        assert!(f.disconnect(&a, 1).kept.is_some());
+        assert!(f.disconnect(&a, 1).still_mounted.is_some());
         drop(f.host.world().mounts.get_mut(f.at(&a).as_path()).unwrap().pop());
         f.driver.reconcile(false).unwrap();
         f.assert_clean(fs_type);
@@ -287,7 +289,7 @@ fn a_volume_is_disconnected_where_it_was_connected() {
     let place = f.connect(&a, 1).unwrap().mount_path;
     let moved = driver(&f.directory, &f.host, "/elsewhere");
     let done = moved.disconnect(&moved.mount_path(&a.export), a.volume_id, instance(1), Force::No).unwrap();
-    assert_eq!((done.mount_path, done.changed, done.kept), (place, true, None));
+    assert_eq!((done.mount_path, done.changed, done.still_mounted), (place, true, None));
     f.assert_clean("after the base was moved");
 }
 
@@ -295,9 +297,9 @@ fn a_volume_is_disconnected_where_it_was_connected() {
 fn a_mount_base_that_libvirt_could_not_be_told_is_refused() {
     let f = fixture();
     for base in ["mnt", "", "/m\nt", "/m\u{1b}[2Jt"] {
-        let config = Config { mount_point_base: base.into(), ..f.driver.config.clone() };
+        let config = Config { mount_point_base: base.into(), ..f.driver.context.config.clone() };
         let (host, guests) = (Box::new(f.host.clone()), Box::new(f.host.clone()));
-        let Err(error) = Driver::new(config, f.driver.state.clone(), host, guests) else {
+        let Err(error) = Driver::new(config, f.driver.context.state.clone(), host, guests) else {
             panic!("{base:?} is accepted")
         };
         assert_eq!(error.code().as_str(), "invalid_config");

@@ -1,7 +1,7 @@
 //! Everything that reaches the client of a mounted share.
 //!
 //! A client that has read a request and never answers leaves the asker in uninterruptible sleep, which not even
-//! SIGKILL ends. So no part of this library touches a path on a share itself: it asks [`Shares`], which has a helper
+//! SIGKILL ends. So no part of this library touches a path on a share itself: it asks `Shares`, which has a helper
 //! process do it and answers with facts, never with a descriptor. Nothing on the share stays open afterwards.
 //!
 //! ```text

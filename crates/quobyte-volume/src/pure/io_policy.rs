@@ -77,8 +77,15 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Decides for one volume on one host and mount. What is refused while nothing but the host is known is refused
-    /// whatever else turns out.
+    /// Refuses, while nothing but the hypervisor is known, what is refused whatever else turns out.
+    ///
+    /// # Errors
+    /// Those of [`Decision::make`].
+    pub fn check(info: &ConnectionInfo, host: &HostFacts, options: &IoOptions) -> Result<(), IoPolicyError> {
+        Self::make(info, &Facts::from(*host), options).map(drop)
+    }
+
+    /// Decides for one volume on one host and mount.
     ///
     /// # Errors
     /// [`IoPolicyError`] where the options contradict each other, the host, the mount or a shared image.

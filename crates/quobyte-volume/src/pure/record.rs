@@ -26,7 +26,7 @@ pub struct ShareRecord {
     /// The rows of the I/O policy whose cost an operator has been told of, for that mount.
     #[serde(default, rename = "told")]
     pub warned: Vec<String>,
-    /// Which of its mounts this is about, later ones having greater numbers; see [`ShareRecord::begin_generation`].
+    /// Which of its mounts this is about, later ones having greater numbers; see `begin_generation`.
     pub generation: u64,
     /// Who uses it.
     pub attachments: Vec<Attachment>,

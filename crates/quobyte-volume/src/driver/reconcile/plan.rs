@@ -1,6 +1,6 @@
 //! What is to be done about one share. No I/O.
 
-use super::{LeftAlone, Mended};
+use super::finding::{Repair, Unrepaired};
 use crate::mount::MountState;
 use crate::pure::connection::{Export, ImageName, VolumeId};
 use crate::pure::guests::GuestUse;
@@ -11,10 +11,10 @@ use crate::pure::record::{Attachment, ShareRecord};
 pub(super) type Uses<'a> = dyn Fn() -> Result<Vec<GuestUse>, String> + 'a;
 
 /// What was seen of a share.
-pub(super) struct View<'a> {
+pub(super) struct ShareView<'a> {
     pub(super) at: MountPath,
     pub(super) export: Export,
-    pub(super) record: Option<&'a ShareRecord>,
+    pub(super) record: Option<ShareRecord>,
     pub(super) state: MountState,
     /// Whether it is healthy, but not the mount on record, which is gone.
     pub(super) is_replaced: bool,
@@ -26,12 +26,12 @@ pub(super) struct View<'a> {
 /// The one thing to do next, or else what is worth telling.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) mending: Option<Mending>,
-    pub(super) left: Vec<LeftAlone>,
+    pub(super) action: Option<Action>,
+    pub(super) unrepaired: Vec<Unrepaired>,
 }
 
 #[derive(Debug)]
-pub(super) enum Mending {
+pub(super) enum Action {
     /// Mount again what these attachments need, or take note that it has been.
     Remount(Vec<Attachment>),
     /// Take down what no attachment needs.
@@ -40,92 +40,92 @@ pub(super) enum Mending {
     Adopt(Box<ShareRecord>),
 }
 
-impl Mending {
+impl Action {
     /// What there is to tell once it is done.
-    pub(super) fn promise(&self) -> Mended {
+    pub(super) fn repair(&self) -> Repair {
         match self {
-            Self::Remount(attachments) => Mended::Remounted(attachments.clone()),
-            Self::TakeDown => Mended::TakenDown,
-            Self::Adopt(record) => Mended::Adopted(record.attachments.clone()),
+            Self::Remount(attachments) => Repair::Remounted(attachments.clone()),
+            Self::TakeDown => Repair::TakenDown,
+            Self::Adopt(record) => Repair::Adopted(record.attachments.clone()),
         }
     }
 }
 
-pub(super) fn plan(view: &View<'_>) -> Plan {
-    match view.record {
+pub(super) fn plan(view: &ShareView<'_>) -> Plan {
+    match &view.record {
         None => unrecorded(view),
-        Some(record) if record.attachments.is_empty() => Plan::to(Mending::TakeDown),
+        Some(record) if record.attachments.is_empty() => Plan::to(Action::TakeDown),
         Some(record) => recorded(view, record),
     }
 }
 
 impl Plan {
-    fn to(mending: Mending) -> Self {
-        Self { mending: Some(mending), left: Vec::new() }
+    fn to(action: Action) -> Self {
+        Self { action: Some(action), unrepaired: Vec::new() }
     }
 
-    fn leaving(left: LeftAlone) -> Self {
-        Self { mending: None, left: vec![left] }
+    fn nothing_but(unrepaired: Unrepaired) -> Self {
+        Self { action: None, unrepaired: vec![unrepaired] }
     }
 }
 
 /// A mount without a record: one made before this driver came, or whose records were lost.
-fn unrecorded(view: &View<'_>) -> Plan {
+fn unrecorded(view: &ShareView<'_>) -> Plan {
     let (MountState::Healthy(_) | MountState::Dead(_)) = &view.state else {
-        return Plan { mending: None, left: about_mount(view).into_iter().collect() };
+        return Plan { action: None, unrepaired: about_mount(view).into_iter().collect() };
     };
     match (view.uses)() {
-        Err(reason) => Plan::leaving(LeftAlone::Unknown(reason)),
+        Err(reason) => Plan::nothing_but(Unrepaired::Unknown(reason)),
         Ok(uses) => {
             let attachments: Vec<_> = uses.iter().filter_map(|guest| attachment(view, guest)).collect();
             match ShareRecord::adopting(view, attachments) {
-                Some(record) => Plan::to(Mending::Adopt(Box::new(record))),
-                None => Plan::leaving(LeftAlone::NotRecorded),
+                Some(record) => Plan::to(Action::Adopt(Box::new(record))),
+                None => Plan::nothing_but(Unrepaired::NotRecorded),
             }
         }
     }
 }
 
-fn recorded(view: &View<'_>, record: &ShareRecord) -> Plan {
+fn recorded(view: &ShareView<'_>, record: &ShareRecord) -> Plan {
     match view.state {
-        MountState::Absent => return Plan::to(Mending::Remount(record.attachments.clone())),
+        MountState::Absent => return Plan::to(Action::Remount(record.attachments.clone())),
         MountState::Dead(_) if view.may_unmount => {
-            return Plan::to(Mending::Remount(record.attachments.clone()));
+            return Plan::to(Action::Remount(record.attachments.clone()));
         }
         MountState::Healthy(_) if view.is_replaced => {
-            return Plan::to(Mending::Remount(record.attachments.clone()));
+            return Plan::to(Action::Remount(record.attachments.clone()));
         }
         _ => {}
     }
-    let mut left: Vec<_> = about_mount(view).into_iter().collect();
-    left.extend(record.lost().into_iter().map(LeftAlone::Lost));
+    let mut unrepaired: Vec<_> = about_mount(view).into_iter().collect();
+    unrepaired.extend(record.lost().into_iter().map(Unrepaired::Lost));
     match (view.uses)() {
-        Err(reason) => left.push(LeftAlone::Unknown(reason)),
+        Err(reason) => unrepaired.push(Unrepaired::Unknown(reason)),
         Ok(uses) => {
             let has_guest =
                 |attachment: &&Attachment| uses.iter().any(|guest| guest.is_of(attachment, &view.at));
             let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
-            left.extend(without.map(|one| LeftAlone::NoGuest(one.clone(), view.export.clone())));
+            unrepaired.extend(without.map(|one| Unrepaired::NoGuest(one.clone(), view.export.clone())));
         }
     }
-    Plan { mending: None, left }
+    Plan { action: None, unrepaired }
 }
 
 /// What is wrong with the mount itself.
-fn about_mount(view: &View<'_>) -> Option<LeftAlone> {
+fn about_mount(view: &ShareView<'_>) -> Option<Unrepaired> {
     match &view.state {
         MountState::Absent | MountState::Healthy(_) => None,
-        MountState::Dead(_) => Some(LeftAlone::NotOwner),
-        MountState::Disconnected(_) => Some(LeftAlone::Disconnected),
-        MountState::Hung(_) => Some(LeftAlone::Hung),
+        MountState::Dead(_) => Some(Unrepaired::NotOwner),
+        MountState::Disconnected(_) => Some(Unrepaired::Disconnected),
+        MountState::Hung(_) => Some(Unrepaired::Hung),
         MountState::WrongVolume(found) | MountState::Foreign(found) => {
-            Some(LeftAlone::Foreign(found.source.clone(), found.fs_type.clone()))
+            Some(Unrepaired::Foreign(found.source.clone(), found.fs_type.clone()))
         }
     }
 }
 
 /// The attachment that a guest's disk amounts to.
-fn attachment(view: &View<'_>, guest: &GuestUse) -> Option<Attachment> {
+fn attachment(view: &ShareView<'_>, guest: &GuestUse) -> Option<Attachment> {
     let disk = guest.disk.as_ref()?;
     let name = ImageName::parse(guest.path.file_name()?.to_str()?).ok()?;
     (guest.path == view.at.image(&name)).then(|| Attachment {
@@ -140,7 +140,7 @@ fn attachment(view: &View<'_>, guest: &GuestUse) -> Option<Attachment> {
 
 impl ShareRecord {
     /// A record of what guests use already; `None` if they use no image of the share.
-    fn adopting(view: &View<'_>, attachments: Vec<Attachment>) -> Option<Self> {
+    fn adopting(view: &ShareView<'_>, attachments: Vec<Attachment>) -> Option<Self> {
         let (MountState::Healthy(mount) | MountState::Dead(mount)) = &view.state else { return None };
         let mut record = Self::new(view.export.clone(), view.at.clone()).ok()?;
         record.mount = Some(mount.clone());

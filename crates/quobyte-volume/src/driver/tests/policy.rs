@@ -30,7 +30,7 @@ fn a_mount_is_probed_once_for_all_who_use_it() {
         assert_eq!(f.modes(name, guest), (Cache::None, Some(IoMode::Native)));
     }
     assert_eq!(f.probes(), 1);
-    let examined = f.driver.examine(&volume("c"), &HostFacts::default()).unwrap();
+    let examined = f.driver.inspect_image(&volume("c"), &HostFacts::default()).unwrap();
     assert_eq!(examined.facts.probe, f.record().probe);
     assert_eq!(f.probes(), 1);
 }
@@ -95,7 +95,7 @@ fn examining_puts_nothing_on_record() {
     f.connect(&volume("a"), 1).unwrap();
     let before = f.record();
     f.becomes(Some(DirectIo::Synchronous));
-    let examined = f.driver.examine(&volume("a"), &HostFacts::default()).unwrap();
+    let examined = f.driver.inspect_image(&volume("a"), &HostFacts::default()).unwrap();
     assert_eq!(examined.decision.policy.io, Some(IoMode::Threads));
     assert_eq!(f.record(), before);
 }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::pure::guests::GuestUse;
+use crate::pure::record::ShareRecord;
 
 fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
     let findings = f.driver.reconcile(dry_run).unwrap();
     findings
         .iter()
         .map(|finding| match finding {
-            Finding::Mended(_, mended) => format!("{mended:?}").split('(').next().unwrap().to_owned(),
-            Finding::LeftAlone(_, left) => format!("left: {left:?}").split('(').next().unwrap().to_owned(),
+            Finding::Repaired(_, mended) => format!("{mended:?}").split('(').next().unwrap().to_owned(),
+            Finding::Unrepaired(_, left) => format!("left: {left:?}").split('(').next().unwrap().to_owned(),
             other => format!("{other:?}"),
         })
         .collect()
@@ -78,10 +79,10 @@ fn a_dry_run_knows_of_the_guests_that_keep_a_share_without_attachments() {
     uses(&f, 2, "a");
     f.disconnect(&volume("a"), 1);
     for dry_run in [true, false] {
-        assert_eq!(found(&f, dry_run), ["left: Kept"]);
+        assert_eq!(found(&f, dry_run), ["left: StillMounted"]);
     }
     f.host.world().guests = None;
-    assert_eq!(found(&f, true), ["left: Kept"]);
+    assert_eq!(found(&f, true), ["left: StillMounted"]);
     f.host.world().guests = Some(Vec::new());
     for dry_run in [true, false] {
         assert_eq!(found(&f, dry_run), ["TakenDown"]);
@@ -94,7 +95,7 @@ fn a_share_that_nobody_needs_any_more_is_taken_down() {
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
     f.disconnect(&volume("a"), 1);
-    assert_eq!(found(&f, false), ["left: Kept"]);
+    assert_eq!(found(&f, false), ["left: StillMounted"]);
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = false);
     assert_eq!(found(&f, false), ["TakenDown"]);
     f.assert_clean("after reconcile");
@@ -142,8 +143,8 @@ fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
     let a = volume("a");
     // What a connect that is killed while the client runs leaves.
     let at = f.at(&a);
-    let share = f.driver.lock(&at).unwrap();
-    let record = crate::pure::record::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
+    let share = f.driver.context.lock(&at).unwrap();
+    let record = ShareRecord::new(a.export.clone(), at.clone()).unwrap();
     share.store(&record).unwrap();
     drop(share);
     f.host.world().directories.insert(at.as_path().to_owned());
@@ -197,7 +198,7 @@ fn the_hypervisor_is_asked_once_for_all_shares_and_only_if_it_matters() {
     let f = fixture();
     let asked = Arc::new(AtomicUsize::new(0));
     let guests = Box::new(Counting(f.host.clone(), asked.clone()));
-    let (config, state) = (f.driver.config.clone(), f.driver.state.clone());
+    let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
     let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
     let mut infos = Vec::new();
     for export in ["reg/one", "reg/two", "reg/three"] {
@@ -206,7 +207,10 @@ fn the_hypervisor_is_asked_once_for_all_shares_and_only_if_it_matters() {
         infos.push(info);
     }
     let left = driver.reconcile(false).unwrap();
-    assert!(left.iter().all(|one| matches!(one, Finding::LeftAlone(_, LeftAlone::NoGuest(..)))), "{left:?}");
+    assert!(
+        left.iter().all(|one| matches!(one, Finding::Unrepaired(_, Unrepaired::NoGuest(..)))),
+        "{left:?}"
+    );
     assert_eq!((left.len(), asked.swap(0, Ordering::Relaxed)), (3, 1));
 
     f.host.world().mounts.clear();

@@ -1,9 +1,11 @@
 //! What becomes of a mount whose client has died, hangs or has lost its registries.
 
 use super::*;
-use crate::driver::bring_up::Begun;
+use crate::driver::operation::ShareOperation;
+use crate::driver::rollback::Rollback;
 use crate::host::{Launcher, LinuxConfig, LinuxHost};
 use crate::pure::guests::GuestUse;
+use crate::pure::record::ShareRecord;
 
 /// A share with one attachment, whose client is now like `life`.
 fn share_with(life: Life, busy: bool) -> Fixture {
@@ -80,19 +82,19 @@ fn disconnect_works_whatever_has_become_of_the_mount() {
         (Life::Gone, false, None),
         (Life::Gone, true, None),
         (Life::WithoutRegistries, false, None),
-        (Life::WithoutRegistries, true, Some(Kept::Busy)),
+        (Life::WithoutRegistries, true, Some(StillMounted::Busy)),
         (Life::Silent, false, None),
-        (Life::Silent, true, Some(Kept::Hung)),
+        (Life::Silent, true, Some(StillMounted::Hung)),
     ] {
         let f = share_with(life, busy);
         let gone = f.disconnect(&volume("a"), 1);
         assert!(gone.changed);
-        assert_eq!(gone.kept, kept, "{life:?} {busy}");
+        assert_eq!(gone.still_mounted, kept, "{life:?} {busy}");
         assert!(f.recorded().is_empty());
     }
     let f = share_with(Life::Serving, false);
     f.host.world().mounts.clear();
-    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     f.assert_clean("somebody else unmounted");
 }
 
@@ -100,15 +102,15 @@ fn disconnect_works_whatever_has_become_of_the_mount() {
 fn force_takes_a_busy_or_hung_mount_but_not_from_others_unless_told_twice() {
     for life in [Life::Serving, Life::Silent, Life::WithoutRegistries] {
         let f = share_with(life, true);
-        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Alone).kept, None, "{life:?}");
+        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted, None, "{life:?}");
         f.assert_clean(life);
     }
     let f = share_with(Life::Serving, false);
     f.connect(&volume("b"), 2).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Silent);
-    let kept = f.disconnect_by(&volume("a"), 1, Force::Alone).kept;
-    assert!(matches!(kept, Some(Kept::Attachments(_))), "{kept:?}");
-    assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Everybody).kept, None);
+    let kept = f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted;
+    assert!(matches!(kept, Some(StillMounted::Attachments(_))), "{kept:?}");
+    assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Always).still_mounted, None);
     assert_eq!(f.host.layers(&f.at(&volume("a"))), 0);
     assert_eq!(f.recorded(), [volume("b").volume_id]);
 }
@@ -128,11 +130,11 @@ fn a_guest_that_no_record_knows_keeps_the_share_and_so_does_not_knowing() {
     let f = share_with(Life::Serving, false);
     let stranger = guest_use(&f, 9, "x");
     f.host.world().guests = Some(vec![stranger.clone()]);
-    assert_eq!(f.disconnect(&volume("a"), 1).kept, Some(Kept::Guests(vec![stranger])));
+    assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, Some(StillMounted::Guests(vec![stranger])));
     f.host.world().guests = None;
-    assert!(matches!(f.disconnect(&volume("a"), 1).kept, Some(Kept::Unknown(_))));
+    assert!(matches!(f.disconnect(&volume("a"), 1).still_mounted, Some(StillMounted::Unknown(_))));
     f.host.world().guests = Some(Vec::new());
-    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     f.assert_clean("once no guest is left");
 }
 
@@ -140,17 +142,17 @@ fn a_guest_that_no_record_knows_keeps_the_share_and_so_does_not_knowing() {
 fn the_disk_that_is_being_disconnected_may_still_be_described() {
     let f = share_with(Life::Serving, false);
     f.host.world().guests = Some(vec![guest_use(&f, 1, "a")]);
-    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     let f = share_with(Life::Serving, false);
     f.host.world().guests = Some(vec![guest_use(&f, 1, "other-disk-of-the-same-guest")]);
-    assert!(f.disconnect(&volume("a"), 1).kept.is_some());
+    assert!(f.disconnect(&volume("a"), 1).still_mounted.is_some());
 }
 
 #[test]
 fn a_dead_mount_is_taken_down_without_asking_anybody() {
     let f = share_with(Life::Gone, true);
     f.host.world().guests = None;
-    assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
 }
 
 #[test]
@@ -158,15 +160,15 @@ fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
     let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
     let use_it = |f: &Fixture| {
         f.connect(&volume("a"), 1).unwrap();
-        assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+        assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     };
     for recover in [reconcile, use_it] {
         let f = fixture();
         let a = volume("a");
         let at = f.at(&a);
         // A caller was killed while its client ran; the client's last act was to mount.
-        let share = f.driver.lock(&at).unwrap();
-        let record = crate::pure::record::ShareRecord::new(a.export.clone(), at.clone()).unwrap();
+        let share = f.driver.context.lock(&at).unwrap();
+        let record = ShareRecord::new(a.export.clone(), at.clone()).unwrap();
         share.store(&record).unwrap();
         drop(share);
         f.host.world().directories.insert(at.as_path().to_owned());
@@ -181,7 +183,7 @@ fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
 fn a_client_whose_mount_somebody_unmounted_lazily_is_never_ended() {
     let connect = |f: &Fixture| drop(f.connect(&volume("b"), 2));
     let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
-    let disconnect = |f: &Fixture| assert_eq!(f.disconnect(&volume("a"), 1).kept, None);
+    let disconnect = |f: &Fixture| assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     let clients = [Client::Mounts, Client::Refuses, Client::TimesOutAndMountsLate, Client::MountsAndHangs];
     for (client, call) in clients.into_iter().flat_map(|client| {
         let calls: [fn(&Fixture); 3] = [connect, reconcile, disconnect];
@@ -206,7 +208,7 @@ fn a_client_that_serves_on_is_not_the_one_that_a_killed_call_has_left() {
     f.host.world().unmount_lazily(&at);
     let before = f.host.world().detached.clone();
     // The caller is killed as its client is about to mount.
-    let share = f.driver.lock(&at).unwrap();
+    let share = f.driver.context.lock(&at).unwrap();
     let mut record = share.load().unwrap().unwrap();
     record.mount = None;
     record.begin_generation();
@@ -233,10 +235,10 @@ fn guests_are_told_when_somebody_else_has_replaced_their_dead_mount() {
 fn a_client_that_answers_with_errors_keeps_its_mount_but_no_attachment() {
     for busy in [false, true] {
         let f = share_with(Life::Failing, busy);
-        let kept = f.disconnect(&volume("a"), 1).kept;
-        assert!(matches!(kept, Some(Kept::Unknown(_))), "{kept:?}");
+        let kept = f.disconnect(&volume("a"), 1).still_mounted;
+        assert!(matches!(kept, Some(StillMounted::Unknown(_))), "{kept:?}");
         assert!(f.recorded().is_empty());
-        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Alone).kept, None, "{busy}");
+        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted, None, "{busy}");
         f.assert_clean(busy);
     }
 }
@@ -271,10 +273,10 @@ fn a_mount_that_is_made_while_another_is_forced_away_is_spared() {
         let f = share_with(life, true);
         f.host.change(&f.at(&a), |layer| layer.mount.unique_id = layer.mount.unique_id.filter(|_| ids));
         let guests = Box::new(Remounter(f.host.clone(), a.clone(), ids));
-        let (config, state) = (f.driver.config.clone(), f.driver.state.clone());
+        let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
         let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
-        let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::Alone).unwrap();
-        assert_eq!(gone.kept, Some(Kept::Busy), "{life:?}, with ids: {ids}");
+        let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::IfAlone).unwrap();
+        assert_eq!(gone.still_mounted, Some(StillMounted::Busy), "{life:?}, with ids: {ids}");
         assert_eq!(f.host.layers(&f.at(&a)), 1, "{life:?}, with ids: {ids}");
     }
 }
@@ -300,11 +302,15 @@ fn shares_that_fail_below_one_new_base_do_not_disturb_each_other() {
         let host = Box::new(LinuxHost::new(linux.clone(), state.clone()));
         let driver = Driver::new(config, state.clone(), host, Box::new(FakeHost::new())).unwrap();
         let fail = &|share: u32| {
-            let at = driver.mount_path(&Export::parse(&format!("reg/vol{share}")).unwrap());
-            let share = driver.lock(&at).unwrap();
-            let directories = driver.host.make_mount_point(&at).unwrap();
+            let export = Export::parse(&format!("reg/vol{share}")).unwrap();
+            let at = driver.mount_path(&export);
+            let lock = driver.context.lock(&at).unwrap();
+            let record = ShareRecord::new(export, at.clone()).unwrap();
+            let mut operation = ShareOperation::new(&driver.context, &lock, None, record);
+            let directories = driver.context.host.make_mount_point(&at).unwrap();
             assert!(at.as_path().is_dir());
-            let left = driver.undo(&share, &at, None, &Begun { directories, ..Begun::default() });
+            operation.rollback = Rollback { directories, ..Rollback::default() };
+            let left = operation.undo();
             assert!(left.is_empty(), "{left:?}");
         };
         std::thread::scope(|scope| (0..4).for_each(|share| drop(scope.spawn(move || fail(share)))));

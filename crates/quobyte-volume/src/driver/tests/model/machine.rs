@@ -10,7 +10,7 @@ use super::steps::{Call, Event, Interruption, Step, User, export};
 use super::verdict::Before;
 use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
 use crate::driver::tests::disk;
-use crate::driver::{Config, Driver, Finding, Force, Mended};
+use crate::driver::{Config, Driver, Finding, Force, Repair};
 use crate::host::records::StateDir;
 use crate::pure::connection::ImageFormat;
 use crate::pure::guests::GuestUse;
@@ -51,7 +51,7 @@ impl Machine {
         let host = Interrupted { host, fuse, tells_at_once: caller == 0 };
         let driver = Driver::new(config, self.state(), Box::new(host.clone()), Box::new(host)).unwrap();
         // What comes between two steps is to come between the same two each time.
-        driver.with_shares_at_once(1)
+        driver.with_max_parallel_shares(1)
     }
 
     fn state(&self) -> StateDir {
@@ -158,7 +158,7 @@ impl Machine {
     fn adopted(&self, findings: &[Finding]) -> BTreeSet<User> {
         let mut adopted = BTreeSet::new();
         for finding in findings {
-            let Finding::Mended(at, Mended::Adopted(attachments)) = finding else { continue };
+            let Finding::Repaired(at, Repair::Adopted(attachments)) = finding else { continue };
             adopted.extend(User::all().filter(|user| {
                 let mut attachments = attachments.iter();
                 self.at(user.share) == *at

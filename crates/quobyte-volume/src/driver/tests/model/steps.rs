@@ -106,7 +106,7 @@ fn user() -> impl Strategy<Value = User> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let force = prop_oneof![6 => Just(Force::No), 1 => Just(Force::Alone), 1 => Just(Force::Everybody)];
+    let force = prop_oneof![6 => Just(Force::No), 1 => Just(Force::IfAlone), 1 => Just(Force::Always)];
     prop_oneof![
         6 => user().prop_map(Call::Connect),
         4 => (user(), force).prop_map(|(user, force)| Call::Disconnect(user, force)),

@@ -69,7 +69,7 @@ impl Before {
                 (0..SHARES.len()).for_each(|share| assert_everybody_concerned_is_told(machine, share));
                 let again = machine.drivers[0].reconcile(false).unwrap();
                 let is_mended =
-                    |finding: &Finding| matches!(finding, Finding::Mended(..) | Finding::Swept(_));
+                    |finding: &Finding| matches!(finding, Finding::Repaired(..) | Finding::Swept(_));
                 assert!(!again.iter().any(is_mended), "found by a second look: {again:?}");
             }
             Call::DryRun => {
@@ -129,7 +129,7 @@ fn is_needed(
     let has_users =
         machine.attached.iter().any(stays) || described.iter().any(stays) || world.guests.is_none();
     match layer.life {
-        _ if force == Force::Everybody => false,
+        _ if force == Force::Always => false,
         Life::Gone => false,
         Life::Serving | Life::Silent | Life::Failing => has_users || (layer.busy && force == Force::No),
         // connect replaces it where nothing is open on it.

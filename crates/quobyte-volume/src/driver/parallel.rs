@@ -4,10 +4,14 @@ use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Does `work` on every item, on at most `most` of them at a time, and returns what came of each, in order. All of it is
+/// Does `work` on every item, on at most `max` of them at a time, and returns what came of each, in order. All of it is
 /// in the span that the caller is in.
-pub(super) fn each<T: Send, R: Send>(most: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let workers = most.min(items.len());
+pub(super) fn map_parallel<T: Send, R: Send>(
+    max: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let workers = max.min(items.len());
     if workers <= 1 {
         return items.into_iter().map(work).collect();
     }
@@ -39,13 +43,15 @@ mod tests {
             both.wait();
             number * 10
         };
-        assert_eq!(each(2, vec![1, 2, 3, 4], work), [10, 20, 30, 40]);
+        assert_eq!(map_parallel(2, vec![1, 2, 3, 4], work), [10, 20, 30, 40]);
     }
 
     #[test]
     fn one_at_a_time_is_the_callers_own_thread() {
         let here = thread::current().id();
-        assert!(each(1, vec![(); 3], |()| thread::current().id() == here).into_iter().all(|same| same));
-        assert!(each(8, Vec::<()>::new(), |()| ()).is_empty());
+        assert!(
+            map_parallel(1, vec![(); 3], |()| thread::current().id() == here).into_iter().all(|same| same)
+        );
+        assert!(map_parallel(8, Vec::<()>::new(), |()| ()).is_empty());
     }
 }

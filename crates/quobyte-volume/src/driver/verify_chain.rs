@@ -1,8 +1,8 @@
 //! Whether the image that was looked at may be given to a guest.
 
-use super::Error;
-use crate::host::share::ShareError;
-use crate::mount::{Chain, MountError};
+use super::error::Error;
+use crate::host::share::{ChainReply, ShareError};
+use crate::mount::MountError;
 use crate::pure::connection::{ImageFormat, ImageName, VolumeId};
 use crate::pure::image::{Declared, ImageError, Layer, Rule, Violation};
 use crate::pure::mount_path::MountPath;
@@ -10,9 +10,9 @@ use crate::pure::mounts::Mount;
 
 /// Makes sure that the image, and everything below it, may be given to a guest: regular files on `mount`, the healthy
 /// mount at `at`, that keep every [`Rule`]. Returns its layers, the image first.
-pub(super) fn judge(
+pub(super) fn verify_chain(
     (name, format): Declared<'_>,
-    seen: Chain,
+    chain: ChainReply,
     mount: &Mount,
     at: &MountPath,
 ) -> Result<Vec<Layer>, Error> {
@@ -20,12 +20,12 @@ pub(super) fn judge(
     if format == ImageFormat::Raw && is_snapshot(name) {
         return Err(rejected(at.image(name), Violation::new(Rule::SnapshotDeclaredRaw, name)));
     }
-    let layers = seen.map_err(|error| match error {
+    let layers = chain.map_err(|error| match error {
         ShareError::Missing { path } => ImageError::Missing { path }.into(),
         ShareError::Refused { path, violation } => rejected(path, violation),
         source => MountError::Unreadable { at: at.clone(), source }.into(),
     })?;
-    // The mount that was judged and the one that was looked at may be two, if somebody mounts meanwhile.
+    // The mount that was verified and the one that the image was found on may be two, if somebody mounts meanwhile.
     match layers.iter().find(|layer| layer.identity.device != mount.device) {
         Some(layer) => {
             let violation = Violation::new(Rule::LeadsAway, &layer.path);

@@ -1,0 +1,53 @@
+//! What every operation of a driver goes by: its configuration, its records, and the two seams to the outside.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::Error;
+use crate::host::records::{LockedShare, StateDir};
+use crate::host::{Deadline, Host};
+use crate::pure::connection::Export;
+use crate::pure::guests::Guests;
+use crate::pure::io_policy::{Facts, HostFacts, IoOptions};
+use crate::pure::mount_path::MountPath;
+
+/// What an operator configures.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where shares are mounted, `quobyte_mount_point_base`. Absolute.
+    pub mount_point_base: PathBuf,
+    /// How long an operation waits for another one on the same share.
+    pub lock_timeout: Duration,
+    /// Fixed cache and I/O modes.
+    pub io: IoOptions,
+}
+
+/// What the operations of a driver have in common.
+pub(super) struct Context {
+    pub(super) config: Config,
+    pub(super) state: StateDir,
+    pub(super) host: Box<dyn Host + Send + Sync>,
+    pub(super) guests: Box<dyn Guests + Send + Sync>,
+    /// How many shares status and reconcile look at in parallel.
+    pub(super) max_parallel_shares: usize,
+}
+
+impl Context {
+    pub(super) fn host(&self) -> &dyn Host {
+        self.host.as_ref()
+    }
+
+    pub(super) fn mount_path(&self, export: &Export) -> MountPath {
+        MountPath::new(&self.config.mount_point_base, export)
+    }
+
+    /// What is known of host and hypervisor without asking a mount.
+    pub(super) fn unprobed_facts(&self, host: &HostFacts) -> Facts {
+        Facts { aio: self.host().aio_slots(), ..Facts::from(*host) }
+    }
+
+    /// Waits until no other operation holds the share at `at`, then holds it.
+    pub(super) fn lock(&self, at: &MountPath) -> Result<LockedShare, Error> {
+        Ok(self.state.lock(at, Deadline::after(self.config.lock_timeout))?)
+    }
+}

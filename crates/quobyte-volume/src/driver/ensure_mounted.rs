@@ -1,0 +1,100 @@
+//! Making a share's mount healthy: clearing what is dead, mounting what is missing.
+
+use super::error::Error;
+use super::mounts::is_replaced;
+use super::operation::ShareOperation;
+use crate::host::client::ClientError;
+use crate::host::{UnmountMode, UnmountOutcome};
+use crate::mount::{Inquiry, MountError, MountState};
+use crate::pure::mounts::Mount;
+
+impl ShareOperation<'_> {
+    /// Makes sure that the record's export is mounted and healthy, and returns that mount. It may be a mount of before
+    /// or one that this call made. The client of the mount on top may have been asked `early`.
+    pub(super) fn ensure_mounted(&mut self, early: Option<Inquiry<'_>>) -> Result<Mount, Error> {
+        let mut found = self.clear_dead(early)?;
+        // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
+        if found.is_none() && self.lock.load()?.is_some_and(|record| record.mount.is_none()) {
+            self.end_client(self.record.generation)?;
+            found = self.clear_dead(None)?;
+        }
+        let mount = match found {
+            Some(mount) => {
+                if self.record.mount.is_some() && is_replaced(self.host, &self.record, &mount)? {
+                    self.record.begin_generation();
+                }
+                mount
+            }
+            None => self.mount()?,
+        };
+        self.record.set_mount(mount.clone());
+        Ok(mount)
+    }
+
+    /// Takes away dead layers until the mount on top is healthy or there is none.
+    fn clear_dead(&mut self, mut early: Option<Inquiry<'_>>) -> Result<Option<Mount>, Error> {
+        let mut known = self.record.mount.clone();
+        loop {
+            let state = match early.take() {
+                Some(inquiry) => self.finish(inquiry)?,
+                None => self.inspect(known.take().as_ref())?,
+            };
+            match state {
+                MountState::Absent => return Ok(None),
+                MountState::Healthy(mount) => return Ok(Some(mount)),
+                MountState::Dead(mount) => self.unmount_stale(&mount, UnmountMode::Lazy)?,
+                MountState::Disconnected(mount) => self.unmount_stale(&mount, UnmountMode::IfUnused)?,
+                state => return Err(self.unusable(state).into()),
+            }
+        }
+    }
+
+    /// Unmounts `mount`, at most in that mode, unless it is no longer the one on top.
+    fn unmount_stale(&self, mount: &Mount, mode: UnmountMode) -> Result<(), Error> {
+        let (at, export) = (&self.record.mount_path, &self.record.export);
+        let stale = |remedy| MountError::Stale { at: at.clone(), export: export.clone(), remedy };
+        if !self.host.may_unmount(mount) {
+            let owner = mount.owner().map_or_else(|| "its owner".to_owned(), |user| format!("user {user}"));
+            return Err(stale(format!("{owner} has to run: fusermount3 -u {at}")).into());
+        }
+        tracing::warn!(%export, mount_path = %at, "unmounting what its client does not serve any more");
+        if self.unmount(mount, UnmountMode::IfUnused)? == UnmountOutcome::Busy {
+            if mode == UnmountMode::IfUnused {
+                return Err(stale("files on it are open, and it may yet recover".to_owned()).into());
+            }
+            self.unmount(mount, mode)?;
+        }
+        Ok(())
+    }
+
+    /// Mounts the record's export where nothing is mounted. The client's word is not enough: the mount table is asked
+    /// afterwards.
+    fn mount(&mut self) -> Result<Mount, Error> {
+        self.record.mount = None;
+        self.record.begin_generation();
+        self.rollback.record_written = true;
+        self.store()?;
+        let (export, at) = (self.record.export.clone(), self.record.mount_path.clone());
+        self.rollback.directories = self
+            .host
+            .make_mount_point(&at)
+            .map_err(|source| MountError::MountPoint { at: at.clone(), source })?;
+        self.rollback.client = Some(self.record.generation);
+        tracing::info!(%export, mount_path = %at, "mounting");
+        let reported = self.host.mount(&export, &at, self.record.generation);
+        let state = self.inspect(None)?;
+        match (state, reported) {
+            (MountState::Healthy(mount), Ok(())) => Ok(mount),
+            // A client that was given up is being ended, and takes along what it has just mounted.
+            (MountState::Healthy(_), Err(error @ ClientError::Timeout { .. })) => {
+                Err(MountError::Client(error).into())
+            }
+            (MountState::Healthy(mount), Err(error)) => {
+                tracing::warn!(mount_path = %at, %error, "mounted, although the client says otherwise");
+                Ok(mount)
+            }
+            (MountState::Absent, Err(error)) => Err(MountError::Client(error).into()),
+            (state, _) => Err(self.unusable(state).into()),
+        }
+    }
+}

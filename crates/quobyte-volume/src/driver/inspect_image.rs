@@ -1,0 +1,79 @@
+//! The image of a volume as it is now. Nothing is mounted, and nothing put on record.
+
+use super::context::Context;
+use super::error::Error;
+use super::operation::ShareOperation;
+use super::probe::probe;
+use crate::mount::{MountError, MountState};
+use crate::pure::connection::ConnectionInfo;
+use crate::pure::image::{self, Layer};
+use crate::pure::io_policy::{Decision, Facts, HostFacts, Probe};
+
+/// An image as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageInspection {
+    /// The image and everything below it.
+    pub chain: Vec<Layer>,
+    /// What is known of host and mount.
+    pub facts: Facts,
+    /// What follows for how QEMU is to read and write it.
+    pub decision: Decision,
+}
+
+/// The image and everything below it: see [`Driver::chain`](super::Driver::chain).
+pub(super) fn chain(context: &Context, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
+    let at = context.mount_path(&info.export);
+    let lock = context.lock(&at)?;
+    let mut operation = ShareOperation::without_record(context, &lock, &at, &info.export)?
+        .with_image((&info.name, info.format));
+    Ok(operation.mounted_image(info)?.chain)
+}
+
+/// The same, and the policy: see [`Driver::inspect_image`](super::Driver::inspect_image).
+pub(super) fn inspect_image(
+    context: &Context,
+    info: &ConnectionInfo,
+    facts: &HostFacts,
+) -> Result<ImageInspection, Error> {
+    let at = context.mount_path(&info.export);
+    let lock = context.lock(&at)?;
+    let mut operation = ShareOperation::without_record(context, &lock, &at, &info.export)?
+        .with_image((&info.name, info.format));
+    let MountedImage { chain, probe: known } = operation.mounted_image(info)?;
+    let probe = known.map_or_else(|| probe(context.host(), &at, &chain), |known| Ok(Some(known)))?;
+    let facts = Facts { probe, ..context.unprobed_facts(facts) };
+    let decision = Decision::make(info, &facts, &context.config.io)?;
+    Ok(ImageInspection { chain, facts, decision })
+}
+
+/// An image on a healthy mount.
+struct MountedImage {
+    chain: Vec<Layer>,
+    /// What is on record of a probe of that mount.
+    probe: Option<Probe>,
+}
+
+impl ShareOperation<'_> {
+    fn mounted_image(&mut self, info: &ConnectionInfo) -> Result<MountedImage, Error> {
+        let state = self.inspect(None)?;
+        let at = self.record.mount_path.clone();
+        match state {
+            MountState::Absent => Err(Error::NotMounted { at }),
+            MountState::Healthy(mount) => {
+                let chain = self.verify_image(&mount)?;
+                let record = self.lock.look()?;
+                let attachments = record.iter().flat_map(|record| &record.attachments);
+                for connected in attachments.filter(|other| other.volume == info.volume_id) {
+                    image::check_same(&at, &connected.chain, &chain)?;
+                }
+                let record = record.filter(|record| record.is_about(&mount));
+                Ok(MountedImage { chain, probe: record.and_then(|record| record.probe) })
+            }
+            MountState::Dead(_) | MountState::Disconnected(_) => {
+                let remedy = "connect the volume, or reconcile".to_owned();
+                Err(MountError::Stale { at, export: info.export.clone(), remedy }.into())
+            }
+            state => Err(self.unusable(state).into()),
+        }
+    }
+}

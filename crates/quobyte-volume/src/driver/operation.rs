@@ -1,0 +1,164 @@
+//! One operation on one share: the value that holds everything such an operation works with.
+
+use super::context::Context;
+use super::error::Error;
+use super::rollback::Rollback;
+use super::verify_chain::verify_chain;
+use crate::host::records::LockedShare;
+use crate::host::share::ChainReply;
+use crate::host::{Host, UnmountMode, UnmountOutcome};
+use crate::mount::{Inquiry, MountError, MountState, top_mount};
+use crate::pure::connection::Export;
+use crate::pure::image::{Declared, Layer};
+use crate::pure::mount_path::MountPath;
+use crate::pure::mounts::Mount;
+use crate::pure::record::ShareRecord;
+
+/// One operation on one share: host and guests (through the context), lock, record and rollback. The operations and
+/// their steps are its methods, each in the file named after it.
+///
+/// The share's lock is held from the first look to the last write.
+pub(super) struct ShareOperation<'a> {
+    pub(super) context: &'a Context,
+    pub(super) host: &'a dyn Host,
+    pub(super) lock: &'a LockedShare,
+    /// The record as the operation found it; `None` where there was none.
+    pub(super) before: Option<ShareRecord>,
+    /// The record as the operation has it; stored by the steps that say so.
+    pub(super) record: ShareRecord,
+    /// What failing would have to undo.
+    pub(super) rollback: Rollback,
+    /// The image that is to be connected, if the operation is about one.
+    pub(super) image: Option<RequestedImage<'a>>,
+}
+
+/// An image that is to be connected, and what the client of its share says of it.
+pub(super) struct RequestedImage<'a> {
+    pub(super) declared: Declared<'a>,
+    /// The newest answer; no layers before there is one.
+    pub(super) chain: ChainReply,
+}
+
+impl<'a> ShareOperation<'a> {
+    /// An operation that found the record `before` and goes on with `record`.
+    pub(super) fn new(
+        context: &'a Context,
+        lock: &'a LockedShare,
+        before: Option<ShareRecord>,
+        record: ShareRecord,
+    ) -> Self {
+        Self {
+            context,
+            host: context.host(),
+            lock,
+            before,
+            record,
+            rollback: Rollback::default(),
+            image: None,
+        }
+    }
+
+    /// An operation that goes by no record, mounts nothing and stores nothing.
+    pub(super) fn without_record(
+        context: &'a Context,
+        lock: &'a LockedShare,
+        at: &MountPath,
+        export: &Export,
+    ) -> Result<Self, Error> {
+        Ok(Self::new(context, lock, None, ShareRecord::new(export.clone(), at.clone())?))
+    }
+
+    /// The same, about an image.
+    pub(super) fn with_image(self, declared: Declared<'a>) -> Self {
+        Self { image: Some(RequestedImage { declared, chain: Ok(Vec::new()) }), ..self }
+    }
+
+    /// Finds out the state of the mount point, and in the same round trip what the image is.
+    pub(super) fn inspect(&mut self, known: Option<&Mount>) -> Result<MountState, MountError> {
+        let image = self.image.as_ref().map(|image| image.declared);
+        let record = &self.record;
+        let inspection =
+            Inquiry::start(self.host, &record.mount_path, &record.export, known, image)?.wait()?;
+        self.keep_chain(inspection.chain);
+        Ok(inspection.state)
+    }
+
+    /// The same by an inquiry that was begun before.
+    pub(super) fn finish(&mut self, inquiry: Inquiry<'_>) -> Result<MountState, MountError> {
+        let inspection = inquiry.wait()?;
+        self.keep_chain(inspection.chain);
+        Ok(inspection.state)
+    }
+
+    fn keep_chain(&mut self, chain: ChainReply) {
+        if let Some(image) = &mut self.image {
+            image.chain = chain;
+        }
+    }
+
+    /// The layers of the requested image on `mount`, once it is certain that they may be given to a guest.
+    pub(super) fn verify_image(&mut self, mount: &Mount) -> Result<Vec<Layer>, Error> {
+        let Some(image) = self.image.take() else { return Ok(Vec::new()) };
+        verify_chain(image.declared, image.chain, mount, &self.record.mount_path)
+    }
+
+    /// Why a mount point in that state cannot be used for the record's export.
+    pub(super) fn unusable(&self, state: MountState) -> MountError {
+        let (at, export) = (self.record.mount_path.clone(), self.record.export.clone());
+        match state {
+            MountState::Absent | MountState::Healthy(_) => MountError::NothingMounted { at, export },
+            MountState::Dead(_) | MountState::Disconnected(_) => {
+                MountError::Stale { at, export, remedy: "it has just been mounted".to_owned() }
+            }
+            MountState::Hung(_) => MountError::Hung { at, attachments: self.record.attachments.clone() },
+            MountState::WrongVolume(found) => {
+                MountError::WrongVolume { at, found: Box::new(found), wanted: export }
+            }
+            MountState::Foreign(found) => MountError::Foreign { at, found: Box::new(found) },
+        }
+    }
+
+    /// Puts the record in place.
+    pub(super) fn store(&self) -> Result<(), Error> {
+        Ok(self.lock.store(&self.record)?)
+    }
+
+    pub(super) fn top_mount(&self, known: Option<&Mount>) -> Result<Option<Mount>, MountError> {
+        top_mount(self.host, &self.record.mount_path, known)
+    }
+
+    /// Unmounts `mount` if it is still the one on top: since it was looked at, somebody may have mounted another.
+    pub(super) fn unmount(&self, mount: &Mount, mode: UnmountMode) -> Result<UnmountOutcome, MountError> {
+        let at = &self.record.mount_path;
+        if !self.top_mount(Some(mount))?.is_some_and(|top| top.is_same(mount)) {
+            return Ok(UnmountOutcome::Done);
+        }
+        match self.host.unmount(at, mode, self.lock) {
+            Ok(outcome) => Ok(outcome),
+            // A client that ends, as one does whose connection was aborted, may take its mount along first.
+            Err(_) if self.top_mount(None)?.is_none() => Ok(UnmountOutcome::Done),
+            Err(source) => Err(MountError::Unmount { at: at.clone(), source }),
+        }
+    }
+
+    /// Frees whoever waits for a client that will not answer. Where that cannot be done they stay stuck until the
+    /// client ends, which is no reason to keep the mount.
+    pub(super) fn abort(&self, mount: &Mount) {
+        if let Err(error) = self.host.abort(mount) {
+            tracing::warn!(source = %mount.source, %error, "the connection to the client cannot be aborted");
+        }
+    }
+
+    /// Ends what may be left of the client that was started for that generation, which is not on record as mounted.
+    pub(super) fn end_client(&self, generation: u64) -> Result<(), MountError> {
+        let at = &self.record.mount_path;
+        let unmount = |source| MountError::Unmount { at: at.clone(), source };
+        match self.host.end_client(at, generation).map_err(unmount)? {
+            0 => {}
+            count => {
+                tracing::info!(mount_path = %at, count, "ended what was left of the client");
+            }
+        }
+        Ok(())
+    }
+}
