@@ -142,14 +142,16 @@ impl Fault {
     }
 }
 
-/// What the command is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the command is asked to do, in the order of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Operation {
     /// Connect another volume of the share, for bob's guest.
     Connect,
     /// Disconnect alice's volume.
     Disconnect,
     /// The same with `--force`.
+    #[strum(serialize = "disconnect --force")]
     Force,
     /// Show what is connected.
     Status,
@@ -158,18 +160,9 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All of them, in the order of the matrix.
-    pub const ALL: [Self; 5] = [Self::Connect, Self::Disconnect, Self::Force, Self::Status, Self::Reconcile];
-
     /// How it is called on the command line.
     #[must_use]
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Disconnect => "disconnect",
-            Self::Force => "disconnect --force",
-            Self::Status => "status",
-            Self::Reconcile => "reconcile",
-        }
+        self.into()
     }
 }

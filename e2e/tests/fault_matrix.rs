@@ -1,11 +1,12 @@
 //! Every operation under every fault: what it answers and what it leaves, on real mounts.
 
 use e2e::faults::{MATRIX, Operation, outcome, table};
+use strum::VariantArray as _;
 
 /// Compares every row's promise for `operation` with what happens.
 #[expect(clippy::print_stdout, reason = "it tells which row was at work when a test fails")]
 fn assert_matches_matrix(operation: Operation) {
-    let column = Operation::ALL.iter().position(|one| *one == operation).expect("it is one of them");
+    let column = Operation::VARIANTS.iter().position(|one| *one == operation).expect("it is one of them");
     let mut broken = String::new();
     for (fault, promised) in MATRIX {
         println!("{}", fault.label());

@@ -20,7 +20,7 @@ use serde_json::Value;
 /// Follows the chain of the file at `top`, taking the directory for a share.
 fn layers(directory: &Path, top: &str, format: &str) -> Result<Vec<Layer>, ChainError<io::Error>> {
     let start = RelativePath::parse(top).expect("the corpus has plain names");
-    let format = ImageFormat::parse(format).expect("the corpus declares raw or qcow2");
+    let format: ImageFormat = format.parse().expect("the corpus declares raw or qcow2");
     walk(start, format, &mut |path| {
         let file = File::open(directory.join(path.as_path()))?;
         let metadata = file.metadata()?;

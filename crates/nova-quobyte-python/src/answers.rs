@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use quobyte_volume::driver::{self, Finding, Repair, StillMounted, Unrepaired};
-use quobyte_volume::error::with_causes;
+use quobyte_volume::driver::{self, Finding, StillMounted, Unrepaired};
+use quobyte_volume::error::{Code, with_causes};
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::image::Layer;
 use quobyte_volume::pure::io_policy::{Discard, IoMode, IoPolicy};
@@ -91,49 +91,24 @@ pub(crate) struct Found {
 
 impl From<&Finding> for Found {
     fn from(finding: &Finding) -> Self {
-        let found = |what, why, mended, at: Option<&MountPath>, attachments: &[Attachment]| Self {
-            what,
-            why,
-            mended,
-            mount_path: at.map(|at| at.as_path().to_owned()),
-            attachments: attachments.iter().map(ids).collect(),
+        let why = match finding {
+            Finding::UnusableRecord(error) => Some(with_causes(error)),
+            Finding::Unrepaired(_, unrepaired) => match unrepaired {
+                Unrepaired::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
+                Unrepaired::Unknown(why) | Unrepaired::StillMounted(StillMounted::Unknown(why)) => {
+                    Some(why.clone())
+                }
+                Unrepaired::Failed(error) => Some(with_causes(error)),
+                _ => None,
+            },
+            Finding::Swept(_) | Finding::Repaired(..) => None,
         };
-        match finding {
-            Finding::Swept(_) => found("swept", None, true, None, &[]),
-            Finding::UnusableRecord(error) => {
-                found(error.code().as_str(), Some(with_causes(error)), false, None, &[])
-            }
-            Finding::Repaired(at, mended) => {
-                let (what, attachments) = match mended {
-                    Repair::Remounted(lost) => ("remounted", lost.as_slice()),
-                    Repair::TakenDown => ("taken_down", [].as_slice()),
-                    Repair::Adopted(adopted) => ("adopted", adopted.as_slice()),
-                };
-                found(what, None, true, Some(at), attachments)
-            }
-            Finding::Unrepaired(at, left) => {
-                let why = match left {
-                    Unrepaired::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
-                    Unrepaired::Unknown(why) | Unrepaired::StillMounted(StillMounted::Unknown(why)) => {
-                        Some(why.clone())
-                    }
-                    Unrepaired::Failed(error) => Some(with_causes(error)),
-                    _ => None,
-                };
-                let (what, attachment) = match left {
-                    Unrepaired::Hung => ("hung", None),
-                    Unrepaired::Disconnected => ("disconnected", None),
-                    Unrepaired::Foreign(..) => ("foreign", None),
-                    Unrepaired::NotOwner => ("not_owner", None),
-                    Unrepaired::NotRecorded => ("not_recorded", None),
-                    Unrepaired::Unknown(_) => ("unknown", None),
-                    Unrepaired::NoGuest(one, _) => ("no_guest", Some(one)),
-                    Unrepaired::Lost(one) => ("lost", Some(one)),
-                    Unrepaired::StillMounted(why) => (why.as_str(), None),
-                    Unrepaired::Failed(error) => (error.code().as_str(), None),
-                };
-                found(what, why, false, Some(at), attachment.map(std::slice::from_ref).unwrap_or_default())
-            }
+        Self {
+            what: finding.error_code().map_or(finding.code(), Code::as_str),
+            why,
+            mended: finding.is_repaired(),
+            mount_path: finding.mount_path().map(|at| at.as_path().to_owned()),
+            attachments: finding.attachments().iter().map(ids).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use quobyte_volume::driver;
-use quobyte_volume::error::{Class, Code, with_causes};
+use quobyte_volume::error::{Code, with_causes};
 
 create_exception!(nova_quobyte._native, QuobyteError, PyException);
 
@@ -18,22 +18,9 @@ pub(crate) fn raise(py: Python<'_>, error: &driver::Error) -> PyErr {
 pub(crate) fn raise_as(py: Python<'_>, code: Code, text: String) -> PyErr {
     let raised = QuobyteError::new_err(text);
     let value = raised.value(py);
-    let attributes = [("code", code.as_str()), ("kind", kind(code.class())), ("summary", code.summary())];
+    let attributes = [("code", code.as_str()), ("kind", code.class().as_str()), ("summary", code.summary())];
     match attributes.into_iter().try_for_each(|(name, text)| value.setattr(name, text)) {
         Ok(()) => raised,
         Err(error) => error,
-    }
-}
-
-fn kind(class: Class) -> &'static str {
-    match class {
-        Class::Invalid => "invalid",
-        Class::Mount => "mount",
-        Class::Time => "time",
-        Class::Image => "image",
-        Class::InUse => "in_use",
-        Class::Libvirt => "libvirt",
-        Class::State => "state",
-        _ => "internal",
     }
 }

@@ -4,10 +4,10 @@
 //! `source`, and has one [`Code`]. Messages may change between versions; codes and their [`Class`] may not.
 
 use std::error::Error;
-use std::fmt;
 
 /// What went wrong, as one word that never changes its meaning. New codes may be added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Code {
     /// A bug, or a failure of the host that no other code names.
@@ -69,7 +69,8 @@ pub enum Code {
 }
 
 /// What kind of failure a [`Code`] is; the command's exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Class {
     /// A bug, or a failure without a class of its own.
@@ -90,40 +91,19 @@ pub enum Class {
     State,
 }
 
+impl Class {
+    /// The class in one word, in `snake_case`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 impl Code {
     /// The code as scripts see it, in `snake_case`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Internal => "internal",
-            Self::InvalidConnection => "invalid_connection",
-            Self::InvalidExport => "invalid_export",
-            Self::InvalidName => "invalid_name",
-            Self::UnsupportedFormat => "unsupported_format",
-            Self::WouldShrink => "would_shrink",
-            Self::InvalidConfig => "invalid_config",
-            Self::ClientNotFound => "client_not_found",
-            Self::MountFailed => "mount_failed",
-            Self::NotMounted => "not_mounted",
-            Self::NotQuobyte => "not_quobyte",
-            Self::WrongVolume => "wrong_volume",
-            Self::UnmountFailed => "unmount_failed",
-            Self::MountStale => "mount_stale",
-            Self::MountNotVisible => "mount_not_visible",
-            Self::MountTimeout => "mount_timeout",
-            Self::MountHung => "mount_hung",
-            Self::UnmountTimeout => "unmount_timeout",
-            Self::LockTimeout => "lock_timeout",
-            Self::ImageMissing => "image_missing",
-            Self::ImageRejected => "image_rejected",
-            Self::FormatMismatch => "format_mismatch",
-            Self::VolumeInUse => "volume_in_use",
-            Self::LibvirtError => "libvirt_error",
-            Self::DomainNotFound => "domain_not_found",
-            Self::DiskNotFound => "disk_not_found",
-            Self::StateUnavailable => "state_unavailable",
-            Self::RecordUnsupported => "record_unsupported",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// What the code means, for people. It names nothing of the host, so that a cloud's tenant may be shown it.
@@ -186,12 +166,6 @@ impl Code {
             Self::LibvirtError | Self::DomainNotFound | Self::DiskNotFound => Class::Libvirt,
             Self::StateUnavailable | Self::RecordUnsupported => Class::State,
         }
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

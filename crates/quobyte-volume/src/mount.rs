@@ -26,7 +26,8 @@ use crate::pure::mount_path::MountPath;
 use crate::pure::mounts::Mount;
 
 /// What is at a mount point.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum MountState {
     /// Nothing is mounted there.
     Absent,
@@ -42,6 +43,14 @@ pub enum MountState {
     WrongVolume(Mount),
     /// Something that is not Quobyte.
     Foreign(Mount),
+}
+
+impl MountState {
+    /// The state as scripts see it, in `snake_case`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Finds out what is at a mount point. `known` is the mount that our records say is there.

@@ -1,8 +1,10 @@
 //! What comes of every operation under every fault. `docs/SEMANTICS.md` shows the same and explains the notation.
 
+use strum::VariantArray as _;
+
 use super::{Fault, Operation};
 
-/// What comes of each operation, in the order of [`Operation::ALL`].
+/// What comes of each operation, in the order of [`Operation`]'s variants.
 type Row = (Fault, [&'static str; 5]);
 
 /// What the command promises.
@@ -333,8 +335,9 @@ pub const MATRIX: &[Row] = &[
 #[must_use]
 pub fn table() -> String {
     let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
-    let operations = Operation::ALL.map(Operation::label);
-    let head = line(&[&["what is wrong"], &operations[..]].concat()) + &line(&["---"; 6]);
+    let operations = Operation::VARIANTS.iter().map(|operation| operation.label());
+    let head =
+        line(&["what is wrong"].into_iter().chain(operations).collect::<Vec<_>>()) + &line(&["---"; 6]);
     let rows = MATRIX.iter().map(|(fault, outcomes)| line(&[&[fault.label()], &outcomes[..]].concat()));
     rows.fold(head, |table, row| table + &row)
 }

@@ -1,7 +1,7 @@
 //! `attach`
 
 use quobyte_volume::driver::{Connected, Driver, Force};
-use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName};
+use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName};
 use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ pub(super) fn volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
         Volume { export, name, format, .. } => Ok(ConnectionInfo::new(
             Export::parse(export.as_deref().unwrap_or_default())?,
             ImageName::parse(name.as_deref().unwrap_or_default())?,
-            ImageFormat::parse(format.as_deref().unwrap_or_default())?,
+            format.as_deref().unwrap_or_default().parse()?,
         )),
     }
 }

@@ -1,8 +1,7 @@
 //! `reconcile`
 
 use quobyte_volume::driver::{Finding, Repair, StillMounted, Unrepaired};
-use quobyte_volume::error::with_causes;
-use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::error::{Code, with_causes};
 use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
@@ -15,115 +14,91 @@ use crate::settings::Settings;
 pub(super) fn run(settings: Settings, dry_run: bool) -> Result<Answer, Error> {
     let driver = settings.driver()?;
     let findings = progress::during("reconciling".to_owned(), || driver.reconcile(dry_run))?;
-    let (mended, left): (Vec<_>, Vec<_>) = findings
-        .iter()
-        .map(|finding| describe(finding, dry_run))
-        .partition(|told| matches!(told, Told { is_mended: true, .. }));
-    let json = |told: &[Told]| told.iter().map(|told| told.json.clone()).collect::<Vec<_>>();
-    let mut text: String = mended.iter().chain(&left).map(|told| told.text.clone() + "\n").collect();
+    let (repaired, unrepaired): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_repaired());
+    let json = json!({
+        "dry_run": dry_run,
+        "mended": repaired.iter().map(|finding| describe(finding)).collect::<Vec<_>>(),
+        "left": unrepaired.iter().map(|finding| describe(finding)).collect::<Vec<_>>(),
+    });
+    let mut text: String =
+        repaired.iter().chain(&unrepaired).map(|finding| sentence(finding, dry_run) + "\n").collect();
     if findings.is_empty() {
         text.push_str("records, mounts and guests agree\n");
     }
-    Ok(Answer { json: json!({"dry_run": dry_run, "mended": json(&mended), "left": json(&left)}), text })
+    Ok(Answer { json, text })
 }
 
-/// A finding, for scripts and for people.
-struct Told {
-    is_mended: bool,
-    json: Value,
-    text: String,
-}
-
-fn describe(finding: &Finding, dry_run: bool) -> Told {
+/// A finding, for scripts.
+fn describe(finding: &Finding) -> Value {
+    let what = finding.code();
+    let attachments = || finding.attachments().iter().map(attachment).collect::<Vec<_>>();
     match finding {
-        Finding::Repaired(at, mended) => describe_mended(at, mended, dry_run),
-        Finding::Unrepaired(at, left) => describe_left(at, left),
-        Finding::Swept(count) => Told {
-            is_mended: true,
-            json: json!({"what": "swept", "count": count}),
-            text: format!(
-                "{}: {count} record(s) that were never finished or are of an earlier boot",
-                if dry_run { "would sweep" } else { "swept" }
-            ),
-        },
-        Finding::UnusableRecord(error) => Told {
-            is_mended: false,
-            json: json!({"what": "record_unusable", "code": error.code().as_str(), "detail": error.to_string()}),
-            text: format!("left: {error}"),
-        },
-    }
-}
-
-fn describe_mended(at: &MountPath, mended: &Repair, dry_run: bool) -> Told {
-    let tense = |done: &'static str, would: &'static str| if dry_run { would } else { done };
-    let (what, attachments, text) = match mended {
-        Repair::Remounted(lost) => ("remounted", lost.as_slice(), {
-            let guests: Vec<_> = lost.iter().map(|one| format!("instance {}", one.instance)).collect();
-            let done = tense("mounted again", "would mount again");
-            format!("{done}; files opened before are dead, so restart {}", guests.join(", "))
-        }),
-        Repair::TakenDown => {
-            let done = tense("unmounted", "would unmount");
-            ("taken_down", [].as_slice(), format!("{done}, as nobody uses it"))
+        Finding::Repaired(at, _) => {
+            json!({"what": what, "mount_path": at.as_path(), "attachments": attachments()})
         }
-        Repair::Adopted(attachments) => (
-            "adopted",
-            attachments.as_slice(),
-            format!(
-                "{} for {} attachment(s)",
-                tense("now on record", "would put on record"),
-                attachments.len()
-            ),
-        ),
-    };
-    let attachments: Vec<_> = attachments.iter().map(attachment).collect();
-    Told {
-        is_mended: true,
-        json: json!({"what": what, "mount_path": at.as_path(), "attachments": attachments}),
-        text: format!("{at}: {text}"),
-    }
-}
-
-fn describe_left(at: &MountPath, left: &Unrepaired) -> Told {
-    let of = |one: &Attachment| format!("volume {} of instance {}", one.volume, one.instance);
-    let (what, about, text) = match left {
-        Unrepaired::Hung => ("hung", None, "its client does not answer".to_owned()),
-        Unrepaired::Disconnected => ("disconnected", None, "its client has lost its registries".to_owned()),
-        Unrepaired::Foreign(source, fs_type) => {
-            ("foreign", None, format!("{source} of type {fs_type} is mounted there"))
-        }
-        Unrepaired::NotOwner => {
-            ("not_owner", None, "it is dead, and another user has to unmount it".to_owned())
-        }
-        Unrepaired::NotRecorded => ("not_recorded", None, reason(&StillMounted::NotRecorded)),
-        Unrepaired::Unknown(why) => ("unknown", None, reason(&StillMounted::Unknown(why.clone()))),
-        Unrepaired::NoGuest(one, export) => ("no_guest", Some(one), {
-            let image = one.name.as_str();
-            let drop = format!(
-                "nova-quobyte disconnect --instance {} --export {export} --name {image}",
-                one.instance
-            );
-            format!("no guest has {}; if none is to: {drop}", of(one))
-        }),
-        Unrepaired::Lost(one) => {
-            ("lost", Some(one), format!("{} was open on a mount that died; restart the guest", of(one)))
-        }
-        Unrepaired::StillMounted(why) => (why.as_str(), None, reason(why)),
-        Unrepaired::Failed(error) => ("failed", None, with_causes(error)),
-    };
-    let code = match left {
-        Unrepaired::Failed(error) => Some(error.code().as_str()),
-        _ => None,
-    };
-    Told {
-        is_mended: false,
-        json: json!({
+        Finding::Unrepaired(at, unrepaired) => json!({
             "what": what,
             "mount_path": at.as_path(),
-            "attachment": about.map(attachment),
-            "code": code,
-            "detail": text,
+            "attachment": attachments().first(),
+            "code": finding.error_code().map(Code::as_str),
+            "detail": why(unrepaired),
         }),
-        text: format!("{at}: left alone: {text}"),
+        Finding::Swept(count) => json!({"what": what, "count": count}),
+        Finding::UnusableRecord(error) => {
+            json!({"what": what, "code": error.code().as_str(), "detail": error.to_string()})
+        }
+    }
+}
+
+/// The same for a person.
+fn sentence(finding: &Finding, dry_run: bool) -> String {
+    let tense = |done: &'static str, would: &'static str| if dry_run { would } else { done };
+    match finding {
+        Finding::Repaired(at, repair) => {
+            let text = match repair {
+                Repair::Remounted(lost) => {
+                    let guests: Vec<_> =
+                        lost.iter().map(|one| format!("instance {}", one.instance)).collect();
+                    let done = tense("mounted again", "would mount again");
+                    format!("{done}; files opened before are dead, so restart {}", guests.join(", "))
+                }
+                Repair::TakenDown => {
+                    format!("{}, as nobody uses it", tense("unmounted", "would unmount"))
+                }
+                Repair::Adopted(attachments) => {
+                    let done = tense("now on record", "would put on record");
+                    format!("{done} for {} attachment(s)", attachments.len())
+                }
+            };
+            format!("{at}: {text}")
+        }
+        Finding::Unrepaired(at, unrepaired) => format!("{at}: left alone: {}", why(unrepaired)),
+        Finding::Swept(count) => {
+            let done = tense("swept", "would sweep");
+            format!("{done}: {count} record(s) that were never finished or are of an earlier boot")
+        }
+        Finding::UnusableRecord(error) => format!("left: {error}"),
+    }
+}
+
+/// Why a share was left alone, for a person.
+fn why(unrepaired: &Unrepaired) -> String {
+    let of = |one: &Attachment| format!("volume {} of instance {}", one.volume, one.instance);
+    match unrepaired {
+        Unrepaired::Hung => "its client does not answer".to_owned(),
+        Unrepaired::Disconnected => "its client has lost its registries".to_owned(),
+        Unrepaired::Foreign(source, fs_type) => format!("{source} of type {fs_type} is mounted there"),
+        Unrepaired::NotOwner => "it is dead, and another user has to unmount it".to_owned(),
+        Unrepaired::NotRecorded => reason(&StillMounted::NotRecorded),
+        Unrepaired::Unknown(why) => reason(&StillMounted::Unknown(why.clone())),
+        Unrepaired::NoGuest(one, export) => {
+            let (instance, name) = (one.instance, &one.name);
+            let drop =
+                format!("nova-quobyte disconnect --instance {instance} --export {export} --name {name}");
+            format!("no guest has {}; if none is to: {drop}", of(one))
+        }
+        Unrepaired::Lost(one) => format!("{} was open on a mount that died; restart the guest", of(one)),
+        Unrepaired::StillMounted(still_mounted) => reason(still_mounted),
+        Unrepaired::Failed(error) => with_causes(error),
     }
 }

@@ -1,10 +1,10 @@
 //! How the client is told to fail.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// A failure of the real client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Fault {
     /// None: all is well.
     None,
@@ -24,25 +24,6 @@ pub(crate) enum Fault {
     Eio,
     /// The daemon ends and leaves a dead mount.
     Die,
-}
-
-impl FromStr for Fault {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Ok(match name {
-            "none" => Self::None,
-            "exit-without-mounting" => Self::ExitWithoutMounting,
-            "hang-before-mount" => Self::HangBeforeMount,
-            "unreachable" => Self::Unreachable,
-            "stale-root" => Self::StaleRoot,
-            "no-answer" => Self::NoAnswer,
-            "no-data" => Self::NoData,
-            "eio" => Self::Eio,
-            "die" => Self::Die,
-            _ => return Err(()),
-        })
-    }
 }
 
 /// The fault in force: what the control file names, while it names one, else the configured one.

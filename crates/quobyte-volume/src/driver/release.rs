@@ -12,7 +12,8 @@ use crate::pure::guests::GuestUse;
 use crate::pure::record::Attachment;
 
 /// Why a share stays mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum StillMounted {
     /// These attachments use it.
     Attachments(Vec<Attachment>),
@@ -35,17 +36,8 @@ pub enum StillMounted {
 impl StillMounted {
     /// The reason as scripts see it, in `snake_case`.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Attachments(_) => "attachments",
-            Self::Guests(_) => "guests",
-            Self::Unknown(_) => "unknown",
-            Self::Busy => "busy",
-            Self::Hung => "hung",
-            Self::NotOwner => "not_owner",
-            Self::Foreign => "foreign",
-            Self::NotRecorded => "not_recorded",
-        }
+    pub fn as_str(&self) -> &'static str {
+        self.into()
     }
 }
 

@@ -37,17 +37,11 @@ pub enum ShareState {
 }
 
 impl ShareState {
-    /// The state in one word.
+    /// The state as scripts see it, in `snake_case`.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Known(MountState::Absent) => "absent",
-            Self::Known(MountState::Healthy(_)) => "healthy",
-            Self::Known(MountState::Disconnected(_)) => "disconnected",
-            Self::Known(MountState::Dead(_)) => "dead",
-            Self::Known(MountState::Hung(_)) => "hung",
-            Self::Known(MountState::WrongVolume(_)) => "wrong_volume",
-            Self::Known(MountState::Foreign(_)) => "foreign",
+            Self::Known(state) => state.as_str(),
             Self::Unknown(_) => "unknown",
         }
     }

@@ -18,9 +18,7 @@ mod launch;
 mod mailbox;
 mod systemd_unit;
 
-use std::fmt;
 use std::io;
-use std::str::FromStr;
 
 use self::detect::SystemdSetup;
 pub(super) use self::launch::ClientLauncher;
@@ -48,8 +46,11 @@ pub fn stop_in_unit() -> io::Result<()> {
     in_unit::stop()
 }
 
-/// Who starts Quobyte's client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Who starts Quobyte's client. An operator writes the variant's name in `kebab-case`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, strum::Display, strum::EnumString, strum::VariantArray,
+)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = LauncherError, parse_err_fn = LauncherError::new)]
 pub enum Launcher {
     /// The first of the following that this host and this user are set up for.
     #[default]
@@ -62,28 +63,20 @@ pub enum Launcher {
     Direct,
 }
 
-/// A launcher that is none of [`Launcher::ALL`].
+/// A launcher that is none of [`Launcher`]'s variants.
 #[derive(Debug, thiserror::Error)]
 #[error("{text} is none of auto, systemd-system, systemd-user and direct")]
 pub struct LauncherError {
     text: String,
 }
 
-impl Launcher {
-    /// Every launcher.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::SystemdSystem, Self::SystemdUser, Self::Direct];
-
-    /// The launcher as an operator writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::SystemdSystem => "systemd-system",
-            Self::SystemdUser => "systemd-user",
-            Self::Direct => "direct",
-        }
+impl LauncherError {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned() }
     }
+}
 
+impl Launcher {
     /// The systemd to ask; `None` where the caller starts the client itself.
     fn manager(self, setup: &dyn SystemdSetup) -> Option<ServiceManager> {
         match self {
@@ -96,23 +89,10 @@ impl Launcher {
     }
 }
 
-impl fmt::Display for Launcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Launcher {
-    type Err = LauncherError;
-
-    fn from_str(text: &str) -> Result<Self, LauncherError> {
-        let launcher = Self::ALL.into_iter().find(|launcher| launcher.as_str() == text);
-        launcher.ok_or_else(|| LauncherError { text: text.to_owned() })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::*;
 
     struct Host {
@@ -149,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_launcher_is_read_as_it_is_written_and_no_other_is() {
-        for launcher in Launcher::ALL {
+        for &launcher in Launcher::VARIANTS {
             assert_eq!(launcher.to_string().parse::<Launcher>().unwrap(), launcher);
         }
         for text in ["", "systemd", "Auto", "auto "] {

@@ -77,8 +77,22 @@ impl ConnectionInfo {
 }
 
 /// An image format this driver attaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+#[strum(parse_err_ty = ConnectionError, parse_err_fn = ConnectionError::format)]
 pub enum ImageFormat {
     /// The file is the disk, byte for byte.
     Raw,
@@ -87,25 +101,10 @@ pub enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// Parses a declared format.
-    ///
-    /// # Errors
-    /// [`ConnectionError::Format`] for anything but `raw` and `qcow2`.
-    pub fn parse(text: &str) -> Result<Self, ConnectionError> {
-        match text {
-            "raw" => Ok(Self::Raw),
-            "qcow2" => Ok(Self::Qcow2),
-            other => Err(ConnectionError::Format { format: excerpt(other) }),
-        }
-    }
-
-    /// The name libvirt, QEMU and Cinder use.
+    /// The name that libvirt, QEMU and Cinder use.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -235,6 +234,10 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    fn format(format: &str) -> Self {
+        Self::Format { format: excerpt(format) }
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -134,6 +134,10 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    fn bus(bus: &str) -> Self {
+        Self::Bus { bus: bus.to_owned() }
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -1,7 +1,10 @@
 //! What reconcile finds.
 
+use std::slice;
+
 use crate::driver::error::Error;
 use crate::driver::release::StillMounted;
+use crate::error::Code;
 use crate::host::records::StateError;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
@@ -21,7 +24,8 @@ pub enum Finding {
 }
 
 /// What was repaired about a share.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Repair {
     /// It was mounted again. The guests of these attachments have files open that are dead.
     Remounted(Vec<Attachment>),
@@ -31,8 +35,17 @@ pub enum Repair {
     Adopted(Vec<Attachment>),
 }
 
+impl Repair {
+    /// The repair as scripts see it, in `snake_case`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Why something was left alone.
-#[derive(Debug)]
+#[derive(Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Unrepaired {
     /// The client does not answer.
     Hung,
@@ -54,4 +67,55 @@ pub enum Unrepaired {
     StillMounted(StillMounted),
     /// Action failed.
     Failed(Error),
+}
+
+impl Finding {
+    /// What was found, as scripts see it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Repaired(_, repair) => repair.as_str(),
+            Self::Unrepaired(_, Unrepaired::StillMounted(why)) => why.as_str(),
+            Self::Unrepaired(_, why) => why.into(),
+            Self::Swept(_) => "swept",
+            Self::UnusableRecord(_) => "record_unusable",
+        }
+    }
+
+    /// The code of the error that kept this from being repaired, if one did.
+    #[must_use]
+    pub fn error_code(&self) -> Option<Code> {
+        match self {
+            Self::Unrepaired(_, Unrepaired::Failed(error)) => Some(error.code()),
+            Self::UnusableRecord(error) => Some(error.code()),
+            _ => None,
+        }
+    }
+
+    /// Whether it was repaired, or would be were this no dry run.
+    #[must_use]
+    pub const fn is_repaired(&self) -> bool {
+        matches!(self, Self::Repaired(..) | Self::Swept(_))
+    }
+
+    /// The share it is about.
+    #[must_use]
+    pub const fn mount_path(&self) -> Option<&MountPath> {
+        match self {
+            Self::Repaired(at, _) | Self::Unrepaired(at, _) => Some(at),
+            Self::Swept(_) | Self::UnusableRecord(_) => None,
+        }
+    }
+
+    /// The attachments it is about.
+    #[must_use]
+    pub fn attachments(&self) -> &[Attachment] {
+        match self {
+            Self::Repaired(_, Repair::Remounted(attachments) | Repair::Adopted(attachments)) => attachments,
+            Self::Unrepaired(_, Unrepaired::NoGuest(attachment, _) | Unrepaired::Lost(attachment)) => {
+                slice::from_ref(attachment)
+            }
+            _ => &[],
+        }
+    }
 }

@@ -7,8 +7,21 @@ use super::ConnectionError;
 /// One limit. The names are those of libvirt's `<iotune>` elements, which Cinder's front-end QoS specs share. The
 /// order is the one libvirt writes them in: in Nova's, which mixes bytes and requests, libvirt's schema check refuses
 /// some sets that libvirt takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the names are libvirt's; `as_str` gives them")]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are libvirt's")]
 pub enum IoLimit {
     TotalBytesSec,
     ReadBytesSec,
@@ -26,45 +39,10 @@ pub enum IoLimit {
 }
 
 impl IoLimit {
-    /// Every limit, in the order libvirt writes them.
-    pub const ALL: [Self; 13] = [
-        Self::TotalBytesSec,
-        Self::ReadBytesSec,
-        Self::WriteBytesSec,
-        Self::TotalIopsSec,
-        Self::ReadIopsSec,
-        Self::WriteIopsSec,
-        Self::TotalBytesSecMax,
-        Self::ReadBytesSecMax,
-        Self::WriteBytesSecMax,
-        Self::TotalIopsSecMax,
-        Self::ReadIopsSecMax,
-        Self::WriteIopsSecMax,
-        Self::SizeIopsSec,
-    ];
-
     /// libvirt's and Cinder's name of the limit.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TotalBytesSec => "total_bytes_sec",
-            Self::ReadBytesSec => "read_bytes_sec",
-            Self::WriteBytesSec => "write_bytes_sec",
-            Self::TotalIopsSec => "total_iops_sec",
-            Self::ReadIopsSec => "read_iops_sec",
-            Self::WriteIopsSec => "write_iops_sec",
-            Self::TotalBytesSecMax => "total_bytes_sec_max",
-            Self::ReadBytesSecMax => "read_bytes_sec_max",
-            Self::WriteBytesSecMax => "write_bytes_sec_max",
-            Self::TotalIopsSecMax => "total_iops_sec_max",
-            Self::ReadIopsSecMax => "read_iops_sec_max",
-            Self::WriteIopsSecMax => "write_iops_sec_max",
-            Self::SizeIopsSec => "size_iops_sec",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|limit| limit.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -63,7 +63,7 @@ impl TryFrom<ConnectionInfo> for super::ConnectionInfo {
         let export = Export::parse(&data.export)?;
         let name = ImageName::parse(&data.name)?;
         // Nova takes a missing format for raw.
-        let format = data.format.as_deref().map_or(Ok(ImageFormat::Raw), ImageFormat::parse)?;
+        let format = data.format.as_deref().map_or(Ok(ImageFormat::Raw), str::parse)?;
         let serial = wire.serial.filter(|serial| !serial.is_empty());
         let id = data.volume_id.filter(|id| !id.is_empty());
         let volume_id = match (&serial, &id) {
@@ -106,7 +106,7 @@ fn access_mode(text: Option<&str>) -> Result<AccessMode, ConnectionError> {
 fn io_tune(specs: BTreeMap<String, serde_json::Value>) -> Result<IoTune, ConnectionError> {
     let limits: Vec<_> = specs
         .into_iter()
-        .filter_map(|(name, value)| IoLimit::from_name(&name).map(|limit| (limit, value)))
+        .filter_map(|(name, value)| name.parse().ok().map(|limit: IoLimit| (limit, value)))
         .map(|(limit, value)| {
             let count = match &value {
                 serde_json::Value::Number(number) => number.as_u64(),

@@ -7,7 +7,21 @@ use std::str::FromStr;
 use super::DiskError;
 
 /// The kind of controller a disk hangs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[strum(parse_err_ty = DiskError, parse_err_fn = DiskError::bus)]
 pub enum Bus {
     /// virtio-blk, the default.
     #[default]
@@ -23,19 +37,10 @@ pub enum Bus {
 }
 
 impl Bus {
-    /// Every bus.
-    pub const ALL: [Self; 5] = [Self::Virtio, Self::Scsi, Self::Sata, Self::Ide, Self::Usb];
-
     /// libvirt's word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Virtio => "virtio",
-            Self::Scsi => "scsi",
-            Self::Sata => "sata",
-            Self::Ide => "ide",
-            Self::Usb => "usb",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// What the names of the bus's disks start with, by Nova's and libvirt's custom.
@@ -46,23 +51,6 @@ impl Bus {
             Self::Scsi | Self::Sata | Self::Usb => "sd",
             Self::Ide => "hd",
         }
-    }
-}
-
-impl fmt::Display for Bus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Bus {
-    type Err = DiskError;
-
-    fn from_str(text: &str) -> Result<Self, DiskError> {
-        Self::ALL
-            .into_iter()
-            .find(|bus| bus.as_str() == text)
-            .ok_or_else(|| DiskError::Bus { bus: text.to_owned() })
     }
 }
 
@@ -146,6 +134,8 @@ pub struct DiskTarget {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::*;
 
     #[test]
@@ -204,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_bus_is_read_back_from_its_word() {
-        for bus in Bus::ALL {
+        for &bus in Bus::VARIANTS {
             assert_eq!(bus.to_string().parse::<Bus>().unwrap(), bus);
         }
         assert_eq!("fdc".parse::<Bus>().unwrap_err().code().as_str(), "invalid_config");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use strum::VariantArray as _;
+
 use super::*;
 use crate::pure::connection::{BlockSize, Export, ImageName, IoLimit};
 use crate::pure::image::{Identity, RelativePath};
@@ -105,7 +107,7 @@ fn a_volume_that_several_guests_share() {
 
 /// Every limit with a value of its own, so that none can stand for another.
 fn limits(pick: impl Fn(IoLimit) -> bool) -> IoTune {
-    let numbered = IoLimit::ALL.into_iter().zip(1_000..);
+    let numbered = IoLimit::VARIANTS.iter().copied().zip(1_000..);
     IoTune::new(numbered.filter(|(limit, _)| pick(*limit))).unwrap()
 }
 
@@ -159,7 +161,7 @@ fn qemu_before_2_0_0() {
 
 #[test]
 fn every_cache_mode_an_operator_may_choose() {
-    for cache in Cache::ALL {
+    for &cache in Cache::VARIANTS {
         let mut case = case(ImageFormat::Raw);
         case.options.cache = Choice::Fixed(cache);
         insta::assert_snapshot!(format!("cache_{cache}"), case.xml());
@@ -168,7 +170,7 @@ fn every_cache_mode_an_operator_may_choose() {
 
 #[test]
 fn every_io_mode_an_operator_may_choose() {
-    for io in IoMode::ALL {
+    for &io in IoMode::VARIANTS {
         let mut case = case(ImageFormat::Raw);
         case.host.io_uring = Some(true);
         case.options.io = Choice::Fixed(io);

@@ -48,7 +48,7 @@ impl DomainDisk {
                 Some(Self {
                     target: attribute(disk, "target", "dev")?,
                     format: attribute(disk, "driver", "type")
-                        .and_then(|format| ImageFormat::parse(&format).ok())
+                        .and_then(|format| format.parse().ok())
                         .unwrap_or(ImageFormat::Raw),
                     source: attribute(disk, "source", "file").map(PathBuf::from),
                     serial: child(disk, "serial").and_then(|serial| serial.text()).map(str::to_owned),

@@ -97,7 +97,7 @@ fn backing(name: &[u8], format: Option<&[u8]>) -> Result<Backing, Violation> {
         return Err(Violation::new(Rule::BackingFormat, &"none"));
     };
     let format = String::from_utf8_lossy(format);
-    let format = ImageFormat::parse(&format).map_err(|_| Violation::new(Rule::BackingFormat, &format))?;
+    let format: ImageFormat = format.parse().map_err(|_| Violation::new(Rule::BackingFormat, &format))?;
     Ok(Backing { name, format })
 }
 

@@ -12,8 +12,11 @@ use crate::pure::connection::excerpt;
 ///
 /// Where a rule has a limit it is QEMU's own: an image beyond it could not be opened anyway, and an image within it
 /// that QEMU's tools made is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
     /// A layer is reached without following a link, and lies on the share itself.
@@ -76,36 +79,8 @@ pub enum Rule {
 impl Rule {
     /// The rule's name, in `snake_case`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LeadsAway => "leads_away",
-            Self::NotRegularFile => "not_regular_file",
-            Self::SnapshotDeclaredRaw => "snapshot_declared_raw",
-            Self::NotQcow2 => "not_qcow2",
-            Self::Truncated => "truncated",
-            Self::Version => "version",
-            Self::ClusterSize => "cluster_size",
-            Self::HeaderLength => "header_length",
-            Self::IncompatibleFeature => "incompatible_feature",
-            Self::Corrupt => "corrupt",
-            Self::ExternalDataFile => "external_data_file",
-            Self::CompressionType => "compression_type",
-            Self::RefcountWidth => "refcount_width",
-            Self::Encryption => "encryption",
-            Self::HeaderExtension => "header_extension",
-            Self::RefcountTable => "refcount_table",
-            Self::L1Table => "l1_table",
-            Self::SnapshotTable => "snapshot_table",
-            Self::BitmapDirectory => "bitmap_directory",
-            Self::VirtualSize => "virtual_size",
-            Self::SecondFormat => "second_format",
-            Self::BackingName => "backing_name",
-            Self::BackingFormat => "backing_format",
-            Self::AnotherVolume => "another_volume",
-            Self::ChainLoop => "chain_loop",
-            Self::ChainDepth => "chain_depth",
-            Self::Swapped => "swapped",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// What is wrong with an image that breaks the rule, to be read after "the image".
@@ -148,12 +123,6 @@ impl Rule {
             Self::NotQcow2 | Self::SnapshotDeclaredRaw => Code::FormatMismatch,
             _ => Code::ImageRejected,
         }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

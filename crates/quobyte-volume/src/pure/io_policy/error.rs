@@ -57,7 +57,7 @@ pub enum IoPolicyError {
         said: &'static str,
     },
     /// The image's format cannot be shared between guests.
-    #[error("a multiattach volume must be raw, not {}", format.as_str())]
+    #[error("a multiattach volume must be raw, not {format}")]
     SharedFormat {
         /// The declared format.
         format: ImageFormat,
@@ -74,6 +74,14 @@ pub enum IoPolicyError {
 }
 
 impl IoPolicyError {
+    pub(super) fn cache_mode(mode: &str) -> Self {
+        Self::CacheMode { mode: mode.to_owned() }
+    }
+
+    pub(super) fn io_mode(mode: &str) -> Self {
+        Self::IoMode { mode: mode.to_owned() }
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> Code {

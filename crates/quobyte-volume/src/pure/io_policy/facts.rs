@@ -57,8 +57,9 @@ pub struct Probe {
 }
 
 /// How a mount does direct I/O.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum DirectIo {
     /// `O_DIRECT`, or an aligned read of 4 KiB with it, is refused.
     Refused,
@@ -71,12 +72,8 @@ pub enum DirectIo {
 impl DirectIo {
     /// In one word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Synchronous => "synchronous",
-            Self::Asynchronous => "asynchronous",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -7,7 +7,20 @@ use super::IoPolicyError;
 
 /// How QEMU uses the host's page cache (`cache=`). libvirt's `unsafe` is missing on purpose: it drops the guest's
 /// flushes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[strum(parse_err_ty = IoPolicyError, parse_err_fn = IoPolicyError::cache_mode)]
 pub enum Cache {
     /// Past the host's cache; flushes are obeyed.
     None,
@@ -20,18 +33,10 @@ pub enum Cache {
 }
 
 impl Cache {
-    /// Every mode.
-    pub const ALL: [Self; 4] = [Self::None, Self::Directsync, Self::Writeback, Self::Writethrough];
-
     /// libvirt's word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Directsync => "directsync",
-            Self::Writeback => "writeback",
-            Self::Writethrough => "writethrough",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Whether the image is opened with `O_DIRECT`.
@@ -41,25 +46,21 @@ impl Cache {
     }
 }
 
-impl fmt::Display for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Cache {
-    type Err = IoPolicyError;
-
-    fn from_str(text: &str) -> Result<Self, IoPolicyError> {
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| IoPolicyError::CacheMode { mode: text.to_owned() })
-    }
-}
-
 /// How QEMU submits I/O to the host (`io=`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[strum(parse_err_ty = IoPolicyError, parse_err_fn = IoPolicyError::io_mode)]
 pub enum IoMode {
     /// Linux AIO: asynchronous where the mount does asynchronous direct I/O, else it blocks the guest's event loop.
     Native,
@@ -70,39 +71,16 @@ pub enum IoMode {
 }
 
 impl IoMode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Threads, Self::IoUring];
-
     /// libvirt's word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Threads => "threads",
-            Self::IoUring => "io_uring",
-        }
-    }
-}
-
-impl fmt::Display for IoMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for IoMode {
-    type Err = IoPolicyError;
-
-    fn from_str(text: &str) -> Result<Self, IoPolicyError> {
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| IoPolicyError::IoMode { mode: text.to_owned() })
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// What becomes of the guest's discards (`discard=`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Discard {
     /// They free space on the volume.
     Unmap,
@@ -111,10 +89,8 @@ pub enum Discard {
 impl Discard {
     /// libvirt's word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unmap => "unmap",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

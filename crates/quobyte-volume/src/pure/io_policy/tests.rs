@@ -1,6 +1,8 @@
 use proptest::prelude::{Just, Strategy, any, prop_assert, proptest};
 use proptest::sample::select;
 
+use strum::VariantArray as _;
+
 use super::*;
 use crate::error::Code;
 use crate::pure::connection::{Export, ImageFormat, ImageName};
@@ -240,10 +242,10 @@ fn the_documentation_shows_every_row_and_what_it_costs() {
 
 #[test]
 fn every_mode_is_read_back_from_the_word_it_is_shown_as() {
-    for mode in Cache::ALL {
+    for &mode in Cache::VARIANTS {
         assert_eq!(mode.to_string().parse(), Ok(Choice::Fixed(mode)));
     }
-    for mode in IoMode::ALL {
+    for &mode in IoMode::VARIANTS {
         assert_eq!(mode.to_string().parse(), Ok(Choice::Fixed(mode)));
     }
     assert_eq!(CacheModeOption::Auto.to_string().parse(), Ok(CacheModeOption::Auto));
@@ -262,8 +264,8 @@ fn any_facts() -> impl Strategy<Value = Facts> {
 }
 
 fn any_options() -> impl Strategy<Value = IoOptions> {
-    let cache = select(Cache::ALL.to_vec()).prop_map(Choice::Fixed);
-    let io = select(IoMode::ALL.to_vec()).prop_map(Choice::Fixed);
+    let cache = select(Cache::VARIANTS.to_vec()).prop_map(Choice::Fixed);
+    let io = select(IoMode::VARIANTS.to_vec()).prop_map(Choice::Fixed);
     let cache = proptest::prop_oneof![Just(Choice::Auto), cache];
     let io = proptest::prop_oneof![Just(Choice::Auto), io];
     (cache, io).prop_map(|(cache, io)| IoOptions { cache, io, physical_block_size: None })

@@ -14,7 +14,7 @@ fn file(inode: u64) -> Identity {
 }
 
 fn walk_specimen(specimen: &Specimen) -> Result<Vec<Layer>, ChainError<NoSuchFile>> {
-    let format = ImageFormat::parse(specimen.format).unwrap();
+    let format: ImageFormat = specimen.format.parse().unwrap();
     let start = RelativePath::parse(specimen.top()).unwrap();
     walk(start, format, &mut |path| {
         let path = path.to_string();
