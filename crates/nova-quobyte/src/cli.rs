@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn attach_takes_a_connection_info_or_an_image_but_not_half_of_each() {
+    fn attach_takes_connection_info_or_image() {
         let accepts = |arguments: &str| {
             Cli::try_parse_from(["nova-quobyte", "attach", "vm"].into_iter().chain(arguments.split(' ')))
                 .is_ok()
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_takes_options_of_the_configuration_but_does_not_list_them() {
+    fn subcommand_help_hides_configuration_options() {
         let help = |words: &[&str]| command().try_get_matches_from(words).unwrap_err().to_string();
         let whole = help(&["nova-quobyte", "--help"]);
         let one = help(&["nova-quobyte", "detach", "--help"]);

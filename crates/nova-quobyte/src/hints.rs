@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_denied_an_image_learns_whether_it_is_the_image_or_the_way_there() {
+    fn denied_image_hint_names_directory_or_image() {
         let directory = tempfile::tempdir_in("/tmp").unwrap();
         let image = directory.path().join("0123/disk");
         set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_talk_to_libvirt_learns_of_its_group() {
+    fn libvirt_permission_hint_names_the_group() {
         let message =
             "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied".to_owned();
         let doing = "connecting to qemu:///system".to_owned();

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_goes_before_the_file_and_the_file_before_defaults() {
+    fn command_line_overrides_file_and_defaults() {
         let file = "[libvirt]\nquobyte_mount_point_base = /a\n[quobyte]\nmount_timeout = 7\nlock_timeout=8\n\
                     launcher = systemd-user\n";
         let settings = gather(file, &["--mount-timeout", "9"]).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn novas_own_file_is_understood() {
+    fn nova_conf_is_accepted() {
         let file = "[DEFAULT]\n# comment\nstate_path = /srv/nova\n\
                     transport_url = rabbit://u:p%40ss'@host/\n[libvirt]\n\
                     quobyte_mount_point_base = $state_path/mnt\nquobyte_client_cfg =\n";
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_option_is_refused_with_the_nearest_that_is_one() {
+    fn unknown_option_is_refused_with_suggestion() {
         for (name, nearest) in [
             ("mount_timeot", "mount_timeout"),
             ("probe-timeout", "probe_timeout"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_section_is_ours_to_judge() {
+    fn unknown_option_in_other_section_is_ignored() {
         gather(
             "[DEFAULT]\nx = 1\n[libvirt]\nvirt_type = kvm\nmount_timeot = 7\n[quobyte]\n[Quobyte]\nx = 1\n",
             &[],
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_the_command_line_that_says_where_or_how_is_known_in_the_file() {
+    fn command_line_options_match_config_file() {
         let command = Cli::command();
         let of_the_file = command
             .get_arguments()
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_is_refused_by_name() {
+    fn invalid_value_is_refused_with_option_name() {
         for (line, name) in [
             ("[quobyte]\nmount_timeout = soon", "mount_timeout"),
             ("[quobyte]\nlock_timeout = 0", "lock_timeout"),

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "another process has to hold the lock")]
-    fn the_daemon_is_who_holds_the_pid_file_and_not_who_is_written_in_it() {
+    fn daemon_is_found_by_pid_file_lock() {
         let mut pid_file = tempfile::NamedTempFile::new().unwrap();
         pid_file.write_all(b"1\n").unwrap();
         assert_eq!(holder(pid_file.path()), None, "left by a daemon that has ended");

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_allowed_are_worked_on_at_once_and_answered_in_order() {
+    fn work_runs_in_parallel_and_keeps_order() {
         // Nobody gets past it alone.
         let both = Barrier::new(2);
         let work = |number: u32| {
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_is_the_callers_own_thread() {
+    fn single_worker_runs_on_caller_thread() {
         let here = thread::current().id();
         assert!(
             map_parallel(1, vec![(); 3], |()| thread::current().id() == here).into_iter().all(|same| same)

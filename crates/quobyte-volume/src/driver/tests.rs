@@ -89,7 +89,7 @@ fn disk(volume: Option<VolumeId>, format: ImageFormat) -> GuestDisk {
 }
 
 #[test]
-fn the_first_connect_mounts_the_second_does_not_and_the_last_disconnect_unmounts() {
+fn first_connect_mounts_last_disconnect_unmounts() {
     let f = fixture();
     let (a, b) = (volume("a"), volume("b"));
     let first = f.connect(&a, 1).unwrap();
@@ -113,7 +113,7 @@ fn the_first_connect_mounts_the_second_does_not_and_the_last_disconnect_unmounts
 }
 
 #[test]
-fn connecting_what_is_connected_changes_nothing_and_one_disconnect_undoes_it() {
+fn connect_is_idempotent() {
     let f = fixture();
     let a = volume("a");
     f.connect(&a, 1).unwrap();
@@ -125,7 +125,7 @@ fn connecting_what_is_connected_changes_nothing_and_one_disconnect_undoes_it() {
 }
 
 #[test]
-fn a_volume_has_one_guest_unless_it_is_multiattach() {
+fn volume_in_use_is_refused_unless_multiattach() {
     let f = fixture();
     let a = volume("a");
     f.connect(&a, 1).unwrap();
@@ -142,7 +142,7 @@ fn a_volume_has_one_guest_unless_it_is_multiattach() {
 }
 
 #[test]
-fn a_snapshots_new_file_is_the_same_attachment() {
+fn snapshot_overlay_keeps_same_attachment() {
     let f = fixture();
     let id = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
     let (before, mut after) = (volume(id), volume(&format!("{id}.snap")));
@@ -155,7 +155,7 @@ fn a_snapshots_new_file_is_the_same_attachment() {
 }
 
 #[test]
-fn disconnecting_what_is_not_connected_succeeds() {
+fn disconnect_of_unconnected_volume_succeeds() {
     let f = fixture();
     let nothing = f.disconnect(&volume("a"), 1);
     assert_eq!((nothing.changed, nothing.still_mounted), (false, None));
@@ -166,7 +166,7 @@ fn disconnecting_what_is_not_connected_succeeds() {
 }
 
 #[test]
-fn a_connect_that_fails_leaves_nothing_behind() {
+fn failed_connect_rolls_back_completely() {
     for (client, image, code) in [
         (Client::ExitsWithoutMount, Image::Regular, "mount_failed"),
         (Client::Refuses, Image::Regular, "mount_failed"),
@@ -195,14 +195,14 @@ fn a_connect_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_mount_table_is_believed_and_not_the_client() {
+fn mount_table_overrides_client_status() {
     let f = fixture();
     f.host.world().client = Client::MountsAndComplains;
     assert!(f.connect(&volume("a"), 1).unwrap().mounted);
 }
 
 #[test]
-fn a_failed_connect_takes_nothing_from_those_connected() {
+fn failed_connect_keeps_existing_attachments() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.world().image = Image::Missing;
@@ -212,7 +212,7 @@ fn a_failed_connect_takes_nothing_from_those_connected() {
 }
 
 #[test]
-fn a_policy_that_cannot_be_given_is_refused_before_anything_is_done() {
+fn unsupported_policy_is_refused_before_mount() {
     let f = fixture();
     let mut shared = volume("a");
     shared.format = ImageFormat::Qcow2;
@@ -222,7 +222,7 @@ fn a_policy_that_cannot_be_given_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn a_busy_share_stays_until_a_later_disconnect() {
+fn busy_share_is_unmounted_by_later_disconnect() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
@@ -235,7 +235,7 @@ fn a_busy_share_stays_until_a_later_disconnect() {
 }
 
 #[test]
-fn a_mount_that_nobody_recorded_is_used_but_never_taken_down() {
+fn unrecorded_mount_is_used_but_not_unmounted() {
     let f = fixture();
     let a = volume("a");
     f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
@@ -245,7 +245,7 @@ fn a_mount_that_nobody_recorded_is_used_but_never_taken_down() {
 }
 
 #[test]
-fn another_users_mount_is_used_but_never_taken_down() {
+fn other_users_mount_is_used_but_not_unmounted() {
     let f = fixture();
     let a = volume("a");
     f.host.world().user = 0;
@@ -257,7 +257,7 @@ fn another_users_mount_is_used_but_never_taken_down() {
 }
 
 #[test]
-fn what_is_mounted_over_a_share_is_left_alone() {
+fn foreign_mount_over_share_is_preserved() {
     let f = fixture();
     let a = volume("a");
     f.connect(&a, 1).unwrap();
@@ -268,7 +268,7 @@ fn what_is_mounted_over_a_share_is_left_alone() {
 }
 
 #[test]
-fn a_mount_that_was_covered_when_its_last_user_left_goes_once_it_is_uncovered() {
+fn covered_mount_is_unmounted_once_uncovered() {
     for (user, fs_type) in [(1000, "tmpfs"), (4711, "fuse.quobyte")] {
         let f = fixture();
         let a = volume("a");
@@ -283,7 +283,7 @@ fn a_mount_that_was_covered_when_its_last_user_left_goes_once_it_is_uncovered() 
 }
 
 #[test]
-fn a_volume_is_disconnected_where_it_was_connected() {
+fn disconnect_uses_recorded_mount_path() {
     let f = fixture();
     let a = volume("a");
     let place = f.connect(&a, 1).unwrap().mount_path;
@@ -294,7 +294,7 @@ fn a_volume_is_disconnected_where_it_was_connected() {
 }
 
 #[test]
-fn a_mount_base_that_libvirt_could_not_be_told_is_refused() {
+fn invalid_mount_base_is_refused() {
     let f = fixture();
     for base in ["mnt", "", "/m\nt", "/m\u{1b}[2Jt"] {
         let config = Config { mount_point_base: base.into(), ..f.driver.context.config.clone() };

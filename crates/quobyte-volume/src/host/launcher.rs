@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_the_template_then_a_lasting_user_manager_then_the_caller() {
+    fn auto_launcher_prefers_system_then_user() {
         use ServiceManager::{System, User};
         for (launcher, template, user_manager, expected) in [
             (Launcher::Auto, true, true, Some(System)),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_launcher_is_read_as_it_is_written_and_no_other_is() {
+    fn launcher_name_round_trips() {
         for &launcher in Launcher::VARIANTS {
             assert_eq!(launcher.to_string().parse::<Launcher>().unwrap(), launcher);
         }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_for_a_mount_is_told_outermost_first_and_only_once() {
+    fn made_directories_are_listed_outermost_first() {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path().join("a/b");
         let at = at(&base);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_below_a_link_to_nowhere_cannot_be_made() {
+    fn mount_base_below_dangling_link_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("nothing", &link).unwrap();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_or_a_file_in_the_way_is_refused_and_left_alone() {
+    fn symlink_at_mount_point_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let at = at(directory.path());
         std::os::unix::fs::symlink("/tmp", at.as_path()).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_where_the_mount_should_be_is_named_and_never_covered() {
+    fn non_empty_mount_point_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let at = at(directory.path());
         make(at.as_path()).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_what_is_not_there_succeeds_and_what_is_not_empty_stays() {
+    fn only_empty_directories_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         remove(&directory.path().join("none")).unwrap();
         std::fs::File::create(directory.path().join("file")).unwrap();

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_sees_the_same_mount() {
+    fn every_lookup_finds_the_same_mount() {
         let whole = proc(Lookup::MountInfo, None);
         assert_eq!(whole.fs_type, "proc");
         assert_eq!(proc(Lookup::Statmount, None), whole);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_known_of_another_mount_is_not_believed() {
+    fn stale_known_mount_is_ignored() {
         let whole = proc(Lookup::MountInfo, None);
         let other_id = Mount { unique_id: Some(1), source: "stale".to_owned(), ..whole.clone() };
         assert_eq!(proc(Lookup::UniqueId, Some(&other_id)), whole);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_directory_a_file_and_nothing_are_no_mounts() {
+    fn non_mount_points_yield_no_mount() {
         for path in ["/proc/self", "/proc/self/mountinfo", "/nonexistent/x"] {
             for best in [Lookup::Statmount, Lookup::UniqueId, Lookup::MountInfo] {
                 assert_eq!(top_mount(Path::new(path), None, best).unwrap(), None, "{path}");

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn however_a_mount_point_is_spelt_it_has_one_key() {
+    fn mount_path_key_ignores_spelling() {
         let directory = tempfile::tempdir().unwrap();
         let real = directory.path().join("real");
         let link = directory.path().join("link");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_found_wherever_they_stand_and_others_are_not() {
+    fn paths_on_mount_are_found_anywhere_in_xml() {
         let at = at(Path::new("/mnt"));
         let q = at.as_path().display();
         let xml = format!(
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_by_way_of_a_link_is_the_same_path() {
+    fn symlinked_path_matches_mount_point() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path(), &link).unwrap();

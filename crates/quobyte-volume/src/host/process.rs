@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_told_from_one_that_failed() {
+    fn missing_program_is_reported_as_not_found() {
         let error = run(
             OsStr::new("/nonexistent/mount.quobyte"),
             [""; 0],
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_deadline_the_program_and_its_children_are_ended() {
+    fn deadline_kills_the_process_group() {
         let error = sh("echo $$; sleep 1000 & wait", Duration::from_millis(200)).unwrap_err();
         let RunError::Timeout { output, .. } = error else { panic!("{error}") };
         let group = Pid::from_raw(output.trim().parse().unwrap()).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_left_behind_neither_delays_nor_is_killed_by_us() {
+    fn daemon_is_neither_awaited_nor_killed() {
         let outcome = sh("(sleep 1000; echo late) & echo $!", Duration::from_secs(30)).unwrap();
         let daemon = Pid::from_raw(outcome.output.parse().unwrap()).unwrap();
         assert!(rustix::process::test_kill_process(daemon).is_ok());
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_kept_up_to_a_bound_and_the_writer_is_not_killed() {
+    fn excess_output_is_dropped_without_sigpipe() {
         let outcome =
             sh("head -c 100000 /dev/zero | tr '\\0' x; echo 2>/dev/null; exit 3", Duration::from_secs(30));
         let outcome = outcome.unwrap();

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_emulator_is_found_in_libvirts_description() {
+    fn emulator_is_read_from_domain_capabilities() {
         let xml = "<domainCapabilities><path>/usr/bin/qemu</path><domain>qemu</domain>\
                    <os><loader><path>/other</path></loader></os></domainCapabilities>";
         assert_eq!(emulator(xml).unwrap(), Some("/usr/bin/qemu".into()));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_qemu_ends_with_is_its_word_and_no_end_is_none() {
+    fn io_uring_support_follows_qemu_exit_status() {
         assert!(has_io_uring(Path::new("/bin/true")).unwrap());
         assert!(!has_io_uring(Path::new("/bin/false")).unwrap());
         assert!(has_io_uring(Path::new("/nonexistent/qemu")).is_err());

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mount_paths_are_those_of_nova_and_cinder() {
+    fn mount_path_matches_nova_and_cinder() {
         let base = Path::new("/var/lib/nova/mnt");
         for text in ["quobyte-host/openstack-volumes", "quobyte://quobyte-host/openstack-volumes/"] {
             let path = MountPath::new(base, &Export::parse(text).unwrap());

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quobyte_is_known_by_type_or_by_an_older_clients_source() {
+    fn quobyte_mount_is_known_by_type_or_source() {
         let mount = |fs_type: &str, source: &str| {
             let device = Device { major: 0, minor: 9 };
             let options = "user_id=64,group_id=0,default_permissions,allow_other".to_owned();

@@ -6,7 +6,7 @@ use crate::error::Code;
 const HELD: u64 = 1 << 20;
 
 #[test]
-fn a_volume_grows_to_whole_sectors_and_never_shrinks() {
+fn extend_rounds_to_sectors_and_never_shrinks() {
     let f = fixture();
     let a = volume("a");
     f.connect(&a, 1).unwrap();
@@ -18,7 +18,7 @@ fn a_volume_grows_to_whole_sectors_and_never_shrinks() {
 }
 
 #[test]
-fn what_is_not_mounted_or_may_not_be_given_to_a_guest_is_not_extended() {
+fn extend_refuses_unmounted_or_rejected_image() {
     let f = fixture();
     let a = volume("a");
     assert_eq!(f.driver.extend(&a, 2 * HELD).unwrap_err().code(), Code::NotMounted);

@@ -18,7 +18,7 @@ use self::steps::step;
 
 proptest! {
     #[test]
-    fn records_and_mounts_follow_the_model_through_crashes_deaths_and_reboots(
+    fn records_and_mounts_match_the_model(
         steps in vec(step(), 1..40),
     ) {
         let mut machine = Machine::new();

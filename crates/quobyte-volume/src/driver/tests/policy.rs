@@ -24,7 +24,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_mount_is_probed_once_for_all_who_use_it() {
+fn mount_is_probed_only_once() {
     let f = fixture();
     for (name, guest) in [("a", 1), ("b", 1), ("c", 2), ("a", 1)] {
         assert_eq!(f.modes(name, guest), (Cache::None, Some(IoMode::Native)));
@@ -36,7 +36,7 @@ fn a_mount_is_probed_once_for_all_who_use_it() {
 }
 
 #[test]
-fn a_mount_that_replaces_another_is_probed_anew() {
+fn replaced_mount_is_probed_again() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.becomes(Some(DirectIo::Synchronous));
@@ -47,7 +47,7 @@ fn a_mount_that_replaces_another_is_probed_anew() {
 }
 
 #[test]
-fn what_was_seen_of_a_mount_is_forgotten_when_reconcile_mounts_again() {
+fn remount_by_reconcile_clears_probe() {
     let f = fixture();
     f.becomes(Some(DirectIo::Refused));
     assert_eq!(f.modes("a", 1), (Cache::Writeback, Some(IoMode::Threads)));
@@ -59,7 +59,7 @@ fn what_was_seen_of_a_mount_is_forgotten_when_reconcile_mounts_again() {
 }
 
 #[test]
-fn a_mount_that_cannot_be_probed_is_treated_as_nova_does_and_tried_again() {
+fn failed_probe_uses_defaults_and_is_retried() {
     let f = fixture();
     f.becomes(None);
     assert_eq!(f.modes("a", 1), (Cache::None, Some(IoMode::Native)));
@@ -68,7 +68,7 @@ fn a_mount_that_cannot_be_probed_is_treated_as_nova_does_and_tried_again() {
 }
 
 #[test]
-fn an_operator_is_told_of_a_cost_once_for_each_mount() {
+fn policy_cost_is_warned_once_per_mount() {
     let f = fixture();
     f.becomes(Some(DirectIo::Synchronous));
     f.connect(&volume("a"), 1).unwrap();
@@ -79,7 +79,7 @@ fn an_operator_is_told_of_a_cost_once_for_each_mount() {
 }
 
 #[test]
-fn a_mount_that_does_not_suit_a_shared_image_is_taken_down_again() {
+fn multiattach_without_direct_io_is_rolled_back() {
     let f = fixture();
     f.becomes(Some(DirectIo::Refused));
     let shared = ConnectionInfo { multiattach: true, ..volume("a") };
@@ -89,7 +89,7 @@ fn a_mount_that_does_not_suit_a_shared_image_is_taken_down_again() {
 }
 
 #[test]
-fn examining_puts_nothing_on_record() {
+fn examine_does_not_change_record() {
     let f = fixture();
     f.becomes(None);
     f.connect(&volume("a"), 1).unwrap();

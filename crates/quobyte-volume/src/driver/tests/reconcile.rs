@@ -31,7 +31,7 @@ fn uses(f: &Fixture, guest: u128, name: &str) {
 }
 
 #[test]
-fn where_all_is_well_there_is_nothing_to_find() {
+fn healthy_shares_yield_no_findings() {
     let f = fixture();
     assert!(found(&f, false).is_empty());
     f.connect(&volume("a"), 1).unwrap();
@@ -40,7 +40,7 @@ fn where_all_is_well_there_is_nothing_to_find() {
 }
 
 #[test]
-fn a_mount_that_died_or_vanished_under_its_guests_is_brought_back_and_they_are_named() {
+fn dead_or_missing_mount_is_remounted() {
     for life in [Some(Life::Gone), None] {
         let f = fixture();
         f.connect(&volume("a"), 1).unwrap();
@@ -63,7 +63,7 @@ fn a_mount_that_died_or_vanished_under_its_guests_is_brought_back_and_they_are_n
 }
 
 #[test]
-fn a_remount_that_fails_is_told_and_leaves_the_record() {
+fn failed_remount_is_reported_and_keeps_record() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Gone);
@@ -73,7 +73,7 @@ fn a_remount_that_fails_is_told_and_leaves_the_record() {
 }
 
 #[test]
-fn a_dry_run_knows_of_the_guests_that_keep_a_share_without_attachments() {
+fn dry_run_reports_guests_keeping_a_share() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     uses(&f, 2, "a");
@@ -90,7 +90,7 @@ fn a_dry_run_knows_of_the_guests_that_keep_a_share_without_attachments() {
 }
 
 #[test]
-fn a_share_that_nobody_needs_any_more_is_taken_down() {
+fn unused_share_is_unmounted() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
@@ -102,7 +102,7 @@ fn a_share_that_nobody_needs_any_more_is_taken_down() {
 }
 
 #[test]
-fn guests_attached_by_another_driver_become_known() {
+fn guests_of_unrecorded_mount_are_adopted() {
     let f = fixture();
     let a = volume("a");
     f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
@@ -117,7 +117,7 @@ fn guests_attached_by_another_driver_become_known() {
 }
 
 #[test]
-fn what_is_not_ours_is_left_and_named() {
+fn hung_or_foreign_mount_is_only_reported() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     uses(&f, 1, "a");
@@ -130,7 +130,7 @@ fn what_is_not_ours_is_left_and_named() {
 }
 
 #[test]
-fn an_attachment_without_a_guest_is_told_but_kept() {
+fn attachment_without_guest_is_reported_and_kept() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     assert_eq!(found(&f, false), ["left: NoGuest"]);
@@ -138,7 +138,7 @@ fn an_attachment_without_a_guest_is_told_but_kept() {
 }
 
 #[test]
-fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
+fn client_of_killed_caller_never_mounts() {
     let f = fixture();
     let a = volume("a");
     // What a connect that is killed while the client runs leaves.
@@ -155,7 +155,7 @@ fn a_client_that_was_about_to_mount_when_its_caller_was_killed_never_does() {
 }
 
 #[test]
-fn a_share_is_not_called_well_when_its_guests_cannot_be_asked_for() {
+fn failed_guest_query_is_reported() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.world().guests = None;
@@ -163,7 +163,7 @@ fn a_share_is_not_called_well_when_its_guests_cannot_be_asked_for() {
 }
 
 #[test]
-fn only_a_disk_is_adopted_and_under_the_volumes_own_id() {
+fn only_disks_are_adopted_by_volume_id() {
     let f = fixture();
     let a = volume("a");
     f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
@@ -194,7 +194,7 @@ impl Guests for Counting {
 }
 
 #[test]
-fn the_hypervisor_is_asked_once_for_all_shares_and_only_if_it_matters() {
+fn hypervisor_is_queried_at_most_once() {
     let f = fixture();
     let asked = Arc::new(AtomicUsize::new(0));
     let guests = Box::new(Counting(f.host.clone(), asked.clone()));

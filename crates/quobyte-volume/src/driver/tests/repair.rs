@@ -19,7 +19,7 @@ fn share_with(life: Life, busy: bool) -> Fixture {
 }
 
 #[test]
-fn a_dead_mount_is_replaced_even_with_dead_files_open_and_the_others_are_named() {
+fn dead_mount_is_replaced_even_if_busy() {
     for busy in [false, true] {
         let f = share_with(Life::Gone, busy);
         let connected = f.connect(&volume("b"), 2).unwrap();
@@ -31,14 +31,14 @@ fn a_dead_mount_is_replaced_even_with_dead_files_open_and_the_others_are_named()
 }
 
 #[test]
-fn a_guest_that_is_connected_again_after_a_death_is_no_longer_lost() {
+fn reconnected_guest_is_no_longer_lost() {
     let f = share_with(Life::Gone, true);
     assert!(f.connect(&volume("a"), 1).unwrap().lost.is_empty());
     assert!(f.connect(&volume("b"), 2).unwrap().lost.is_empty());
 }
 
 #[test]
-fn dead_layers_are_cleared_down_to_a_healthy_one() {
+fn dead_mounts_over_healthy_mount_are_removed() {
     let f = share_with(Life::Serving, false);
     let a = volume("a");
     f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
@@ -48,7 +48,7 @@ fn dead_layers_are_cleared_down_to_a_healthy_one() {
 }
 
 #[test]
-fn a_mount_without_registries_is_replaced_only_if_nothing_is_open_on_it() {
+fn mount_without_registry_is_replaced_if_unused() {
     let f = share_with(Life::WithoutRegistries, false);
     assert!(f.connect(&volume("b"), 2).unwrap().mounted);
     let f = share_with(Life::WithoutRegistries, true);
@@ -57,7 +57,7 @@ fn a_mount_without_registries_is_replaced_only_if_nothing_is_open_on_it() {
 }
 
 #[test]
-fn another_users_dead_mount_is_left_with_the_command_its_owner_must_run() {
+fn other_users_dead_mount_is_refused_with_remedy() {
     let f = fixture();
     let a = volume("a");
     f.host.world().user = 4711;
@@ -68,7 +68,7 @@ fn another_users_dead_mount_is_left_with_the_command_its_owner_must_run() {
 }
 
 #[test]
-fn a_hung_mount_is_told_with_whom_it_concerns() {
+fn hung_mount_is_reported_with_attachments() {
     let f = share_with(Life::Silent, true);
     let error = f.connect(&volume("b"), 2).unwrap_err();
     assert_eq!(error.code().as_str(), "mount_hung");
@@ -77,7 +77,7 @@ fn a_hung_mount_is_told_with_whom_it_concerns() {
 }
 
 #[test]
-fn disconnect_works_whatever_has_become_of_the_mount() {
+fn disconnect_succeeds_in_every_mount_state() {
     for (life, busy, kept) in [
         (Life::Gone, false, None),
         (Life::Gone, true, None),
@@ -99,7 +99,7 @@ fn disconnect_works_whatever_has_become_of_the_mount() {
 }
 
 #[test]
-fn force_takes_a_busy_or_hung_mount_but_not_from_others_unless_told_twice() {
+fn force_unmounts_busy_or_hung_mount_if_alone() {
     for life in [Life::Serving, Life::Silent, Life::WithoutRegistries] {
         let f = share_with(life, true);
         assert_eq!(f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted, None, "{life:?}");
@@ -126,7 +126,7 @@ fn guest_use(f: &Fixture, guest: u128, name: &str) -> GuestUse {
 }
 
 #[test]
-fn a_guest_that_no_record_knows_keeps_the_share_and_so_does_not_knowing() {
+fn unrecorded_or_unknown_guests_keep_the_mount() {
     let f = share_with(Life::Serving, false);
     let stranger = guest_use(&f, 9, "x");
     f.host.world().guests = Some(vec![stranger.clone()]);
@@ -139,7 +139,7 @@ fn a_guest_that_no_record_knows_keeps_the_share_and_so_does_not_knowing() {
 }
 
 #[test]
-fn the_disk_that_is_being_disconnected_may_still_be_described() {
+fn disconnecting_disk_does_not_keep_the_mount() {
     let f = share_with(Life::Serving, false);
     f.host.world().guests = Some(vec![guest_use(&f, 1, "a")]);
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
@@ -149,14 +149,14 @@ fn the_disk_that_is_being_disconnected_may_still_be_described() {
 }
 
 #[test]
-fn a_dead_mount_is_taken_down_without_asking_anybody() {
+fn dead_mount_is_unmounted_without_guest_query() {
     let f = share_with(Life::Gone, true);
     f.host.world().guests = None;
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
 }
 
 #[test]
-fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
+fn client_mounting_while_killed_leaves_no_mount() {
     let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
     let use_it = |f: &Fixture| {
         f.connect(&volume("a"), 1).unwrap();
@@ -180,7 +180,7 @@ fn a_client_that_mounts_while_it_is_being_ended_leaves_no_mount() {
 }
 
 #[test]
-fn a_client_whose_mount_somebody_unmounted_lazily_is_never_ended() {
+fn client_of_lazy_unmount_is_never_killed() {
     let connect = |f: &Fixture| drop(f.connect(&volume("b"), 2));
     let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
     let disconnect = |f: &Fixture| assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
@@ -202,7 +202,7 @@ fn a_client_whose_mount_somebody_unmounted_lazily_is_never_ended() {
 }
 
 #[test]
-fn a_client_that_serves_on_is_not_the_one_that_a_killed_call_has_left() {
+fn serving_client_is_not_mistaken_for_stray() {
     let f = share_with(Life::Serving, true);
     let at = f.at(&volume("a"));
     f.host.world().unmount_lazily(&at);
@@ -221,7 +221,7 @@ fn a_client_that_serves_on_is_not_the_one_that_a_killed_call_has_left() {
 }
 
 #[test]
-fn guests_are_told_when_somebody_else_has_replaced_their_dead_mount() {
+fn externally_replaced_mount_reports_lost_guests() {
     let f = share_with(Life::Gone, true);
     let a = volume("a");
     let at = f.at(&a);
@@ -232,7 +232,7 @@ fn guests_are_told_when_somebody_else_has_replaced_their_dead_mount() {
 }
 
 #[test]
-fn a_client_that_answers_with_errors_keeps_its_mount_but_no_attachment() {
+fn failing_client_stays_mounted_until_forced() {
     for busy in [false, true] {
         let f = share_with(Life::Failing, busy);
         let kept = f.disconnect(&volume("a"), 1).still_mounted;
@@ -266,7 +266,7 @@ impl Guests for Remounter {
 }
 
 #[test]
-fn a_mount_that_is_made_while_another_is_forced_away_is_spared() {
+fn mount_made_during_forced_unmount_is_kept() {
     let a = volume("a");
     let lives = [Life::Silent, Life::Serving, Life::Failing];
     for (life, ids) in lives.into_iter().flat_map(|life| [(life, true), (life, false)]) {
@@ -282,7 +282,7 @@ fn a_mount_that_is_made_while_another_is_forced_away_is_spared() {
 }
 
 #[test]
-fn shares_that_fail_below_one_new_base_do_not_disturb_each_other() {
+fn concurrent_rollbacks_below_new_base_succeed() {
     let directory = tempfile::tempdir().unwrap();
     let state = StateDir::open(&directory.path().join("state")).unwrap();
     let timeout = Duration::from_secs(30);

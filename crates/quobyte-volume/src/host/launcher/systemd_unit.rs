@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_is_asked_for_an_instance_by_name_and_for_nothing_else() {
+    fn system_manager_starts_template_instance() {
         let instance = "nova-quobyte-mount@0123456789abcdef0123456789abcdef-0000000000000fed.service";
         assert_eq!(
             lines(ServiceManager::System),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_systemd_gets_paths_whole_whatever_is_in_them() {
+    fn user_manager_command_line_quotes_paths() {
         let unit = "nova-quobyte-mount-0123456789abcdef0123456789abcdef-0000000000000fed.service";
         assert_eq!(
             lines(ServiceManager::User),

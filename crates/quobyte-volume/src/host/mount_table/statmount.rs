@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_answer_is_a_mount() {
+    fn complete_statmount_reply_is_parsed() {
         let mount = parse(9, &answer(NEEDED | FS_SUBTYPE | MNT_OPTS)).unwrap();
         assert_eq!(mount.fs_type, "fuse.quobyte");
         assert_eq!(mount.source, "quobyte@a|b/v");
@@ -100,17 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_without_subtype_shows_its_type_alone() {
+    fn missing_subtype_yields_plain_fs_type() {
         assert_eq!(parse(9, &answer(NEEDED | MNT_OPTS)).unwrap().fs_type, "fuse");
     }
 
     #[test]
-    fn an_answer_without_the_source_is_no_answer() {
+    fn statmount_reply_without_source_is_ignored() {
         assert_eq!(parse(9, &answer(NEEDED & !SB_SOURCE)), None);
     }
 
     #[test]
-    fn an_answer_cut_short_is_no_answer() {
+    fn truncated_statmount_reply_is_ignored() {
         let whole = answer(NEEDED | FS_SUBTYPE | MNT_OPTS);
         for length in 0..STRINGS {
             assert_eq!(parse(9, &whole[..length]), None, "{length}");

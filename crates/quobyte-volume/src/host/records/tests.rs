@@ -43,7 +43,7 @@ fn fixture() -> Fixture {
 }
 
 #[test]
-fn what_is_stored_is_what_is_loaded() {
+fn stored_record_is_loaded_unchanged() {
     let Fixture { state, directory } = fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     assert_eq!(share.load().unwrap(), None);
@@ -57,7 +57,7 @@ fn what_is_stored_is_what_is_loaded() {
 }
 
 #[test]
-fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
+fn attachment_is_keyed_by_volume_and_guest() {
     let mut record = record();
     record.attach(attachment(1, "disk.snap"));
     assert_eq!(record.attachments, [attachment(1, "disk.snap")]);
@@ -72,7 +72,7 @@ fn an_attachment_is_known_by_volume_and_guest_and_not_by_its_file() {
 }
 
 #[test]
-fn a_generation_is_greater_than_all_before_even_if_they_are_on_no_record_any_more() {
+fn generations_increase_across_new_records() {
     let mut generations = Vec::new();
     for _ in 0..3 {
         let mut record = record();
@@ -85,7 +85,7 @@ fn a_generation_is_greater_than_all_before_even_if_they_are_on_no_record_any_mor
 }
 
 #[test]
-fn a_share_has_one_holder_and_another_share_does_not_wait() {
+fn share_lock_is_exclusive_per_share() {
     let Fixture { state, directory: _kept } = fixture();
     let held = state.lock(&at("reg/vol"), soon()).unwrap();
     let refused = state.lock(&at("reg/vol"), soon()).unwrap_err();
@@ -96,7 +96,7 @@ fn a_share_has_one_holder_and_another_share_does_not_wait() {
 }
 
 #[test]
-fn a_record_from_before_a_reboot_is_no_record() {
+fn record_from_earlier_boot_is_ignored() {
     let Fixture { state, directory } = fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
@@ -110,7 +110,7 @@ fn a_record_from_before_a_reboot_is_no_record() {
 }
 
 #[test]
-fn a_record_of_a_newer_version_is_refused_and_kept() {
+fn record_of_newer_version_is_refused_and_kept() {
     let Fixture { state, directory } = fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
@@ -122,7 +122,7 @@ fn a_record_of_a_newer_version_is_refused_and_kept() {
 }
 
 #[test]
-fn a_record_that_cannot_be_understood_is_set_aside_and_not_lost() {
+fn unreadable_record_is_set_aside() {
     let Fixture { state, directory } = fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     let damages: [fn(&mut serde_json::Value); 3] = [
@@ -145,7 +145,7 @@ fn a_record_that_cannot_be_understood_is_set_aside_and_not_lost() {
 }
 
 #[test]
-fn what_a_killed_process_was_writing_is_swept_unless_somebody_is_still_writing() {
+fn unfinished_record_is_swept_unless_locked() {
     let Fixture { state, directory } = fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
@@ -161,7 +161,7 @@ fn what_a_killed_process_was_writing_is_swept_unless_somebody_is_still_writing()
 }
 
 #[test]
-fn a_record_that_cannot_be_read_hinders_no_sweep() {
+fn unreadable_record_does_not_block_sweep() {
     let Fixture { state, directory } = fixture();
     let shares = directory.path().join("state/shares");
     // Not even root reads a directory as a file.
@@ -172,7 +172,7 @@ fn a_record_that_cannot_be_read_hinders_no_sweep() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_or_is_not_ours_is_refused() {
+fn unusable_state_dir_is_refused() {
     let missing_parent = StateDir::open(Path::new("/nonexistent/state")).unwrap_err();
     assert_eq!(missing_parent.code(), Code::StateUnavailable);
     let directory = tempfile::tempdir().unwrap();

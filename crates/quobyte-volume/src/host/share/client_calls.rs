@@ -177,7 +177,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_raw_file_is_one_layer_as_it_is() {
+    fn raw_image_is_a_single_layer() {
         let directory = tempfile::tempdir().unwrap();
         File::create(directory.path().join("disk")).unwrap().set_len(12345).unwrap();
         let layers = raw(directory.path(), "disk").unwrap();
@@ -187,7 +187,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn it_is_told_when_a_file_was_made_where_the_file_system_knows() {
+    fn birth_time_is_reported_if_available() {
         let directory = tempfile::tempdir().unwrap();
         let file = File::create(directory.path().join("disk")).unwrap();
         let known = file.metadata().unwrap().created().ok().map(|born| {
@@ -198,7 +198,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_link_is_never_followed_even_to_a_neighbour() {
+    fn symlink_on_share_is_never_followed() {
         let directory = tempfile::tempdir().unwrap();
         File::create(directory.path().join("disk")).unwrap();
         for (link, target) in [("inside", "disk"), ("outside", "/etc/hostname"), ("dangling", "nothing")] {
@@ -208,7 +208,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_told_without_opening_it() {
+    fn special_file_is_rejected_without_opening() {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
         fifo(directory.path().join("fifo"));
@@ -220,18 +220,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_mount_below_the_share_is_not_the_share() {
+    fn mount_below_share_is_rejected() {
         assert_eq!(rule(raw(Path::new("/"), "proc")), Rule::LeadsAway);
     }
 
     #[test]
-    fn nothing_there_is_told_from_everything_else() {
+    fn missing_image_is_reported_as_enoent() {
         let directory = tempfile::tempdir().unwrap();
         assert!(matches!(raw(directory.path(), "disk"), Err(ChainFailure::Failed(_, libc::ENOENT))));
     }
 
     #[test]
-    fn a_raw_file_that_may_not_be_read_is_no_matter_since_it_is_not() {
+    fn unreadable_raw_image_is_accepted() {
         let directory = tempfile::tempdir().unwrap();
         let file = File::create(directory.path().join("disk")).unwrap();
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_any_length_leads_to_an_answer_and_nothing_is_left() {
+    fn probe_of_any_image_length_cleans_up() {
         for length in [0, 1, 4095, 4096, 1 << 20] {
             let (seen, left) = probe_beside(length, false);
             assert!((1..WAITED + NOT_WAITED).contains(&seen.reads), "{length}: {seen:?}");
@@ -173,20 +173,20 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_cannot_even_be_submitted_is_refused() {
+    fn unsubmittable_read_is_reported_as_refused() {
         let unreadable = File::open("/").unwrap().into();
         assert_eq!(read(&unreadable).unwrap(), Some(refused(Errno::INVAL)));
     }
 
     #[test]
-    fn what_a_killed_probe_left_is_removed_by_the_next() {
+    fn leftover_probe_file_is_removed() {
         let (seen, left) = probe_beside(0, true);
         assert_ne!(seen.reads, 0);
         assert_eq!(left, ["disk"]);
     }
 
     #[test]
-    fn a_file_that_has_the_probes_name_as_another_stays_as_it_is() {
+    fn volume_linked_as_probe_file_is_untouched() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
         File::create(path("volume")).unwrap().set_len(8192).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_taken_the_images_place_is_not_opened_and_blocks_nobody() {
+    fn swapped_image_is_not_opened_by_probe() {
         type Make = fn(&Path);
         let others: [(&str, Make); 4] = [
             ("nothing", |_| {}),

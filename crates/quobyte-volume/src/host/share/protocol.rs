@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_request_gets_its_answer_in_order() {
+    fn requests_are_answered_in_order() {
         let requests = "{\"look\":null}\n{\"look\":[\"none\",\"raw\"]}\n{\"look\":null}\n";
         let mut answers = Vec::new();
         // Its root has the size that a connected client shows.
@@ -102,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_ends_the_service() {
+    fn invalid_request_ends_the_helper() {
         assert!(serve(Path::new("/"), VERSION.as_ref(), "x\n".as_bytes(), Vec::new()).is_err());
     }
 
     #[test]
-    fn a_caller_of_another_version_learns_that_whatever_it_asks() {
+    fn version_mismatch_is_reported_to_caller() {
         for caller in ["", "0.0.1"] {
             let mut answer = Vec::new();
             serve(Path::new("/"), caller.as_ref(), "\"of later days\"\n".as_bytes(), &mut answer).unwrap();

@@ -56,7 +56,7 @@ fn counted(look: PendingLook<'_>) -> Option<i32> {
 }
 
 #[test]
-fn a_kept_helper_is_asked_at_once_and_answers_whoever_waits() {
+fn idle_helper_works_before_look_is_awaited() {
     let directory = tempfile::tempdir().unwrap();
     let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
     drop(shares.look(&at, None));
@@ -68,7 +68,7 @@ fn a_kept_helper_is_asked_at_once_and_answers_whoever_waits() {
 }
 
 #[test]
-fn an_answer_that_nobody_waits_for_is_given_to_nobody_else() {
+fn answer_of_dropped_look_is_discarded() {
     let directory = tempfile::tempdir().unwrap();
     let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
     assert_eq!(counted(shares.look(&at, None)), Some(1));
@@ -83,7 +83,7 @@ fn an_answer_that_nobody_waits_for_is_given_to_nobody_else() {
 }
 
 #[test]
-fn a_look_does_not_wait_for_who_asks_the_same_mount_until_its_answer_is_waited_for() {
+fn look_does_not_block_on_probe_lock() {
     let directory = tempfile::tempdir().unwrap();
     let (shares, at) = (shares(directory.path(), COUNTS), place(directory.path()));
     assert_eq!(counted(shares.look(&at, None)), Some(1));
@@ -97,7 +97,7 @@ fn a_look_does_not_wait_for_who_asks_the_same_mount_until_its_answer_is_waited_f
 }
 
 #[test]
-fn a_helper_that_an_upgrade_has_replaced_asks_for_a_restart_until_it_fits_again() {
+fn upgraded_helper_asks_for_restart() {
     let directory = tempfile::tempdir().unwrap();
     let answering = |answer: &str| format!("read -r _\necho '{answer}'\nread -r _\n");
     let shares = shares(directory.path(), &answering(r#"{"other_version":"99.0.0"}"#));

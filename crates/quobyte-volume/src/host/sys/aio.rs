@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_read_tells_how_much_there_was_and_what_failed() {
+    fn aio_read_reports_length_and_error() {
         let directory = tempfile::tempdir().unwrap();
         let file = |length| {
             let file = tempfile::tempfile_in(&directory).unwrap();

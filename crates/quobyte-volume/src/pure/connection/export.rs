@@ -124,14 +124,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scheme_and_trailing_slash_do_not_make_another_export() {
+    fn scheme_and_trailing_slash_are_normalised() {
         for text in ["reg/vol", "reg/vol/", "quobyte://reg/vol", "quobyte://reg/vol///"] {
             assert_eq!(Export::parse(text).unwrap().as_str(), "reg/vol", "{text}");
         }
     }
 
     #[test]
-    fn exports_seen_in_the_field_are_accepted_as_they_are() {
+    fn valid_exports_are_accepted_unchanged() {
         for text in [
             "quobyte-host/openstack-volumes",
             "10.138.0.31,10.138.0.41,10.138.0.29/testvolume",
@@ -151,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn the_mount_table_shows_commas_as_bars() {
+    fn mount_source_shows_commas_as_bars() {
         assert_eq!(Export::parse("quobyte://a:7861,b/vol").unwrap().mount_source(), "quobyte@a:7861|b/vol");
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn invalid_exports_are_refused() {
         let long = format!("reg/{}", "v".repeat(64 * 1024));
         for text in [
             "",
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn who_forgets_a_slash_of_the_scheme_is_told_so() {
+    fn missing_scheme_slash_is_reported() {
         for text in ["quobyte:/reg/vol", "quobyte:reg/vol", "quobyte:/vol"] {
             let error = Export::parse(text).unwrap_err().to_string();
             assert!(error.contains("quobyte://host/volume"), "{error}");
@@ -208,7 +208,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn parsing_never_panics_and_its_result_is_its_own_normal_form(text in "\\PC*") {
+        fn parsing_is_idempotent_and_never_panics(text in "\\PC*") {
             if let Ok(export) = Export::parse(&text) {
                 proptest::prop_assert_eq!(&Export::parse(export.as_str()).unwrap(), &export);
                 proptest::prop_assert!(!export.mount_source().contains(','));

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_cinder_and_people_give_are_accepted() {
+    fn valid_image_names_are_accepted() {
         for text in [
             "volume-1331538d-1111-4222-8333-0123456789ab",
             "volume-1331538d-1111-4222-8333-0123456789ab.9a8b7c6d-1111-4222-8333-0123456789ab",
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_that_is_not_one_plain_component_is_refused() {
+    fn invalid_image_names_are_refused() {
         for text in [
             "",
             ".",
@@ -119,7 +119,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_parsed_name_stays_in_its_directory(text in "\\PC*") {
+        fn parsed_image_name_stays_in_directory(text in "\\PC*") {
             if let Ok(name) = ImageName::parse(&text) {
                 let path = std::path::Path::new("/mnt").join(name.as_str());
                 proptest::prop_assert_eq!(path.parent(), Some(std::path::Path::new("/mnt")));

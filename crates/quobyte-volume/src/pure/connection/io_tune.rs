@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_of_reads_and_writes_are_set_together_or_alone() {
+    fn total_limit_excludes_read_and_write_limits() {
         for (total, parts) in EXCLUSIVE {
             assert!(IoTune::new(parts.map(|part| (part, 1))).is_ok());
             for part in parts {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_requests_sustained_and_burst_are_limited_apart() {
+    fn bytes_iops_and_burst_limits_are_independent() {
         let totals = EXCLUSIVE.map(|(total, _)| total);
         assert!(IoTune::new(totals.map(|total| (total, 1))).is_ok());
         let mixed = [IoLimit::TotalBytesSec, IoLimit::ReadIopsSec, IoLimit::WriteBytesSecMax];
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_zero_is_none() {
+    fn zero_limit_means_unlimited() {
         let limits = [(IoLimit::TotalIopsSec, 0), (IoLimit::ReadIopsSec, 5)];
         let tune = IoTune::new(limits).unwrap();
         assert_eq!(tune.iter().collect::<Vec<_>>(), [(IoLimit::ReadIopsSec, 5)]);

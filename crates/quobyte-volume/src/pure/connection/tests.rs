@@ -36,7 +36,7 @@ fn with(pointer: &str, value: Value) -> Value {
 }
 
 #[test]
-fn what_cinder_emits_is_understood() {
+fn cinder_connection_info_is_parsed() {
     let info = parse(&from_cinder()).unwrap();
     assert_eq!(info.export.as_str(), "reg1,reg2/openstack-volumes");
     assert_eq!(info.name.as_str(), "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
@@ -49,7 +49,7 @@ fn what_cinder_emits_is_understood() {
 }
 
 #[test]
-fn a_missing_format_means_raw_as_nova_has_it() {
+fn missing_format_defaults_to_raw() {
     let mut info = from_cinder();
     info["data"].as_object_mut().unwrap().remove("format");
     assert_eq!(parse(&info).unwrap().format, ImageFormat::Raw);
@@ -57,7 +57,7 @@ fn a_missing_format_means_raw_as_nova_has_it() {
 }
 
 #[test]
-fn the_peers_paths_and_options_change_nothing() {
+fn peer_paths_and_mount_options_are_ignored() {
     let plain = parse(&from_cinder()).unwrap();
     for (pointer, value) in [
         ("/mount_point_base", json!("/etc")),
@@ -70,7 +70,7 @@ fn the_peers_paths_and_options_change_nothing() {
 }
 
 #[test]
-fn a_volume_is_known_by_serial_then_volume_id_then_name_then_place() {
+fn volume_id_prefers_serial_then_id_then_name() {
     let id = |info: &Value| parse(info).unwrap().volume_id.to_string();
     let mut info = with("/data/volume_id", json!("11111111-2222-4333-8444-555555555555"));
     assert_eq!(id(&info), "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39");
@@ -87,7 +87,7 @@ fn a_volume_is_known_by_serial_then_volume_id_then_name_then_place() {
 }
 
 #[test]
-fn a_field_that_cannot_be_used_is_refused_with_its_code() {
+fn invalid_field_is_refused_with_error_code() {
     for (pointer, value, code) in [
         ("/driver_volume_type", json!("nfs"), "invalid_connection"),
         ("/serial", json!("not-a-uuid"), "invalid_connection"),
@@ -119,7 +119,7 @@ fn a_field_that_cannot_be_used_is_refused_with_its_code() {
 }
 
 #[test]
-fn the_smallest_unit_is_at_most_the_one_to_align_to_as_qemu_wants_it() {
+fn logical_block_size_above_physical_is_refused() {
     let block_size = |logical, physical| {
         let mut info = with("/data/logical_block_size", logical);
         info["data"]["physical_block_size"] = physical;
@@ -138,7 +138,7 @@ fn the_smallest_unit_is_at_most_the_one_to_align_to_as_qemu_wants_it() {
 }
 
 #[test]
-fn what_is_no_such_object_is_refused() {
+fn malformed_connection_info_is_refused() {
     let twice = br#"{"driver_volume_type":"quobyte","data":{"export":"r/v","name":"a","name":"b"}}"#;
     for text in [&b""[..], b"{", b"[]", b"\xff", br#"{"driver_volume_type":"quobyte"}"#, twice] {
         let error = ConnectionInfo::parse(text).unwrap_err();
@@ -147,7 +147,7 @@ fn what_is_no_such_object_is_refused() {
 }
 
 #[test]
-fn a_peers_text_is_shown_cleaned_and_cut() {
+fn error_text_is_sanitised_and_truncated() {
     let error = parse(&with("/data/name", json!(format!("\u{1b}[2J{}", "x".repeat(1000))))).unwrap_err();
     let shown = error.to_string();
     assert!(!shown.contains('\u{1b}') && shown.len() < 250, "{shown}");

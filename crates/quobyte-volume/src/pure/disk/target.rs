@@ -139,14 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_whole_disks_are_accepted() {
+    fn valid_target_names_are_accepted() {
         for text in ["vda", "vdb", "sdz", "hdc", "xvda", "vdaa", "sdzzz"] {
             assert_eq!(TargetDev::parse(text).unwrap().as_str(), text);
         }
     }
 
     #[test]
-    fn what_names_no_whole_disk_is_refused_as_configuration() {
+    fn invalid_target_names_are_refused() {
         for text in [
             "",
             "vd",
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_free_name_fills_the_first_gap_of_the_bus() {
+    fn next_free_target_fills_first_gap() {
         let next = |bus, used: &[&str]| TargetDev::next_free(bus, used.iter().copied()).unwrap().0;
         assert_eq!(next(Bus::Virtio, &[]), "vda");
         assert_eq!(next(Bus::Virtio, &["vda", "vdb", "vdd"]), "vdc");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn names_go_on_after_z_and_end_after_zzz() {
+    fn target_names_continue_after_z_up_to_zzz() {
         let all: Vec<String> = (1..=3).flat_map(names).map(|letters| format!("vd{letters}")).collect();
         let after = |count: usize| TargetDev::next_free(Bus::Virtio, &all[..count]).map(|dev| dev.0);
         assert_eq!(after(26).as_deref(), Some("vdaa"));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bus_is_read_back_from_its_word() {
+    fn bus_name_round_trips() {
         for &bus in Bus::VARIANTS {
             assert_eq!(bus.to_string().parse::<Bus>().unwrap(), bus);
         }

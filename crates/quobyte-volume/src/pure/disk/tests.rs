@@ -57,17 +57,17 @@ impl Case {
 }
 
 #[test]
-fn a_raw_image() {
+fn disk_xml_for_raw_image() {
     insta::assert_snapshot!("raw", case(ImageFormat::Raw).xml());
 }
 
 #[test]
-fn a_qcow2_image() {
+fn disk_xml_for_qcow2_image() {
     insta::assert_snapshot!("qcow2", case(ImageFormat::Qcow2).xml());
 }
 
 #[test]
-fn every_layer_below_an_image_is_named_and_the_last_has_nothing_below() {
+fn backing_store_lists_every_layer() {
     let mut case = case(ImageFormat::Qcow2);
     case.chain = vec![
         layer(VOLUME, ImageFormat::Qcow2),
@@ -78,28 +78,28 @@ fn every_layer_below_an_image_is_named_and_the_last_has_nothing_below() {
 }
 
 #[test]
-fn a_given_serial_is_the_one_the_guest_reads() {
+fn given_serial_is_passed_to_guest() {
     let mut case = case(ImageFormat::Raw);
     case.info.serial = Some("8D2B8F5E-6F0A-4D9C-9B1E-0D7F6C5B4A39".to_owned());
     insta::assert_snapshot!("serial", case.xml());
 }
 
 #[test]
-fn a_volume_to_be_only_read() {
+fn read_only_volume_is_marked_readonly() {
     let mut case = case(ImageFormat::Raw);
     case.info.access_mode = AccessMode::ReadOnly;
     insta::assert_snapshot!("read_only", case.xml());
 }
 
 #[test]
-fn a_volume_whose_discards_free_space() {
+fn discard_is_passed_as_unmap() {
     let mut case = case(ImageFormat::Qcow2);
     case.info.discard = true;
     insta::assert_snapshot!("discard", case.xml());
 }
 
 #[test]
-fn a_volume_that_several_guests_share() {
+fn multiattach_volume_is_marked_shareable() {
     let mut case = case(ImageFormat::Raw);
     case.info.multiattach = true;
     insta::assert_snapshot!("multiattach", case.xml());
@@ -112,7 +112,7 @@ fn limits(pick: impl Fn(IoLimit) -> bool) -> IoTune {
 }
 
 #[test]
-fn limits_for_reads_and_writes_apart() {
+fn read_and_write_limits_are_in_iotune() {
     let mut case = case(ImageFormat::Raw);
     case.info.io_tune = limits(|limit| !limit.as_str().starts_with("total_"));
     assert_eq!(case.info.io_tune.iter().count(), 9);
@@ -120,7 +120,7 @@ fn limits_for_reads_and_writes_apart() {
 }
 
 #[test]
-fn limits_for_reads_and_writes_together() {
+fn total_limits_are_in_iotune() {
     let mut case = case(ImageFormat::Raw);
     case.info.io_tune = limits(|limit| limit.as_str().starts_with("total_"));
     assert_eq!(case.info.io_tune.iter().count(), 4);
@@ -137,7 +137,7 @@ fn sector_sizes() {
 }
 
 #[test]
-fn every_bus_and_only_scsi_has_an_address() {
+fn only_scsi_disk_has_an_address() {
     for (bus, dev) in [(Bus::Scsi, "sdc"), (Bus::Sata, "sdc"), (Bus::Usb, "sdc"), (Bus::Ide, "hdc")] {
         let mut case = case(ImageFormat::Raw);
         case.target = DiskTarget { dev: TargetDev::parse(dev).unwrap(), bus, unit: Some(2) };
@@ -146,21 +146,21 @@ fn every_bus_and_only_scsi_has_an_address() {
 }
 
 #[test]
-fn a_scsi_disk_without_a_unit_leaves_its_address_to_libvirt() {
+fn scsi_disk_without_unit_has_no_address() {
     let mut case = case(ImageFormat::Raw);
     case.target.bus = Bus::Scsi;
     assert!(!case.xml().contains("<address"));
 }
 
 #[test]
-fn qemu_before_2_0_0() {
+fn disk_xml_for_qemu_before_2_0() {
     let mut case = case(ImageFormat::Raw);
     case.host = HostFacts::new(Some(Version::new(1, 7, 2)));
     insta::assert_snapshot!("old_qemu", case.xml());
 }
 
 #[test]
-fn every_cache_mode_an_operator_may_choose() {
+fn disk_xml_for_every_cache_mode() {
     for &cache in Cache::VARIANTS {
         let mut case = case(ImageFormat::Raw);
         case.options.cache = Choice::Fixed(cache);
@@ -169,7 +169,7 @@ fn every_cache_mode_an_operator_may_choose() {
 }
 
 #[test]
-fn every_io_mode_an_operator_may_choose() {
+fn disk_xml_for_every_io_mode() {
     for &io in IoMode::VARIANTS {
         let mut case = case(ImageFormat::Raw);
         case.host.io_uring = Some(true);
@@ -179,7 +179,7 @@ fn every_io_mode_an_operator_may_choose() {
 }
 
 #[test]
-fn everything_at_once() {
+fn disk_xml_with_all_options() {
     let mut case = case(ImageFormat::Raw);
     case.info.serial = Some("8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39".to_owned());
     case.info.access_mode = AccessMode::ReadOnly;
@@ -192,14 +192,14 @@ fn everything_at_once() {
 }
 
 #[test]
-fn a_name_that_reads_like_markup_stays_a_name() {
+fn markup_in_path_is_escaped() {
     let mut case = case(ImageFormat::Raw);
     case.path = Path::new(MOUNT).join("a'b\"c<disk>&amp; größe ]]>.raw");
     insta::assert_snapshot!("escaped", case.xml());
 }
 
 #[test]
-fn a_path_that_xml_cannot_hold_is_refused() {
+fn invalid_device_path_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     for bytes in [
         &b"relative/image"[..],
@@ -220,7 +220,7 @@ fn a_path_that_xml_cannot_hold_is_refused() {
 }
 
 #[test]
-fn a_serial_outside_libvirts_schema_is_refused() {
+fn invalid_serial_is_refused() {
     for serial in ["", "{8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39}", "urn:uuid:x", "<serial>", "ä"] {
         let mut case = case(ImageFormat::Raw);
         case.info.serial = Some(serial.to_owned());
@@ -231,7 +231,7 @@ fn a_serial_outside_libvirts_schema_is_refused() {
 
 proptest::proptest! {
     #[test]
-    fn any_path_accepted_comes_back_whole_from_the_xml(name in "\\PC{1,40}") {
+    fn accepted_path_round_trips_through_xml(name in "\\PC{1,40}") {
         let mut case = case(ImageFormat::Raw);
         case.path = PathBuf::from(format!("{MOUNT}/{name}"));
         if let Ok(disk) = case.disk() {

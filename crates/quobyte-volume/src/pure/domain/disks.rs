@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disks_are_read_with_what_detaching_needs() {
+    fn domain_disk_fields_are_parsed() {
         let disk = "<disk type='file' device='disk'>\n\
                     <driver name='qemu' type='raw' cache='none' io='native'/>\n\
                     <source file='/mnt/a&amp;b/disk' index='1'/>\n<backingStore/>\n\
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_without_disks_has_none() {
+    fn domain_without_disks_is_accepted() {
         assert!(DomainDisk::all_of("<domain type='qemu'><name>vm</name></domain>").unwrap().is_empty());
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cinder_writes_as_a_backing_name_is_accepted() {
+    fn cinder_backing_names_are_accepted() {
         for text in [
             "volume-1331538d-1111-4222-8333-0123456789ab",
             "volume-1331538d-1111-4222-8333-0123456789ab.9a8b7c6d-1111-4222-8333-0123456789ab",
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_could_lead_elsewhere_is_refused() {
+    fn unsafe_backing_names_are_refused() {
         for text in [
             "",
             ".",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_meant_from_its_overlays_directory() {
+    fn backing_name_is_relative_to_overlay() {
         let resolved = |overlay: &str, name: &str| {
             let name = RelativePath::parse(name).unwrap();
             RelativePath::parse(overlay).unwrap().resolve(&name).map(String::from)

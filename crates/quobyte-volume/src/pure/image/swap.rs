@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_at_any_layers_path_is_a_swap() {
+    fn replaced_layer_is_reported_as_swap() {
         let before = chain(1, &[("top", 10), ("base", 20)]);
         for now in [[("top", 11), ("base", 20)], [("top", 10), ("base", 21)], [("top", 20), ("base", 10)]] {
             let error = check(&before, &chain(1, &now)).unwrap_err();
@@ -60,14 +60,14 @@ mod tests {
     }
 
     #[test]
-    fn the_error_names_the_file_and_both_inodes() {
+    fn swap_error_names_file_and_inodes() {
         let error = check(&chain(1, &[("top", 10), ("base", 20)]), &chain(1, &[("top", 10), ("base", 21)]));
         let message = error.unwrap_err().to_string();
         assert!(message.contains("/base is refused") && message.contains("inode 21, was 20"), "{message}");
     }
 
     #[test]
-    fn a_file_with_the_number_of_a_deleted_one_is_another_where_it_is_known_when_they_were_made() {
+    fn reused_inode_is_detected_by_birth_time() {
         let layers = |born| {
             let mut layers = chain(1, &[("top", 10)]);
             layers[0].identity.born = born;
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_taken_and_deleted_and_another_mount_are_no_swap() {
+    fn snapshots_and_remounts_are_no_swap() {
         let before = chain(1, &[("top", 10), ("base", 20)]);
         for now in [
             chain(2, &[("top", 10), ("base", 20)]),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_said_of_what_was_not_looked_at() {
+    fn empty_recorded_chain_is_accepted() {
         check(&[], &chain(1, &[("top", 10)])).unwrap();
     }
 }

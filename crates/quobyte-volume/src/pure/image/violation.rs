@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_is_written_in_records_as_it_is_shown() {
+    fn rule_is_serialised_as_displayed() {
         let violation = Violation::new(Rule::ExternalDataFile, &"x");
         let json = serde_json::to_value(&violation).unwrap();
         assert_eq!(json["rule"], Rule::ExternalDataFile.as_str());
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_violation_is_one_sentence_with_rule_and_value() {
+    fn violation_message_has_rule_and_value() {
         let violation = Violation::new(Rule::BackingName, &"/etc/passwd\n\u{1b}[2J");
         assert_eq!(
             violation.to_string(),
@@ -187,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_any_length_is_shown_short() {
+    fn long_violation_value_is_truncated() {
         let violation = Violation::new(Rule::BackingName, &"x".repeat(1023));
         assert_eq!(violation.value.chars().count(), 81);
     }
 
     #[test]
-    fn only_another_format_is_a_mismatch() {
+    fn not_qcow2_is_a_format_mismatch() {
         assert_eq!(Rule::NotQcow2.code(), Code::FormatMismatch);
         assert_eq!(Rule::Version.code(), Code::ImageRejected);
     }

@@ -55,7 +55,7 @@ fn decided(facts: &Facts, cache: &str, io: &str) -> Result<[&'static str; 4], Io
 }
 
 #[test]
-fn left_alone_the_policy_follows_qemu_and_the_probe() {
+fn default_policy_follows_qemu_and_probe() {
     let no_slots = AioSlots { used: 65_000, limit: 1 << 16 };
     for (facts, expected) in [
         (with_qemu(Some(QEMU_1_7)), ["writethrough", "-", "old_qemu", "io_old_qemu"]),
@@ -74,7 +74,7 @@ fn left_alone_the_policy_follows_qemu_and_the_probe() {
 }
 
 #[test]
-fn a_guest_gets_its_1024_slots_or_threads() {
+fn native_io_requires_1024_aio_slots() {
     for (used, expected) in [(64_512, "native"), (64_513, "threads"), (u64::MAX, "threads")] {
         let facts = Facts { aio: Some(AioSlots { used, limit: 1 << 16 }), ..best() };
         assert_eq!(decided(&facts, "auto", "auto").unwrap()[1], expected, "{used}");
@@ -82,7 +82,7 @@ fn a_guest_gets_its_1024_slots_or_threads() {
 }
 
 #[test]
-fn an_operators_choice_is_taken_and_the_other_mode_follows_it() {
+fn operator_choice_is_honoured() {
     let old = with_qemu(Some(QEMU_1_7));
     let sync = probed(DirectIo::Synchronous);
     for (facts, cache, io, expected) in [
@@ -110,7 +110,7 @@ fn an_operators_choice_is_taken_and_the_other_mode_follows_it() {
 }
 
 #[test]
-fn a_choice_that_cannot_work_is_refused_as_configuration() {
+fn impossible_operator_choice_is_refused() {
     let refused = probed(DirectIo::Refused);
     for (facts, cache, io) in [
         (best(), "writeback", "native"),
@@ -131,7 +131,7 @@ fn a_choice_that_cannot_work_is_refused_as_configuration() {
 }
 
 #[test]
-fn io_uring_needs_both_versions_and_qemus_own_word() {
+fn io_uring_requires_versions_and_qemu_check() {
     let uring = |change: fn(&mut HostFacts)| {
         let mut facts = best();
         change(&mut facts.host);
@@ -159,7 +159,7 @@ fn io_uring_needs_both_versions_and_qemus_own_word() {
 }
 
 #[test]
-fn discards_reach_the_volume_only_where_the_connection_says_so() {
+fn discard_follows_connection_info() {
     let mut info = volume(ImageFormat::Qcow2);
     for (discard, expected) in [(false, None), (true, Some(Discard::Unmap))] {
         info.discard = discard;
@@ -169,7 +169,7 @@ fn discards_reach_the_volume_only_where_the_connection_says_so() {
 }
 
 #[test]
-fn a_volumes_own_physical_block_size_goes_before_the_operators() {
+fn volume_block_size_overrides_operator() {
     let mut info = volume(ImageFormat::Raw);
     let mut options = IoOptions { physical_block_size: "4096".parse().ok(), ..IoOptions::default() };
     let size = |info: &ConnectionInfo, options: &IoOptions| {
@@ -187,7 +187,7 @@ fn a_volumes_own_physical_block_size_goes_before_the_operators() {
 }
 
 #[test]
-fn a_shared_image_is_raw_and_uncached_or_refused() {
+fn multiattach_requires_raw_and_cache_none() {
     let decide = |format, facts: &Facts, cache: &str| {
         let info = ConnectionInfo { multiattach: true, ..volume(format) };
         let decision = Decision::make(&info, facts, &options(cache, "auto").unwrap());
@@ -205,7 +205,7 @@ fn a_shared_image_is_raw_and_uncached_or_refused() {
 }
 
 #[test]
-fn what_costs_is_told_with_its_remedy() {
+fn policy_costs_carry_a_remedy() {
     let costs = |facts: &Facts, cache: &str, io: &str| -> Vec<_> {
         let options = options(cache, io).unwrap();
         let decision = Decision::make(&volume(ImageFormat::Raw), facts, &options).unwrap();
@@ -228,7 +228,7 @@ fn table(rows: impl Iterator<Item = &'static Row>) -> String {
 }
 
 #[test]
-fn the_documentation_shows_every_row_and_what_it_costs() {
+fn documentation_lists_every_policy_row() {
     let page = include_str!("../../../../../docs/IO_POLICY.md");
     let costs = cache_rows().chain(io_rows()).filter_map(|row| {
         let cost = row.cost?;
@@ -241,7 +241,7 @@ fn the_documentation_shows_every_row_and_what_it_costs() {
 }
 
 #[test]
-fn every_mode_is_read_back_from_the_word_it_is_shown_as() {
+fn cache_and_io_mode_names_round_trip() {
     for &mode in Cache::VARIANTS {
         assert_eq!(mode.to_string().parse(), Ok(Choice::Fixed(mode)));
     }
@@ -273,7 +273,7 @@ fn any_options() -> impl Strategy<Value = IoOptions> {
 
 proptest! {
     #[test]
-    fn no_policy_is_one_that_qemu_or_libvirt_refuses(
+    fn policy_is_never_refused_by_qemu_or_libvirt(
         facts in any_facts(),
         options in any_options(),
         multiattach in any::<bool>(),
@@ -288,7 +288,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_refused_for_the_host_alone_is_refused_whatever_else_is_known(
+    fn host_refusal_holds_for_any_probe_result(
         facts in any_facts(),
         options in any_options(),
         multiattach in any::<bool>(),

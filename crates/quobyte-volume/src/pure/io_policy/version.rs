@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libvirts_number_is_taken_apart_and_ordered() {
+    fn libvirt_version_number_is_decoded() {
         assert_eq!(Version::from_libvirt(7_002_022).to_string(), "7.2.22");
         assert_eq!(Version::from_libvirt(2_000_000), Version::new(2, 0, 0));
         assert!(Version::from_libvirt(1_007_002) < Version::new(2, 0, 0));

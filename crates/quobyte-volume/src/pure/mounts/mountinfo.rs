@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn of_stacked_mounts_the_top_one_is_found_wherever_it_is_listed() {
+    fn topmost_stacked_mount_is_found() {
         let mut table = table();
         assert_eq!(MountInfo::top(&table, Path::new("/mnt/a")).unwrap().id, 41);
         table.reverse();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_another_form_is_an_error_and_not_skipped() {
+    fn malformed_mountinfo_line_is_an_error() {
         for line in
             ["x", "1 2 3 / / rw - ext4 a rw", "40 27 0:45 / /mnt/a rw shared:20", "40 27 0:45 / /a rw - ext4"]
         {

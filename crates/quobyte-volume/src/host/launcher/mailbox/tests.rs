@@ -26,7 +26,7 @@ fn files(directory: &Path, client: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_request_arrives_as_it_was_made_whatever_its_paths_are() {
+fn mount_request_round_trips_with_any_path() {
     let directory = tempfile::tempdir().unwrap();
     for request in [
         request("/mnt", None),
@@ -40,7 +40,7 @@ fn a_request_arrives_as_it_was_made_whatever_its_paths_are() {
 }
 
 #[test]
-fn every_outcome_reaches_the_caller_as_the_unit_saw_it() {
+fn mount_outcome_round_trips_to_caller() {
     let directory = tempfile::tempdir().unwrap();
     let request = request("/mnt", None);
     let mailbox = Mailbox::new(directory.path(), &request.client);
@@ -60,7 +60,7 @@ fn every_outcome_reaches_the_caller_as_the_unit_saw_it() {
 }
 
 #[test]
-fn a_file_lasts_until_who_it_is_for_has_taken_it() {
+fn request_and_outcome_files_are_consumed_once() {
     let directory = tempfile::tempdir().unwrap();
     let request = request("/mnt", None);
     let mailbox = Mailbox::new(directory.path(), &request.client);
@@ -76,7 +76,7 @@ fn a_file_lasts_until_who_it_is_for_has_taken_it() {
 }
 
 #[test]
-fn a_unit_finds_no_request_and_a_caller_no_outcome_of_another_client() {
+fn requests_and_outcomes_are_kept_per_client() {
     let directory = tempfile::tempdir().unwrap();
     let request = request("/mnt", None);
     let [earlier, later] = [1, 2].map(|generation| name(&request.mount_path, generation));
@@ -89,7 +89,7 @@ fn a_unit_finds_no_request_and_a_caller_no_outcome_of_another_client() {
 }
 
 #[test]
-fn what_is_taken_back_leaves_nothing_however_far_it_got() {
+fn withdrawn_request_leaves_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let here = request("/mnt", None);
     clear(&directory.path().join("none"), &here.mount_path).unwrap();

@@ -34,7 +34,7 @@ fn verdict(specimen: &Specimen) -> Verdict {
 }
 
 #[test]
-fn every_image_of_the_corpus_gets_its_verdict() {
+fn corpus_images_get_expected_verdicts() {
     let mut wrong = Vec::new();
     for specimen in hostile::all().iter().chain(&legitimate::of_bytes()) {
         let verdict = verdict(specimen);
@@ -83,7 +83,7 @@ fn every_rule_is_broken_by_a_hostile_image() {
 }
 
 #[test]
-fn a_declared_raw_file_is_accepted_whatever_it_holds() {
+fn raw_image_is_accepted_with_any_content() {
     for hostile in hostile::all() {
         let size = hostile.files[0].1.len();
         let raw = Specimen { format: "raw", ..hostile };
@@ -103,7 +103,7 @@ impl ReadAt for Sealed {
 }
 
 #[test]
-fn not_a_byte_of_a_raw_file_is_read() {
+fn raw_image_content_is_never_read() {
     let start = RelativePath::parse("disk").unwrap();
     let layers = walk(start, ImageFormat::Raw, &mut |_| {
         let identity = file(1);
@@ -113,7 +113,7 @@ fn not_a_byte_of_a_raw_file_is_read() {
 }
 
 #[test]
-fn each_layer_is_named_as_seen_from_the_share_with_its_declared_format() {
+fn layers_carry_share_path_and_declared_format() {
     let files = [
         ("cache/top", image_corpus::Qcow2::v3().on("base", "qcow2").into()),
         ("cache/base", image_corpus::Qcow2::v2().on("sub/raw", "raw").into()),
@@ -139,7 +139,7 @@ fn each_layer_is_named_as_seen_from_the_share_with_its_declared_format() {
 }
 
 #[test]
-fn a_file_under_two_names_is_a_loop() {
+fn hard_link_in_chain_is_rejected_as_loop() {
     let overlay = Content::from(image_corpus::Qcow2::v3().on("other-name", "raw"));
     let start = RelativePath::parse("top").unwrap();
     let error = walk(start, ImageFormat::Qcow2, &mut |_| {
@@ -152,7 +152,7 @@ fn a_file_under_two_names_is_a_loop() {
 }
 
 #[test]
-fn no_more_than_one_file_beyond_the_deepest_chain_is_opened() {
+fn chain_walk_stops_at_maximum_depth() {
     let opened = Cell::new(0);
     let overlay = Content::from(image_corpus::Qcow2::v3().on("below", "qcow2"));
     let start = RelativePath::parse("top").unwrap();
@@ -168,7 +168,7 @@ fn no_more_than_one_file_beyond_the_deepest_chain_is_opened() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_not_called_hostile() {
+fn unreadable_layer_is_not_a_violation() {
     let start = RelativePath::parse("top").unwrap();
     let error = walk(start, ImageFormat::Qcow2, &mut |_| {
         let identity = file(1);

@@ -40,7 +40,7 @@ fn violation(image: impl Into<Content>) -> Violation {
 }
 
 #[test]
-fn a_header_says_how_large_the_disk_is_and_what_it_is_on() {
+fn header_size_and_backing_file_are_parsed() {
     let header = parse(Qcow2::v3().u64(at::SIZE, 5 << 20).on("cache/base", "raw")).unwrap();
     assert_eq!(header.virtual_size, 5 << 20);
     let backing = header.backing.unwrap();
@@ -48,7 +48,7 @@ fn a_header_says_how_large_the_disk_is_and_what_it_is_on() {
 }
 
 #[test]
-fn a_refusal_shows_what_stands_in_the_header() {
+fn violation_shows_offending_header_value() {
     for (image, value) in [
         (Qcow2::v3().u32(at::VERSION, 4), "4"),
         (Qcow2::v3().u32(at::CLUSTER_BITS, 63), "2^63 bytes"),
@@ -69,7 +69,7 @@ fn a_refusal_shows_what_stands_in_the_header() {
 }
 
 #[test]
-fn a_file_of_another_format_is_called_by_its_name() {
+fn detected_format_is_named_in_violation() {
     let named = |name: &str| {
         let specimen = hostile::all().into_iter().find(|specimen| specimen.name == name).unwrap();
         violation(specimen.files[0].1.clone()).value
@@ -95,13 +95,13 @@ fn a_file_of_another_format_is_called_by_its_name() {
 }
 
 #[test]
-fn a_source_that_fails_is_not_a_violation() {
+fn read_error_is_not_a_violation() {
     let content = Content::zeroes(100);
     assert!(matches!(Header::parse(&content, 4096), Err(InspectError::Read(_))));
 }
 
 #[test]
-fn nothing_behind_the_first_cluster_is_read_of_a_qcow2_file() {
+fn header_parse_reads_only_first_cluster() {
     for specimen in legitimate::of_bytes() {
         let content = &specimen.files[0].1;
         let watched = Watched::new(content);
@@ -128,7 +128,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_header_is_judged_within_its_first_cluster(
+    fn accepted_mutated_headers_keep_the_rules(
         mutations in mutations(),
         is_v3 in any::<bool>(),
         backing in proptest::option::of("[a/.:-]{0,6}"),
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..2048), claimed in any::<u64>()) {
+    fn header_parsing_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..2048), claimed in any::<u64>()) {
         let source: &[u8] = &bytes;
         let _: Result<_, _> = Header::parse(&source, source.len() as u64);
         prop_assert!(Header::parse(&source, claimed.max(64 << 10)).is_err());
