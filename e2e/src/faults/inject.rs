@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Permissions},
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -149,11 +149,4 @@ impl Scenario {
         record[field] = value;
         fs::write(path, record.to_string()).expect("change the record");
     }
-}
-
-/// Keeps what is in `directory` in a file system of a few pages from now on.
-pub(super) fn mount_tiny_tmpfs(directory: &Path) {
-    let nova = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
-    let options = format!("size=64k,mode=700,uid={},gid={}", nova.uid(), nova.gid());
-    Program::as_root("mount").args(["-t", "tmpfs", "-o", &options, "state"]).arg(directory).succeed();
 }

@@ -1,8 +1,12 @@
 //! One case: a connected share, what is wrong with it, and the operation.
 
-use std::{fs::File, path::PathBuf};
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
-use super::{ALICE, BOB, Fault, Operation, Share, inject, observed};
+use super::{ALICE, BOB, Fault, Operation, Share, observed};
 use crate::{Daemon, Finished, Lab, Program, Site, mount_at};
 
 /// A share, and what is wrong with it.
@@ -39,7 +43,7 @@ impl Scenario {
     fn connected(fault: Fault) -> Self {
         let site = Site::new(&[]);
         if fault == Fault::DiskFull {
-            inject::mount_tiny_tmpfs(site.state());
+            mount_tiny_tmpfs(site.state());
         }
         Self { fault, open: Vec::new(), upper: None, share: Share::on(site) }
     }
@@ -109,4 +113,11 @@ impl Drop for Scenario {
             Program::as_root("umount").arg("--lazy").arg(self.site().state()).run();
         }
     }
+}
+
+/// Keeps what is in `directory` in a file system of a few pages from now on.
+fn mount_tiny_tmpfs(directory: &Path) {
+    let nova = fs::metadata(Lab::require().nova_home()).expect("nova has a home");
+    let options = format!("size=64k,mode=700,uid={},gid={}", nova.uid(), nova.gid());
+    Program::as_root("mount").args(["-t", "tmpfs", "-o", &options, "state"]).arg(directory).succeed();
 }

@@ -1,8 +1,9 @@
 //! One operation on one share: the value that holds everything such an operation works with.
 
+use std::path::PathBuf;
+
 use super::context::Context;
 use super::error::Error;
-use super::rollback::Rollback;
 use super::verify_chain::verify_chain;
 use crate::host::records::LockedShare;
 use crate::host::share::ChainReply;
@@ -37,6 +38,15 @@ pub(super) struct RequestedImage<'a> {
     pub(super) declared: Declared<'a>,
     /// The newest answer; no layers before there is one.
     pub(super) chain: ChainReply,
+}
+
+/// What an operation has changed so far, in the order it happened.
+#[derive(Default)]
+pub(super) struct Rollback {
+    pub(super) record_written: bool,
+    pub(super) directories: Vec<PathBuf>,
+    /// The generation that a client was started for.
+    pub(super) client: Option<u64>,
 }
 
 impl<'a> ShareOperation<'a> {

@@ -1,21 +1,11 @@
 //! Undoing an operation that failed, in reverse, the step that failed included.
 
 use std::io;
-use std::path::PathBuf;
 
 use super::error::Error;
 use super::operation::ShareOperation;
 use crate::host::{UnmountMode, UnmountOutcome};
 use crate::mount::MountError;
-
-/// What an operation has changed so far, in the order it happened.
-#[derive(Default)]
-pub(super) struct Rollback {
-    pub(super) record_written: bool,
-    pub(super) directories: Vec<PathBuf>,
-    /// The generation that a client was started for.
-    pub(super) client: Option<u64>,
-}
 
 impl ShareOperation<'_> {
     /// Undoes everything, last thing first, and returns the cause of it with what could not be undone.

@@ -1,8 +1,7 @@
 //! What becomes of a mount whose client has died, hangs or has lost its registries.
 
 use super::*;
-use crate::driver::operation::ShareOperation;
-use crate::driver::rollback::Rollback;
+use crate::driver::operation::{Rollback, ShareOperation};
 use crate::host::{Launcher, LinuxConfig, LinuxHost};
 use crate::pure::guests::GuestUse;
 use crate::pure::record::ShareRecord;
