@@ -66,7 +66,7 @@ fn read(path: &Path) -> Result<ConnectionInfo, Error> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MOST_INPUT).read_to_end(&mut json))
     };
-    result.map_err(|source| Error::Input { path: path.to_owned(), source })?;
+    result.map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
     Ok(ConnectionInfo::parse(&json)?)
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "this user may not talk to libvirt: usermod --append --groups libvirt USER, then log in anew"
                 .to_owned(),
         ),
-        Error::NotOpened { image, .. } => Some(admit(image)),
+        Error::ImageNotAccessible { image, .. } => Some(permission_hint(image)),
         Error::DomainNotFound { .. } => Some(
             "`virsh list --all` has all domains; an attachment of a guest that is gone is in \
              `nova-quobyte status`, and `nova-quobyte disconnect` drops it"
@@ -43,13 +43,14 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     }
 }
 
-/// What keeps QEMU's user from an image that it was denied: a directory on the way to its mount, or else its own mode.
-fn admit(image: &Path) -> String {
+/// How to let QEMU's user open an image that it was denied: by the mode of a directory above its mount point, or else
+/// by the image's own mode.
+fn permission_hint(image: &Path) -> String {
     // Neither the image nor its mount point is looked at: its client may hang.
-    let closed = image.ancestors().skip(2).find(|directory| {
+    let inaccessible = image.ancestors().skip(2).find(|directory| {
         directory.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 == 0)
     });
-    match closed {
+    match inaccessible {
         Some(directory) => format!(
             "QEMU's user may not pass {}: chmod o+x it, or choose another quobyte_mount_point_base",
             directory.display()
@@ -73,16 +74,16 @@ mod tests {
         let directory = tempfile::tempdir_in("/tmp").unwrap();
         let image = directory.path().join("0123/disk");
         set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
-        assert!(admit(&image).contains(&format!("pass {}:", directory.path().display())));
+        assert!(permission_hint(&image).contains(&format!("pass {}:", directory.path().display())));
         set_permissions(directory.path(), Permissions::from_mode(0o711)).unwrap();
-        assert!(admit(&image).ends_with("chmod ugo+rw disk"), "{}", admit(&image));
+        assert!(permission_hint(&image).ends_with("chmod ugo+rw disk"), "{}", permission_hint(&image));
     }
 
     #[test]
     fn libvirt_permission_hint_names_the_group() {
         let message =
             "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied".to_owned();
-        let doing = "connecting to qemu:///system".to_owned();
-        assert!(hint(&Error::Libvirt { doing, message }).unwrap().contains("--groups libvirt"));
+        let operation = "connecting to qemu:///system".to_owned();
+        assert!(hint(&Error::Libvirt { operation, message }).unwrap().contains("--groups libvirt"));
     }
 }

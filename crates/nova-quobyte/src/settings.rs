@@ -119,7 +119,7 @@ impl Settings {
     pub(crate) fn driver(self) -> Result<Driver, Error> {
         // Without /proc it is not known where to look, and nothing else would work either.
         if std::env::current_exe().is_ok() && !self.linux.helper.exists() {
-            return Err(Error::NoHelper { path: self.linux.helper });
+            return Err(Error::HelperMissing { path: self.linux.helper });
         }
         let state = StateDir::open(&self.state_dir).map_err(quobyte_volume::driver::Error::from)?;
         let host = LinuxHost::new(self.linux, state.clone());

@@ -59,20 +59,21 @@ pub(super) fn run(
     if is_missing {
         let target = DiskTarget { dev: dev.clone(), bus, unit: None };
         let attached = describe_disk(info, &connected, &target).and_then(|disk| {
-            hypervisor.check_sees(&connected.mount_path, &connected.mount)?;
+            hypervisor.check_mount_visible(&connected.mount_path, &connected.mount)?;
             let adding = format!("adding {dev} to {}", guest.name);
-            progress::during(adding, || guest.attach(&disk, to_live, to_persistent))
-                .map_err(|error| hypervisor.explain(error, &connected.mount_path, &connected.device_path))
+            progress::during(adding, || guest.attach(&disk, to_live, to_persistent)).map_err(|error| {
+                hypervisor.explain_open_failure(error, &connected.mount_path, &connected.device_path)
+            })
         });
         attached.map_err(|cause| match cause {
             // It may yet open the image.
-            Error::Undecided { .. } => cause,
-            cause => undo(&driver, &guest, info, &connected, cause),
+            Error::AttachUncertain { .. } => cause,
+            cause => roll_back(&driver, &guest, info, &connected, cause),
         })?;
     }
     warn_of_lost(&connected);
     if connected.lost.iter().any(|lost| lost.is(guest.instance, info.volume_id)) {
-        return Err(Error::Lost { domain: guest.name, target: dev.to_string() });
+        return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
     Ok(answer(&guest, &dev, info, &connected, is_missing))
 }
@@ -87,12 +88,12 @@ fn choose_target(
 ) -> Result<TargetDev, Error> {
     match (present, wanted) {
         (Some(disk), Some(wanted)) if disk.target != wanted.as_str() => {
-            Err(Error::AttachedElsewhere { domain: guest.name.clone(), target: disk.target.clone() })
+            Err(Error::AlreadyAttached { domain: guest.name.clone(), target: disk.target.clone() })
         }
         (Some(disk), _) => Ok(TargetDev::parse(&disk.target)?),
         (None, Some(wanted)) => Ok(wanted.clone()),
         (None, None) => TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str()))
-            .ok_or_else(|| Error::NoTarget { domain: guest.name.clone() }),
+            .ok_or_else(|| Error::NoFreeTarget { domain: guest.name.clone() }),
     }
 }
 
@@ -100,14 +101,20 @@ fn describe_disk(info: &ConnectionInfo, connected: &Connected, target: &DiskTarg
     Ok(Disk::new(info, &connected.device_path, &connected.chain, target, &connected.policy)?.to_xml())
 }
 
-/// Disconnects what this call connected, and nothing else.
-fn undo(driver: &Driver, guest: &Guest, info: &ConnectionInfo, connected: &Connected, cause: Error) -> Error {
+/// Disconnects the volume if this call connected it. Returns the error to report.
+fn roll_back(
+    driver: &Driver,
+    guest: &Guest,
+    info: &ConnectionInfo,
+    connected: &Connected,
+    cause: Error,
+) -> Error {
     if !connected.attached {
         return cause;
     }
     match driver.disconnect(&connected.mount_path, info.volume_id, guest.instance, Force::No) {
         Ok(_) => cause,
-        Err(left) => Error::NotUndone { cause: Box::new(cause), left },
+        Err(rollback_error) => Error::RollbackFailed { cause: Box::new(cause), rollback_error },
     }
 }
 

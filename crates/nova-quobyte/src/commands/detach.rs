@@ -13,12 +13,17 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duration) -> Result<Answer, Error> {
+pub(super) fn run(
+    settings: Settings,
+    domain: &str,
+    target: &str,
+    timeout: Duration,
+) -> Result<Answer, Error> {
     let hypervisor = settings.hypervisor()?;
     let driver = settings.driver()?;
     let guest = hypervisor.guest(domain)?;
-    let live = find(guest.live_disks()?, target);
-    let persistent = find(guest.persistent_disks()?, target);
+    let live = find_disk(guest.live_disks()?, target);
+    let persistent = find_disk(guest.persistent_disks()?, target);
     let disk = live
         .as_ref()
         .or(persistent.as_ref())
@@ -27,7 +32,7 @@ pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duratio
     let persistent = persistent.as_ref().filter(|persistent| persistent.source == disk.source);
     let (mount_path, name) =
         disk.source.as_deref().and_then(|source| driver.locate_image(source)).ok_or_else(|| {
-            Error::NotOurs {
+            Error::NotQuobyteDisk {
                 domain: guest.name.clone(),
                 target: target.to_owned(),
                 base: driver.mount_point_base().to_owned(),
@@ -36,12 +41,12 @@ pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duratio
 
     if let Some(live) = &live {
         progress::during(format!("waiting for {} to let go of {target}", guest.name), || {
-            take_out_of_guest(&hypervisor, &guest, live, limit)
+            unplug_and_wait(&hypervisor, &guest, live, timeout)
         })?;
     }
     // Last: had the guest let go after the deadline, the next detach would still find what is to be done.
     if let Some(persistent) = persistent {
-        guest.forget(persistent)?;
+        guest.detach_persistent(persistent)?;
     }
     let disconnected =
         driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume(), Force::No)?;
@@ -55,25 +60,25 @@ pub(super) fn run(settings: Settings, domain: &str, target: &str, limit: Duratio
     })
 }
 
-fn find(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
+fn find_disk(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
     disks.into_iter().find(|disk| disk.target == target)
 }
 
-/// Asks a running guest for the disk, and waits until it has let go.
-fn take_out_of_guest(
+/// Requests that a running guest unplug the disk, and waits until it has.
+fn unplug_and_wait(
     hypervisor: &Hypervisor,
     guest: &Guest,
     disk: &DomainDisk,
-    limit: Duration,
+    timeout: Duration,
 ) -> Result<(), Error> {
-    let events = DeviceEvents::of(guest, hypervisor, disk.alias.clone(), limit)?;
-    guest.ask_for(disk, limit)?;
-    while find(guest.live_disks()?, &disk.target).is_some() {
-        if events.refused() {
-            return Err(Error::Refused { target: disk.target.clone() });
+    let events = DeviceEvents::subscribe(guest, hypervisor, disk.alias.clone(), timeout)?;
+    guest.request_unplug(disk, timeout)?;
+    while find_disk(guest.live_disks()?, &disk.target).is_some() {
+        if events.removal_refused() {
+            return Err(Error::DetachRefused { target: disk.target.clone() });
         }
-        if events.is_late() {
-            return Err(Error::StillInUse { target: disk.target.clone() });
+        if events.deadline_passed() {
+            return Err(Error::DetachTimeout { target: disk.target.clone() });
         }
         events.wait()?;
     }

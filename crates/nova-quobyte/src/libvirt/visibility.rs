@@ -24,13 +24,13 @@ impl Hypervisor {
     /// Makes sure that the hypervisor can open files on `mount`, as far as that can be told before it tries.
     ///
     /// # Errors
-    /// [`Error::NotVisible`] with what to do about it.
-    pub(crate) fn check_sees(&self, at: &MountPath, mount: &Mount) -> Result<(), Error> {
-        let not_visible = |remedy| Error::NotVisible { at: at.clone(), remedy, source: None };
+    /// [`Error::MountNotVisible`] with what to do about it.
+    pub(crate) fn check_mount_visible(&self, at: &MountPath, mount: &Mount) -> Result<(), Error> {
+        let not_visible = |remedy| Error::MountNotVisible { at: at.clone(), remedy, source: None };
         if self.is_system() && !mount.allows_other_users() {
             return Err(not_visible(ALLOW_OTHER));
         }
-        match self.entry(at) {
+        match self.daemon_mount(at) {
             Some(Some((entry, _))) if entry.mount.device == mount.device => Ok(()),
             Some(_) => Err(not_visible(NAMESPACE)),
             // The daemon's table is out of reach; it will say itself if it cannot open the image.
@@ -40,14 +40,15 @@ impl Hypervisor {
 
     /// What libvirt's refusal to open `image` on `at` really means: that the mount never reached the guest, or that it
     /// did and QEMU may not open the image.
-    pub(crate) fn explain(&self, refusal: Error, at: &MountPath, image: &Path) -> Error {
+    pub(crate) fn explain_open_failure(&self, refusal: Error, at: &MountPath, image: &Path) -> Error {
         let text = refusal.to_string();
-        let names_the_mount = text.contains(&at.as_path().display().to_string());
-        let is_private = matches!(self.entry(at), Some(Some((_, parent_is_shared))) if !parent_is_shared);
-        if names_the_mount && is_private {
-            Error::NotVisible { at: at.clone(), remedy: PROPAGATION, source: Some(Box::new(refusal)) }
-        } else if names_the_mount && is_denied(&text) {
-            Error::NotOpened { image: image.to_owned(), source: Box::new(refusal) }
+        let mentions_mount = text.contains(&at.as_path().display().to_string());
+        let is_private =
+            matches!(self.daemon_mount(at), Some(Some((_, parent_is_shared))) if !parent_is_shared);
+        if mentions_mount && is_private {
+            Error::MountNotVisible { at: at.clone(), remedy: PROPAGATION, source: Some(Box::new(refusal)) }
+        } else if mentions_mount && is_denied(&text) {
+            Error::ImageNotAccessible { image: image.to_owned(), source: Box::new(refusal) }
         } else {
             refusal
         }
@@ -59,8 +60,8 @@ impl Hypervisor {
 
     /// The mount on top at `at` in the daemon's own table, and whether the mount below it is shared. The outer `None`
     /// stands for a table that cannot be read.
-    fn entry(&self, at: &MountPath) -> Option<Option<(MountInfo, bool)>> {
-        let daemon = self.daemon()?;
+    fn daemon_mount(&self, at: &MountPath) -> Option<Option<(MountInfo, bool)>> {
+        let daemon = self.daemon_pid()?;
         let table = std::fs::read(format!("/proc/{}/mountinfo", daemon.as_raw_nonzero())).ok()?;
         let table = MountInfo::parse(&table).ok()?;
         let entry = MountInfo::top(&table, &at.resolved());
@@ -71,19 +72,19 @@ impl Hypervisor {
     }
 
     /// libvirt's daemon: the one that does QEMU alone, else the one that does everything.
-    fn daemon(&self) -> Option<Pid> {
+    fn daemon_pid(&self) -> Option<Pid> {
         let runtime = if self.is_system() {
             PathBuf::from("/run")
         } else {
             PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?).join("libvirt")
         };
-        ["virtqemud.pid", "libvirtd.pid"].into_iter().find_map(|name| holder(&runtime.join(name)))
+        ["virtqemud.pid", "libvirtd.pid"].into_iter().find_map(|name| pid_file_owner(&runtime.join(name)))
     }
 }
 
 /// The process that holds the lock on a pid file, as each daemon of libvirt's does while it runs. The peer of its socket
 /// may be who made the socket for it: systemd.
-fn holder(pid_file: &Path) -> Option<Pid> {
+fn pid_file_owner(pid_file: &Path) -> Option<Pid> {
     let file = File::open(pid_file).ok()?;
     fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??.pid
 }
@@ -100,7 +101,7 @@ mod tests {
     fn daemon_is_found_by_pid_file_lock() {
         let mut pid_file = tempfile::NamedTempFile::new().unwrap();
         pid_file.write_all(b"1\n").unwrap();
-        assert_eq!(holder(pid_file.path()), None, "left by a daemon that has ended");
+        assert_eq!(pid_file_owner(pid_file.path()), None, "left by a daemon that has ended");
 
         let script = "import fcntl, sys; file = open(sys.argv[1], 'r+'); fcntl.lockf(file, fcntl.LOCK_EX); \
                       print(end='.', flush=True); sys.stdin.read()";
@@ -112,9 +113,9 @@ mod tests {
             .spawn()
             .unwrap();
         daemon.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        assert_eq!(holder(pid_file.path()), Some(Pid::from_child(&daemon)));
+        assert_eq!(pid_file_owner(pid_file.path()), Some(Pid::from_child(&daemon)));
         drop(daemon.stdin.take());
         daemon.wait().unwrap();
-        assert_eq!(holder(pid_file.path()), None);
+        assert_eq!(pid_file_owner(pid_file.path()), None);
     }
 }

@@ -41,15 +41,15 @@ impl File {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Input { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
         let mut form = IniDefault::default();
         form.case_sensitive = true;
         form.multiline = true;
         // Only a line of its own is a comment.
         form.inline_comment_symbols = Some(Vec::new());
         let mut ini = Ini::new_from_defaults(form);
-        ini.read(text).map_err(|reason| Error::Config { path: path.to_owned(), reason })?;
+        ini.read(text).map_err(|reason| Error::InvalidConfig { path: path.to_owned(), reason })?;
         let file = Self { path: path.to_owned(), ini };
         file.check_names()?;
         Ok(file)
@@ -59,7 +59,7 @@ impl File {
     fn check_names(&self) -> Result<(), Error> {
         let names = self.ini.get_map_ref().get(SECTION).into_iter().flat_map(|section| section.keys());
         match names.into_iter().find(|name| !OPTIONS.contains(&name.as_str())) {
-            Some(unknown) => Err(Error::Config {
+            Some(unknown) => Err(Error::InvalidConfig {
                 path: self.path.clone(),
                 reason: format!("[{SECTION}] has no option {unknown:?}; the nearest is {}", nearest(unknown)),
             }),
@@ -106,7 +106,7 @@ impl File {
     }
 
     fn fault(&self, name: &str, value: &str, reason: &str) -> Error {
-        Error::Config {
+        Error::InvalidConfig {
             path: self.path.clone(),
             reason: format!("{name} = {} {reason}", value.escape_debug()),
         }
