@@ -211,18 +211,18 @@ pub(crate) fn parse() -> Result<Cli, (bool, clap::Error)> {
     parsed.map_err(|error| (std::env::args_os().any(|argument| argument == "--json"), error))
 }
 
-/// The command line, whose subcommands take the configuration's options and leave their explanation to the whole.
+/// The command line. Its subcommands take the configuration's options, but only the top-level help lists them.
 fn command() -> clap::Command {
-    const REST: &str = "\
+    const SUBCOMMAND_AFTER_HELP: &str = "\
 Options that say where and how, such as --config, go with every command: see nova-quobyte --help.";
     let mut command = Cli::command();
-    // Only then the subcommands have them.
+    // build() copies the global options to the subcommands.
     command.build();
     command.mut_subcommands(|subcommand| {
         let is_configuration = |option: &Arg| option.get_help_heading() == Some(CONFIGURATION);
         subcommand
             .mut_args(|option| if is_configuration(&option) { option.hide(true) } else { option })
-            .after_help(REST)
+            .after_help(SUBCOMMAND_AFTER_HELP)
     })
 }
 

@@ -1,4 +1,4 @@
-//! One file per subcommand. Each takes what it was asked for and answers, and prints nothing.
+//! One file per subcommand. Each takes its arguments and returns an answer; none prints.
 
 mod attach;
 mod connect;
@@ -23,7 +23,7 @@ use crate::settings::Settings;
 /// Does what the command line asks for.
 ///
 /// # Errors
-/// The first thing that went wrong; what had been begun is undone, or the error says what is left.
+/// The first thing that went wrong; the command is rolled back, or the error says what is left of it.
 pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
     tracing_subscriber::fmt()
@@ -32,20 +32,22 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    let settings = Settings::gather(&cli.options)?;
+    let settings = Settings::load(&cli.options)?;
     match &cli.command {
         Command::Connect { instance, connection } => {
-            connect::run(settings, &read(&connection.connection_info)?, *instance)
+            connect::run(settings, &read_connection_info(&connection.connection_info)?, *instance)
         }
         Command::Disconnect { instance, image, force } => {
-            disconnect::run(settings, &disconnect::image(image)?, *instance, *force)
+            disconnect::run(settings, &disconnect::parse_target(image)?, *instance, *force)
         }
         Command::DiskXml { connection, target, bus } => {
-            disk_xml::run(settings, &read(&connection.connection_info)?, target, bus.bus)
+            disk_xml::run(settings, &read_connection_info(&connection.connection_info)?, target, bus.bus)
         }
-        Command::Explain { connection } => explain::run(settings, &read(&connection.connection_info)?),
+        Command::Explain { connection } => {
+            explain::run(settings, &read_connection_info(&connection.connection_info)?)
+        }
         Command::Attach { domain, volume, target, bus } => {
-            attach::run(settings, domain, &attach::volume(volume)?, target.as_ref(), bus.bus)
+            attach::run(settings, domain, &attach::parse_volume(volume)?, target.as_ref(), bus.bus)
         }
         Command::Detach { domain, target, timeout } => {
             detach::run(settings, domain, target.as_str(), *timeout)
@@ -56,22 +58,22 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
 }
 
 /// Longest connection_info read, in bytes. Cinder's are about a thousand.
-const MOST_INPUT: u64 = 1 << 20;
+const MAX_INPUT: u64 = 1 << 20;
 
 /// Reads a connection_info from a file, or from standard input for `-`.
-fn read(path: &Path) -> Result<ConnectionInfo, Error> {
+fn read_connection_info(path: &Path) -> Result<ConnectionInfo, Error> {
     let mut json = Vec::new();
     let result = if path == Path::new("-") {
-        std::io::stdin().lock().take(MOST_INPUT).read_to_end(&mut json)
+        std::io::stdin().lock().take(MAX_INPUT).read_to_end(&mut json)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MOST_INPUT).read_to_end(&mut json))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_INPUT).read_to_end(&mut json))
     };
     result.map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
     Ok(ConnectionInfo::parse(&json)?)
 }
 
-/// Lines of names and values, the values in one column.
-fn table(rows: &[(&str, String)]) -> String {
+/// Formats lines of names and values, with the values in one column.
+fn format_table(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }

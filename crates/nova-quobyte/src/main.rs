@@ -12,5 +12,5 @@ mod settings;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    output::finish(cli::parse().map(|cli| (cli.options.json, commands::run(&cli))))
+    output::print_result(cli::parse().map(|cli| (cli.options.json, commands::run(&cli))))
 }

@@ -18,28 +18,30 @@ pub(crate) struct Answer {
 }
 
 /// Exit status of a wrong command line; the others are in [`exit_status`].
-const USAGE: u8 = 2;
+const USAGE_STATUS: u8 = 2;
 
-/// Prints what came of the command line and returns the exit status.
-pub(crate) fn finish(outcome: Result<(bool, Result<Answer, Error>), (bool, clap::Error)>) -> ExitCode {
-    let (written, status) = match outcome {
-        Ok((true, Ok(answer))) => (line(answer.json), 0),
-        Ok((false, Ok(answer))) => (line(answer.text), 0),
+/// Prints the answer or the error, and returns the exit status.
+pub(crate) fn print_result(outcome: Result<(bool, Result<Answer, Error>), (bool, clap::Error)>) -> ExitCode {
+    let (printed, status) = match outcome {
+        Ok((true, Ok(answer))) => (print_line(answer.json), 0),
+        Ok((false, Ok(answer))) => (print_line(answer.text), 0),
         Ok((true, Err(error))) => {
-            let mut failure = failure(&error.code(), &with_causes(&error));
+            let mut json = error_json(&error.code(), &with_causes(&error));
             if let Some(hint) = hint(&error) {
-                failure["error"]["hint"] = json!(hint);
+                json["error"]["hint"] = json!(hint);
             }
-            (line(failure), exit_status(&error))
+            (print_line(json), exit_status(&error))
         }
-        Ok((false, Err(error))) => (error_lines(&error), exit_status(&error)),
+        Ok((false, Err(error))) => (print_error(&error), exit_status(&error)),
         // Help and version are no failures, and are asked for by people.
-        Err((true, error)) if error.use_stderr() => (line(failure(&"usage", &usage(&error))), USAGE),
-        Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE)),
+        Err((true, error)) if error.use_stderr() => {
+            (print_line(error_json(&"usage", &usage_message(&error))), USAGE_STATUS)
+        }
+        Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE_STATUS)),
     };
-    match written {
+    match printed {
         Ok(()) => status.into(),
-        // Nobody reads any more, which is the reader's choice.
+        // The reader has closed the pipe, which is its choice.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status.into(),
         Err(_) => 1.into(),
     }
@@ -58,25 +60,25 @@ fn exit_status(error: &Error) -> u8 {
     }
 }
 
-fn failure(code: &dyn Display, message: &str) -> Value {
+fn error_json(code: &dyn Display, message: &str) -> Value {
     json!({"error": {"code": code.to_string(), "message": message}})
 }
 
-fn line(text: impl Display) -> io::Result<()> {
+fn print_line(text: impl Display) -> io::Result<()> {
     let text = text.to_string();
     let mut out = io::stdout().lock();
     writeln!(out, "{}", text.trim_end_matches('\n'))?;
     out.flush()
 }
 
-fn error_lines(error: &Error) -> io::Result<()> {
+fn print_error(error: &Error) -> io::Result<()> {
     let mut out = io::stderr().lock();
     writeln!(out, "error: {} [{}]", with_causes(error), error.code())?;
     hint(error).map_or(Ok(()), |hint| writeln!(out, "hint: {hint}"))
 }
 
 /// clap's message without its decoration.
-fn usage(error: &clap::Error) -> String {
+fn usage_message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     text.split("\n\n").next().unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-/// Does `work`, showing `what` is being done on standard error if that is a terminal.
-pub(crate) fn during<T>(what: String, work: impl FnOnce() -> T) -> T {
+/// Does `work`, and shows `message` beside a spinner on standard error meanwhile, if that is a terminal.
+pub(crate) fn with_spinner<T>(message: String, work: impl FnOnce() -> T) -> T {
     // Draws nothing where standard error is no terminal.
-    let spinner = ProgressBar::new_spinner().with_message(what);
+    let spinner = ProgressBar::new_spinner().with_message(message);
     spinner.enable_steady_tick(Duration::from_millis(100));
     let result = work();
     spinner.finish_and_clear();

@@ -10,7 +10,7 @@ use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{LinuxConfig, LinuxHost};
 use quobyte_volume::pure::io_policy::{HostFacts, IoModeOption, IoOptions};
 
-use self::file::File;
+use self::file::ConfigFile;
 use crate::cli::Options;
 use crate::error::Error;
 use crate::libvirt::{self, Hypervisor, LibvirtGuests};
@@ -26,12 +26,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Gathers the settings.
+    /// Loads the settings.
     ///
     /// # Errors
     /// When the configuration file cannot be read or has a value that cannot be used.
-    pub(crate) fn gather(options: &Options) -> Result<Self, Error> {
-        let file = options.config.as_deref().map(File::read).transpose()?.unwrap_or_else(File::empty);
+    pub(crate) fn load(options: &Options) -> Result<Self, Error> {
+        let file =
+            options.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_else(ConfigFile::empty);
         let config = Config {
             mount_point_base: match &options.quobyte_mount_point_base {
                 Some(base) => base.clone(),
@@ -71,7 +72,7 @@ impl Settings {
                 Some(launcher) => launcher,
                 None => file.parsed("launcher")?.unwrap_or_default(),
             },
-            helper: helper(),
+            helper: helper_path(),
             mount_timeout: match options.mount_timeout {
                 Some(timeout) => timeout,
                 None => file.seconds("mount_timeout")?.unwrap_or(Duration::from_secs(60)),
@@ -88,7 +89,7 @@ impl Settings {
         Ok(Self { config, state_dir, linux, connect_uri: options.connect_uri.clone(), libvirt_timeout })
     }
 
-    /// What libvirt tells of the hypervisor on this host.
+    /// What libvirt reports of the hypervisor on this host.
     pub(crate) fn host_facts(&self) -> HostFacts {
         libvirt::host_facts(&self.connect_uri, self.libvirt_timeout, self.config.io.io)
     }
@@ -114,10 +115,10 @@ impl Settings {
     /// The driver with these settings, on this machine.
     ///
     /// # Errors
-    /// When the mount point base or the state directory cannot be used, or the helper is not there: without it a volume
-    /// would be mounted before it turned out that nobody can ask it anything.
+    /// When the mount point base or the state directory cannot be used, or the helper is missing: without it a volume
+    /// would be mounted before the first probe of it failed.
     pub(crate) fn driver(self) -> Result<Driver, Error> {
-        // Without /proc it is not known where to look, and nothing else would work either.
+        // Without /proc the path of this program, and so of the helper, is unknown, and nothing else would work either.
         if std::env::current_exe().is_ok() && !self.linux.helper.exists() {
             return Err(Error::HelperMissing { path: self.linux.helper });
         }
@@ -128,14 +129,13 @@ impl Settings {
     }
 }
 
-/// The helper that is installed with this command: beside it, or where the same installation has programs that are not
-/// for people.
-fn helper() -> PathBuf {
+/// The path of the helper that is installed with this command: beside it, or in libexec of the same prefix.
+fn helper_path() -> PathBuf {
     const NAME: &str = "quobyte-share-helper";
     let command = std::env::current_exe().unwrap_or_else(|_| "/usr/bin/nova-quobyte".into());
-    let beside = command.with_file_name(NAME);
-    if beside.exists() {
-        return beside;
+    let sibling = command.with_file_name(NAME);
+    if sibling.exists() {
+        return sibling;
     }
     let prefix = command.ancestors().nth(2).unwrap_or(Path::new("/usr"));
     prefix.join("libexec/nova-quobyte").join(NAME)
@@ -151,20 +151,20 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    fn gather(file: &str, arguments: &[&str]) -> Result<Settings, Error> {
+    fn load(file: &str, arguments: &[&str]) -> Result<Settings, Error> {
         let mut config = tempfile::NamedTempFile::new().unwrap();
         config.write_all(file.as_bytes()).unwrap();
         let path = config.path().to_str().unwrap();
         let fixed = ["nova-quobyte", "status", "--config", path];
         let cli = Cli::try_parse_from(fixed.iter().chain(arguments)).unwrap();
-        Settings::gather(&cli.options)
+        Settings::load(&cli.options)
     }
 
     #[test]
     fn command_line_overrides_file_and_defaults() {
         let file = "[libvirt]\nquobyte_mount_point_base = /a\n[quobyte]\nmount_timeout = 7\nlock_timeout=8\n\
                     launcher = systemd-user\n";
-        let settings = gather(file, &["--mount-timeout", "9"]).unwrap();
+        let settings = load(file, &["--mount-timeout", "9"]).unwrap();
         assert_eq!(settings.mount_point_base(), Path::new("/a"));
         assert_eq!(settings.linux.mount_timeout, Duration::from_secs(9));
         assert_eq!(settings.config.lock_timeout, Duration::from_secs(8));
@@ -177,10 +177,10 @@ mod tests {
         let file = "[DEFAULT]\n# comment\nstate_path = /srv/nova\n\
                     transport_url = rabbit://u:p%40ss'@host/\n[libvirt]\n\
                     quobyte_mount_point_base = $state_path/mnt\nquobyte_client_cfg =\n";
-        let settings = gather(file, &[]).unwrap();
+        let settings = load(file, &[]).unwrap();
         assert_eq!(settings.mount_point_base(), Path::new("/srv/nova/mnt"));
         assert_eq!(settings.linux.client_cfg, None);
-        let defaults = gather("[DEFAULT]\nstate_path=/srv/nova\n", &[]).unwrap();
+        let defaults = load("[DEFAULT]\nstate_path=/srv/nova\n", &[]).unwrap();
         assert_eq!(defaults.mount_point_base(), Path::new("/srv/nova/mnt"));
     }
 
@@ -193,7 +193,7 @@ mod tests {
             ("cachemode", "cache_mode"),
             ("statedir", "state_dir"),
         ] {
-            let error = gather(&format!("[quobyte]\n{name} = 7\n"), &[]).unwrap_err();
+            let error = load(&format!("[quobyte]\n{name} = 7\n"), &[]).unwrap_err();
             assert_eq!(error.code().as_str(), "invalid_config");
             let message = error.to_string();
             assert!(message.contains(name) && message.ends_with(nearest), "{message}");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn unknown_option_in_other_section_is_ignored() {
-        gather(
+        load(
             "[DEFAULT]\nx = 1\n[libvirt]\nvirt_type = kvm\nmount_timeot = 7\n[quobyte]\n[Quobyte]\nx = 1\n",
             &[],
         )
@@ -212,14 +212,14 @@ mod tests {
     #[test]
     fn command_line_options_match_config_file() {
         let command = Cli::command();
-        let of_the_file = command
+        let file_options = command
             .get_arguments()
             .filter(|option| option.get_help_heading() == Some("Configuration"))
             .map(|option| option.get_id().as_str())
             .filter(|name| !matches!(*name, "config" | "connect_uri") && !name.starts_with("quobyte_"));
-        let mut of_the_file: Vec<_> = of_the_file.collect();
-        of_the_file.sort_unstable();
-        assert_eq!(of_the_file, file::OPTIONS);
+        let mut file_options: Vec<_> = file_options.collect();
+        file_options.sort_unstable();
+        assert_eq!(file_options, file::OPTIONS);
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
             ("[libvirt]\nquobyte_client_cfg = /a\x1bb", "quobyte_client_cfg"),
             ("[quobyte]\nstate_dir = /a\tb", "state_dir"),
         ] {
-            let error = gather(line, &[]).unwrap_err();
+            let error = load(line, &[]).unwrap_err();
             assert_eq!(error.code().as_str(), "invalid_config");
             let message = error.to_string();
             assert!(message.contains(name) && !message.contains(char::is_control), "{message}");

@@ -6,7 +6,7 @@ use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::{Map, Value, json};
 
-use super::connect::{describe, plain, warn_of_lost};
+use super::connect::{display_value, volume_rows, warn_of_lost_attachments};
 use crate::cli::Volume;
 use crate::error::Error;
 use crate::libvirt::Guest;
@@ -14,10 +14,10 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-/// The volume that the command line names.
-pub(super) fn volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
+/// Parses the volume that the command line names.
+pub(super) fn parse_volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
     match volume {
-        Volume { connection_info: Some(file), .. } => super::read(file),
+        Volume { connection_info: Some(file), .. } => super::read_connection_info(file),
         Volume { export, name, format, .. } => Ok(ConnectionInfo::new(
             Export::parse(export.as_deref().unwrap_or_default())?,
             ImageName::parse(name.as_deref().unwrap_or_default())?,
@@ -38,66 +38,67 @@ pub(super) fn run(
     let driver = settings.driver()?;
     let guest = hypervisor.guest(domain)?;
     let device_path = driver.device_path(&info.export, &info.name);
-    let is_present = |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path);
+    let has_image = |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path);
     let (live, persistent) = (guest.live_disks()?, guest.persistent_disks()?);
-    // A disk that was attached to one alone, by another tool or before a restart, is completed.
-    let to_live = guest.active && !live.iter().any(|disk| is_present(&disk));
-    let to_persistent = guest.persistent && !persistent.iter().any(|disk| is_present(&disk));
+    // Another tool, or a restart, may have left the disk in the running domain or in its configuration alone: then it
+    // is added to the other.
+    let attach_live = guest.active && !live.iter().any(|disk| has_image(&disk));
+    let attach_persistent = guest.persistent && !persistent.iter().any(|disk| has_image(&disk));
     let disks: Vec<_> = live.into_iter().chain(persistent).collect();
-    let dev = choose_target(&guest, &disks, disks.iter().find(is_present), target, bus)?;
-    let is_missing = to_live || to_persistent;
+    let dev = choose_target(&guest, &disks, disks.iter().find(has_image), target, bus)?;
+    let needs_attach = attach_live || attach_persistent;
 
     let facts = hypervisor.facts(io_mode)?;
-    let is_open = guest.active && !to_live;
-    let connected = progress::during(format!("connecting {}", info.export), || {
-        if is_open {
+    let is_image_open = guest.active && !attach_live;
+    let connected = progress::with_spinner(format!("connecting {}", info.export), || {
+        if is_image_open {
             driver.connect_open(info, guest.instance, &facts)
         } else {
             driver.connect(info, guest.instance, &facts)
         }
     })?;
-    if is_missing {
+    if needs_attach {
         let target = DiskTarget { dev: dev.clone(), bus, unit: None };
-        let attached = describe_disk(info, &connected, &target).and_then(|disk| {
+        let result = disk_xml(info, &connected, &target).and_then(|disk| {
             hypervisor.check_mount_visible(&connected.mount_path, &connected.mount)?;
-            let adding = format!("adding {dev} to {}", guest.name);
-            progress::during(adding, || guest.attach(&disk, to_live, to_persistent)).map_err(|error| {
-                hypervisor.explain_open_failure(error, &connected.mount_path, &connected.device_path)
-            })
+            let message = format!("adding {dev} to {}", guest.name);
+            progress::with_spinner(message, || guest.attach(&disk, attach_live, attach_persistent)).map_err(
+                |error| hypervisor.explain_open_failure(error, &connected.mount_path, &connected.device_path),
+            )
         });
-        attached.map_err(|cause| match cause {
-            // It may yet open the image.
+        result.map_err(|cause| match cause {
+            // libvirt may still attach the disk.
             Error::AttachUncertain { .. } => cause,
             cause => roll_back(&driver, &guest, info, &connected, cause),
         })?;
     }
-    warn_of_lost(&connected);
+    warn_of_lost_attachments(&connected);
     if connected.lost.iter().any(|lost| lost.is(guest.instance, info.volume_id)) {
         return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
-    Ok(answer(&guest, &dev, info, &connected, is_missing))
+    Ok(answer(&guest, &dev, info, &connected, needs_attach))
 }
 
-/// The name asked for, the one the image has already, or the next free one.
+/// The requested name, the one that the image has already, or the next free one.
 fn choose_target(
     guest: &Guest,
     disks: &[DomainDisk],
-    present: Option<&DomainDisk>,
-    wanted: Option<&TargetDev>,
+    existing: Option<&DomainDisk>,
+    requested: Option<&TargetDev>,
     bus: Bus,
 ) -> Result<TargetDev, Error> {
-    match (present, wanted) {
-        (Some(disk), Some(wanted)) if disk.target != wanted.as_str() => {
+    match (existing, requested) {
+        (Some(disk), Some(requested)) if disk.target != requested.as_str() => {
             Err(Error::AlreadyAttached { domain: guest.name.clone(), target: disk.target.clone() })
         }
         (Some(disk), _) => Ok(TargetDev::parse(&disk.target)?),
-        (None, Some(wanted)) => Ok(wanted.clone()),
+        (None, Some(requested)) => Ok(requested.clone()),
         (None, None) => TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str()))
             .ok_or_else(|| Error::NoFreeTarget { domain: guest.name.clone() }),
     }
 }
 
-fn describe_disk(info: &ConnectionInfo, connected: &Connected, target: &DiskTarget) -> Result<String, Error> {
+fn disk_xml(info: &ConnectionInfo, connected: &Connected, target: &DiskTarget) -> Result<String, Error> {
     Ok(Disk::new(info, &connected.device_path, &connected.chain, target, &connected.policy)?.to_xml())
 }
 
@@ -126,14 +127,14 @@ fn answer(
     changed: bool,
 ) -> Answer {
     let mut json: Map<String, Value> =
-        describe(info, connected).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        volume_rows(info, connected).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     json.insert("domain".to_owned(), json!(guest.name));
     json.insert("instance".to_owned(), json!(guest.instance.to_string()));
     json.insert("target".to_owned(), json!(dev.as_str()));
     json.insert("changed".to_owned(), json!(changed));
     let done = if changed { "attached" } else { "was attached" };
     let image = connected.device_path.display();
-    let (cache, io) = (connected.policy.cache, plain(&json["io"]));
+    let (cache, io) = (connected.policy.cache, display_value(&json["io"]));
     let text = format!("{image} {done} to {} as {dev} (cache={cache}, io={io})", guest.name);
     Answer { json: json.into(), text }
 }

@@ -6,7 +6,7 @@ use quobyte_volume::driver::Force;
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::json;
 
-use super::disconnect::{describe, sentence};
+use super::disconnect::{disconnect_json, summary};
 use crate::error::Error;
 use crate::libvirt::{DeviceEvents, Guest, Hypervisor};
 use crate::output::Answer;
@@ -40,7 +40,7 @@ pub(super) fn run(
         })?;
 
     if let Some(live) = &live {
-        progress::during(format!("waiting for {} to let go of {target}", guest.name), || {
+        progress::with_spinner(format!("waiting for {} to let go of {target}", guest.name), || {
             unplug_and_wait(&hypervisor, &guest, live, timeout)
         })?;
     }
@@ -51,12 +51,12 @@ pub(super) fn run(
     let disconnected =
         driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume(), Force::No)?;
 
-    let mut json = describe(&disconnected);
+    let mut json = disconnect_json(&disconnected);
     json["domain"] = json!(guest.name);
     json["target"] = json!(target);
     Ok(Answer {
         json,
-        text: format!("{target} detached from {}; volume {}", guest.name, sentence(&disconnected)),
+        text: format!("{target} detached from {}; volume {}", guest.name, summary(&disconnected)),
     })
 }
 

@@ -12,19 +12,21 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-/// What the command line names.
-pub(super) enum Named {
+/// A volume to disconnect.
+pub(super) enum DisconnectTarget {
     /// A volume, by what Cinder says of it.
     Volume(Box<ConnectionInfo>),
-    /// An image on an export. Which volume that is the records know.
+    /// An image on an export. The records tell which volume it is.
     Image(Export, ImageName),
 }
 
-/// What the command line names.
-pub(super) fn image(image: &Image) -> Result<Named, Error> {
+/// Parses the volume that the command line names.
+pub(super) fn parse_target(image: &Image) -> Result<DisconnectTarget, Error> {
     match image {
-        Image { connection_info: Some(file), .. } => Ok(Named::Volume(Box::new(super::read(file)?))),
-        Image { export, name, .. } => Ok(Named::Image(
+        Image { connection_info: Some(file), .. } => {
+            Ok(DisconnectTarget::Volume(Box::new(super::read_connection_info(file)?)))
+        }
+        Image { export, name, .. } => Ok(DisconnectTarget::Image(
             Export::parse(export.as_deref().unwrap_or_default())?,
             ImageName::parse(name.as_deref().unwrap_or_default())?,
         )),
@@ -33,7 +35,7 @@ pub(super) fn image(image: &Image) -> Result<Named, Error> {
 
 pub(super) fn run(
     settings: Settings,
-    named: &Named,
+    target: &DisconnectTarget,
     instance: InstanceId,
     force: u8,
 ) -> Result<Answer, Error> {
@@ -43,27 +45,27 @@ pub(super) fn run(
         _ => Force::Always,
     };
     let driver = settings.driver()?;
-    let export = match named {
-        Named::Volume(info) => &info.export,
-        Named::Image(export, _) => export,
+    let export = match target {
+        DisconnectTarget::Volume(info) => &info.export,
+        DisconnectTarget::Image(export, _) => export,
     };
     let at = driver.mount_path(export);
-    let disconnected = progress::during(format!("disconnecting {export}"), || match named {
-        Named::Volume(info) => driver.disconnect(&at, info.volume_id, instance, force),
-        Named::Image(_, name) => {
+    let disconnected = progress::with_spinner(format!("disconnecting {export}"), || match target {
+        DisconnectTarget::Volume(info) => driver.disconnect(&at, info.volume_id, instance, force),
+        DisconnectTarget::Image(_, name) => {
             let derived = VolumeId::derive(export, name);
             driver.disconnect_file(&at, name, instance, Some(derived), force)
         }
     })?;
-    Ok(Answer { json: describe(&disconnected), text: sentence(&disconnected) })
+    Ok(Answer { json: disconnect_json(&disconnected), text: summary(&disconnected) })
 }
 
-/// What became of the share: is it still mounted, why, and for whom.
-pub(super) fn describe(disconnected: &Disconnected) -> Value {
+/// Whether the share is still mounted, why and for whom, as JSON.
+pub(super) fn disconnect_json(disconnected: &Disconnected) -> Value {
     let (mut attachments, mut guests, mut detail) = (Vec::new(), Vec::new(), None);
     match &disconnected.still_mounted {
-        Some(StillMounted::Attachments(users)) => attachments = users.iter().map(attachment).collect(),
-        Some(StillMounted::Guests(users)) => guests = users.iter().map(guest).collect(),
+        Some(StillMounted::Attachments(others)) => attachments = others.iter().map(attachment_json).collect(),
+        Some(StillMounted::Guests(users)) => guests = users.iter().map(guest_json).collect(),
         Some(StillMounted::Unknown(reason)) => detail = Some(reason),
         _ => {}
     }
@@ -78,8 +80,8 @@ pub(super) fn describe(disconnected: &Disconnected) -> Value {
     })
 }
 
-/// An attachment, for scripts.
-pub(super) fn attachment(attachment: &Attachment) -> Value {
+/// An attachment as JSON.
+pub(super) fn attachment_json(attachment: &Attachment) -> Value {
     json!({
         "instance": attachment.instance.to_string(),
         "volume": attachment.volume.to_string(),
@@ -88,23 +90,25 @@ pub(super) fn attachment(attachment: &Attachment) -> Value {
     })
 }
 
-fn guest(guest: &GuestUse) -> Value {
+fn guest_json(guest: &GuestUse) -> Value {
     json!({"instance": guest.instance.to_string(), "domain": guest.name, "path": guest.path})
 }
 
-/// The same for a person.
-pub(super) fn sentence(disconnected: &Disconnected) -> String {
+/// What the disconnect did, as a sentence.
+pub(super) fn summary(disconnected: &Disconnected) -> String {
     let at = &disconnected.mount_path;
     let done = if disconnected.changed { "disconnected" } else { "was not connected" };
     match &disconnected.still_mounted {
         None => format!("{done}; {at} is not mounted"),
-        Some(kept) => format!("{done}; {at} stays as it is: {}", reason(kept)),
+        Some(still_mounted) => {
+            format!("{done}; {at} stays as it is: {}", still_mounted_reason(still_mounted))
+        }
     }
 }
 
-/// Why a share stays mounted, for a person.
-pub(super) fn reason(kept: &StillMounted) -> String {
-    match kept {
+/// Why a share stays mounted, as a sentence.
+pub(super) fn still_mounted_reason(still_mounted: &StillMounted) -> String {
+    match still_mounted {
         StillMounted::Attachments(attachments) => format!("{} other attachment(s) use it", attachments.len()),
         StillMounted::Guests(guests) => {
             let names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();

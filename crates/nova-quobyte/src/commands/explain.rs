@@ -5,8 +5,8 @@ use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::io_policy::{Decision, DirectIo, Discard, Facts, IoMode, Probe, Row, Version};
 use serde_json::{Value, json};
 
-use super::connect::plain;
-use super::table;
+use super::connect::display_value;
+use super::format_table;
 use crate::error::Error;
 use crate::output::Answer;
 use crate::settings::Settings;
@@ -22,20 +22,23 @@ pub(super) fn run(settings: Settings, info: &ConnectionInfo) -> Result<Answer, E
         }
         Err(error) => return Err(error.into()),
     };
-    let others = others(&driver, info, &facts, &decision);
+    let alternatives = alternatives(&driver, info, &facts, &decision);
     let json = json!({
         "mounted": mounted,
-        "facts": describe_facts(info, &facts),
-        "policy": describe_policy(&decision),
-        "rows": {"cache": describe_row(decision.cache_row), "io": describe_row(decision.io_row)},
-        "otherwise": others.iter().map(|(when, what)| json!({"if": when, "then": what})).collect::<Vec<_>>(),
+        "facts": facts_json(info, &facts),
+        "policy": policy_json(&decision),
+        "rows": {"cache": row_json(decision.cache_row), "io": row_json(decision.io_row)},
+        "otherwise": alternatives
+            .iter()
+            .map(|(condition, then)| json!({"if": condition, "then": then}))
+            .collect::<Vec<_>>(),
     });
-    let text = text(mounted, &json, &decision, &others);
+    let text = explanation(mounted, &json, &decision, &alternatives);
     Ok(Answer { json, text })
 }
 
-/// What it would be if a probe saw something else, as far as that makes a difference.
-fn others(
+/// The policies that other results of a probe would lead to, as far as they differ from `decision`.
+fn alternatives(
     driver: &Driver,
     info: &ConnectionInfo,
     facts: &Facts,
@@ -46,21 +49,21 @@ fn others(
         (DirectIo::Synchronous, "the client does not negotiate asynchronous direct I/O"),
         (DirectIo::Refused, "the client refuses O_DIRECT"),
     ];
-    let seen = facts.probe.map(|probe| probe.direct_io);
-    let others = clients.into_iter().filter(|(direct_io, _)| Some(*direct_io) != seen);
-    others
-        .filter_map(|(direct_io, when)| {
+    let probed = facts.probe.map(|probe| probe.direct_io);
+    let other_clients = clients.into_iter().filter(|(direct_io, _)| Some(*direct_io) != probed);
+    other_clients
+        .filter_map(|(direct_io, condition)| {
             let probe = Some(Probe { direct_io, reads: 0, not_waited: 0, errno: None });
             match driver.decide(info, &Facts { probe, ..*facts }) {
                 Ok(other) if other.policy == decision.policy => None,
-                Ok(other) => Some((when, describe_policy(&other))),
-                Err(error) => Some((when, json!({"refused": error.to_string()}))),
+                Ok(other) => Some((condition, policy_json(&other))),
+                Err(error) => Some((condition, json!({"refused": error.to_string()}))),
             }
         })
         .collect()
 }
 
-fn describe_facts(info: &ConnectionInfo, facts: &Facts) -> Value {
+fn facts_json(info: &ConnectionInfo, facts: &Facts) -> Value {
     let version = |version: Option<Version>| version.map(|version| version.to_string());
     json!({
         "qemu": version(facts.host.qemu_version),
@@ -74,7 +77,7 @@ fn describe_facts(info: &ConnectionInfo, facts: &Facts) -> Value {
     })
 }
 
-fn describe_policy(decision: &Decision) -> Value {
+fn policy_json(decision: &Decision) -> Value {
     let policy = &decision.policy;
     json!({
         "cache": policy.cache.as_str(),
@@ -87,7 +90,7 @@ fn describe_policy(decision: &Decision) -> Value {
     })
 }
 
-fn describe_row(row: &Row) -> Value {
+fn row_json(row: &Row) -> Value {
     json!({
         "name": row.name,
         "when": row.when,
@@ -96,7 +99,7 @@ fn describe_row(row: &Row) -> Value {
     })
 }
 
-fn text(mounted: bool, json: &Value, decision: &Decision, others: &[(&str, Value)]) -> String {
+fn explanation(mounted: bool, json: &Value, decision: &Decision, alternatives: &[(&str, Value)]) -> String {
     let facts = &json["facts"];
     let slots = match &facts["aio_slots"] {
         Value::Null => "not known".to_owned(),
@@ -105,14 +108,16 @@ fn text(mounted: bool, json: &Value, decision: &Decision, others: &[(&str, Value
     let direct_io = match &facts["direct_io"] {
         Value::Null if mounted => "not known: the mount cannot be probed".to_owned(),
         Value::Null => "not known: the volume is not mounted".to_owned(),
-        seen => plain(seen),
+        value => display_value(value),
     };
-    let modes = |policy: &Value| format!("cache={}, io={}", plain(&policy["cache"]), plain(&policy["io"]));
+    let modes = |policy: &Value| {
+        format!("cache={}, io={}", display_value(&policy["cache"]), display_value(&policy["io"]))
+    };
     let reason = |row: &Row| format!("{} ({}): {}", row.when, row.name, row.why);
     let policy = modes(&json["policy"]);
     let mut rows = vec![
-        ("QEMU", plain(&facts["qemu"])),
-        ("libvirt", plain(&facts["libvirt"])),
+        ("QEMU", display_value(&facts["qemu"])),
+        ("libvirt", display_value(&facts["libvirt"])),
         ("direct I/O", direct_io),
         ("AIO slots", slots),
         (
@@ -126,9 +131,9 @@ fn text(mounted: bool, json: &Value, decision: &Decision, others: &[(&str, Value
         rows.push(("cost", cost.loss.to_owned()));
         rows.push(("remedy", cost.remedy.to_owned()));
     }
-    for (when, what) in others {
-        let then = what["refused"].as_str().map_or_else(|| modes(what), |why| format!("refused: {why}"));
-        rows.push(("otherwise", format!("if {when}: {then}")));
+    for (condition, then) in alternatives {
+        let outcome = then["refused"].as_str().map_or_else(|| modes(then), |why| format!("refused: {why}"));
+        rows.push(("otherwise", format!("if {condition}: {outcome}")));
     }
-    table(&rows)
+    format_table(&rows)
 }

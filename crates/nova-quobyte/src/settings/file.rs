@@ -29,12 +29,12 @@ pub(super) const OPTIONS: [&str; 9] = [
 const STATE_PATH: &str = "/var/lib/nova";
 
 /// A configuration file in the form oslo.config reads.
-pub(super) struct File {
+pub(super) struct ConfigFile {
     path: PathBuf,
     ini: Ini,
 }
 
-impl File {
+impl ConfigFile {
     /// A file in which nothing is set.
     pub(super) fn empty() -> Self {
         Self { path: PathBuf::new(), ini: Ini::new() }
@@ -43,25 +43,28 @@ impl File {
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
-        let mut form = IniDefault::default();
-        form.case_sensitive = true;
-        form.multiline = true;
+        let mut defaults = IniDefault::default();
+        defaults.case_sensitive = true;
+        defaults.multiline = true;
         // Only a line of its own is a comment.
-        form.inline_comment_symbols = Some(Vec::new());
-        let mut ini = Ini::new_from_defaults(form);
+        defaults.inline_comment_symbols = Some(Vec::new());
+        let mut ini = Ini::new_from_defaults(defaults);
         ini.read(text).map_err(|reason| Error::InvalidConfig { path: path.to_owned(), reason })?;
         let file = Self { path: path.to_owned(), ini };
-        file.check_names()?;
+        file.check_option_names()?;
         Ok(file)
     }
 
-    /// A misspelt name would leave an operator with a default and no word of it. Other sections are Nova's.
-    fn check_names(&self) -> Result<(), Error> {
+    /// Rejects unknown options: a misspelt one would silently leave its default in force. Other sections are Nova's.
+    fn check_option_names(&self) -> Result<(), Error> {
         let names = self.ini.get_map_ref().get(SECTION).into_iter().flat_map(|section| section.keys());
         match names.into_iter().find(|name| !OPTIONS.contains(&name.as_str())) {
             Some(unknown) => Err(Error::InvalidConfig {
                 path: self.path.clone(),
-                reason: format!("[{SECTION}] has no option {unknown:?}; the nearest is {}", nearest(unknown)),
+                reason: format!(
+                    "[{SECTION}] has no option {unknown:?}; the nearest is {}",
+                    nearest_option(unknown)
+                ),
             }),
             None => Ok(()),
         }
@@ -83,10 +86,10 @@ impl File {
         let state_path = self.state_path().display().to_string();
         let path = value.replace("${state_path}", &state_path).replace("$state_path", &state_path);
         if path.contains('$') {
-            return Err(self.fault(name, &value, "refers to an option other than state_path"));
+            return Err(self.config_error(name, &value, "refers to an option other than state_path"));
         }
         if path.contains(char::is_control) {
-            return Err(self.fault(name, &value, "contains a control character"));
+            return Err(self.config_error(name, &value, "contains a control character"));
         }
         Ok(Some(path.into()))
     }
@@ -95,17 +98,22 @@ impl File {
         let Some(value) = self.value(SECTION, name) else {
             return Ok(None);
         };
-        cli::seconds(&value).map(Some).map_err(|reason| self.fault(name, &value, &format!("is {reason}")))
+        cli::seconds(&value)
+            .map(Some)
+            .map_err(|reason| self.config_error(name, &value, &format!("is {reason}")))
     }
 
     pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Error> {
         let Some(value) = self.value(SECTION, name) else {
             return Ok(None);
         };
-        value.parse().map(Some).map_err(|error| self.fault(name, &value, &format!("cannot be used: {error}")))
+        value
+            .parse()
+            .map(Some)
+            .map_err(|error| self.config_error(name, &value, &format!("cannot be used: {error}")))
     }
 
-    fn fault(&self, name: &str, value: &str, reason: &str) -> Error {
+    fn config_error(&self, name: &str, value: &str, reason: &str) -> Error {
         Error::InvalidConfig {
             path: self.path.clone(),
             reason: format!("{name} = {} {reason}", value.escape_debug()),
@@ -113,8 +121,8 @@ impl File {
     }
 }
 
-/// The option that somebody may have meant.
-fn nearest(unknown: &str) -> &'static str {
-    let likeness = |option: &&str| strsim::jaro_winkler(option, &unknown.to_lowercase());
-    OPTIONS.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
+/// The option whose name is most similar to an unknown one.
+fn nearest_option(unknown: &str) -> &'static str {
+    let similarity = |option: &&str| strsim::jaro_winkler(option, &unknown.to_lowercase());
+    OPTIONS.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b))).unwrap_or_default()
 }
