@@ -12,14 +12,14 @@ use quobyte_volume::host::records::StateDir;
 use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::pure::io_policy::HostFacts;
 
-use crate::answers::{Connected, Disconnected, Disk, Found};
-use crate::error::{raise, raise_as};
+use crate::error::{py_err_with_code, to_py_err};
 use crate::guests::NovaGuests;
-use crate::log::listen;
+use crate::log::capture_logs;
 use crate::options::{Options, Settings};
+use crate::results::{Connected, Disconnected, Disk, Finding};
 
-/// Connects and disconnects volumes on this host. Each method appends to `said` what is to be logged: a level of Python's
-/// logging and a text, in order, whether it succeeds or not.
+/// Connects and disconnects volumes on this host. Each method appends to `log_records` what Python is to log, a level
+/// of its logging and a text, in order, whether the method succeeds or not.
 #[pyclass(frozen)]
 pub(crate) struct Driver {
     driver: driver::Driver,
@@ -30,14 +30,14 @@ pub(crate) struct Driver {
 impl Driver {
     /// `domains` is called, from any thread, to learn who uses a share.
     #[new]
-    fn new(said: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
+    fn new(log_records: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
         let Settings { config, linux, state_dir, mut facts, emulator } = Settings::try_from(options)
-            .map_err(|unusable| raise_as(said.py(), Code::InvalidConfig, unusable))?;
-        let driver = run(said, || {
+            .map_err(|unusable| py_err_with_code(log_records.py(), Code::InvalidConfig, unusable))?;
+        let driver = run_detached(log_records, || {
             facts.io_uring = emulator.and_then(|emulator| {
                 let answer = qemu::has_io_uring(&emulator);
-                let cannot = |error: &_| tracing::info!(emulator = %emulator.display(), %error, "QEMU cannot be asked");
-                answer.inspect_err(cannot).ok()
+                let log = |error: &_| tracing::info!(emulator = %emulator.display(), %error, "QEMU cannot be asked");
+                answer.inspect_err(log).ok()
             });
             let state = StateDir::open(&state_dir)?;
             let host = LinuxHost::new(linux, state.clone());
@@ -48,18 +48,18 @@ impl Driver {
 
     fn connect(
         &self,
-        said: &Bound<'_, PyList>,
+        log_records: &Bound<'_, PyList>,
         connection_info: &str,
         instance: &str,
     ) -> PyResult<Connected> {
-        let instance = parse(said.py(), instance)?;
-        self.call(said, connection_info, |info| {
+        let instance = parse_instance(log_records.py(), instance)?;
+        self.call(log_records, connection_info, |info| {
             self.driver.connect(info, instance, &self.facts).map(Connected::from)
         })
     }
 
-    fn disk(&self, said: &Bound<'_, PyList>, connection_info: &str) -> PyResult<Disk> {
-        self.call(said, connection_info, |info| {
+    fn disk(&self, log_records: &Bound<'_, PyList>, connection_info: &str) -> PyResult<Disk> {
+        self.call(log_records, connection_info, |info| {
             let image = self.driver.inspect_image(info, &self.facts)?;
             let at = self.driver.mount_path(&info.export);
             Ok(Disk::new(info, &at, &image.chain, &image.decision.policy))
@@ -68,50 +68,53 @@ impl Driver {
 
     fn disconnect(
         &self,
-        said: &Bound<'_, PyList>,
+        log_records: &Bound<'_, PyList>,
         connection_info: &str,
         instance: &str,
         force: bool,
     ) -> PyResult<Disconnected> {
-        let instance = parse(said.py(), instance)?;
+        let instance = parse_instance(log_records.py(), instance)?;
         let force = if force { Force::IfAlone } else { Force::No };
-        self.call(said, connection_info, |info| {
+        self.call(log_records, connection_info, |info| {
             let at = self.driver.mount_path(&info.export);
             self.driver.disconnect(&at, info.volume_id, instance, force).map(Disconnected::from)
         })
     }
 
-    fn extend(&self, said: &Bound<'_, PyList>, connection_info: &str, size: u64) -> PyResult<u64> {
-        self.call(said, connection_info, |info| self.driver.extend(info, size))
+    fn extend(&self, log_records: &Bound<'_, PyList>, connection_info: &str, size: u64) -> PyResult<u64> {
+        self.call(log_records, connection_info, |info| self.driver.extend(info, size))
     }
 
-    fn reconcile(&self, said: &Bound<'_, PyList>) -> PyResult<Vec<Found>> {
-        let findings = run(said, || self.driver.reconcile(false))?;
-        Ok(findings.iter().map(Found::from).collect())
+    fn reconcile(&self, log_records: &Bound<'_, PyList>) -> PyResult<Vec<Finding>> {
+        let findings = run_detached(log_records, || self.driver.reconcile(false))?;
+        Ok(findings.iter().map(Finding::from).collect())
     }
 }
 
 impl Driver {
     fn call<T: Send>(
         &self,
-        said: &Bound<'_, PyList>,
+        log_records: &Bound<'_, PyList>,
         connection_info: &str,
         work: impl FnOnce(&ConnectionInfo) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
-        run(said, || work(&ConnectionInfo::parse(connection_info.as_bytes())?))
+        run_detached(log_records, || work(&ConnectionInfo::parse(connection_info.as_bytes())?))
     }
 }
 
-/// Nova makes these, so one that cannot be used is a bug.
-fn parse(py: Python<'_>, instance: &str) -> PyResult<InstanceId> {
+/// Parses an instance's UUID. Nova makes these, so one that cannot be parsed is a bug.
+fn parse_instance(py: Python<'_>, instance: &str) -> PyResult<InstanceId> {
     InstanceId::from_str(instance)
-        .map_err(|error| raise_as(py, Code::Internal, format!("instance {instance:?}: {error}")))
+        .map_err(|error| py_err_with_code(py, Code::Internal, format!("instance {instance:?}: {error}")))
 }
 
-/// Does `work` without holding on to the interpreter.
-fn run<T: Send>(said: &Bound<'_, PyList>, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
-    let py = said.py();
-    let (result, heard) = py.detach(|| listen(work));
-    heard.into_iter().try_for_each(|one| said.append(one))?;
-    result.map_err(|error| raise(py, &error))
+/// Does `work` detached from the Python interpreter, and appends its log records to `log_records`.
+fn run_detached<T: Send>(
+    log_records: &Bound<'_, PyList>,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let py = log_records.py();
+    let (result, records) = py.detach(|| capture_logs(work));
+    records.into_iter().try_for_each(|record| log_records.append(record))?;
+    result.map_err(|error| to_py_err(py, &error))
 }

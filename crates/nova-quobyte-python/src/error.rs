@@ -10,17 +10,17 @@ create_exception!(nova_quobyte._native, QuobyteError, PyException);
 
 /// An error for Python: its text names everything, for operators; its attributes are `code`, `kind` and `summary`, which
 /// names nothing of the host and may be shown to a tenant.
-pub(crate) fn raise(py: Python<'_>, error: &driver::Error) -> PyErr {
-    raise_as(py, error.code(), with_causes(error))
+pub(crate) fn to_py_err(py: Python<'_>, error: &driver::Error) -> PyErr {
+    py_err_with_code(py, error.code(), with_causes(error))
 }
 
-/// The same for what never reaches the library.
-pub(crate) fn raise_as(py: Python<'_>, code: Code, text: String) -> PyErr {
-    let raised = QuobyteError::new_err(text);
-    let value = raised.value(py);
+/// The same for an error that this module finds itself.
+pub(crate) fn py_err_with_code(py: Python<'_>, code: Code, text: String) -> PyErr {
+    let py_err = QuobyteError::new_err(text);
+    let value = py_err.value(py);
     let attributes = [("code", code.as_str()), ("kind", code.class().as_str()), ("summary", code.summary())];
     match attributes.into_iter().try_for_each(|(name, text)| value.setattr(name, text)) {
-        Ok(()) => raised,
+        Ok(()) => py_err,
         Err(error) => error,
     }
 }

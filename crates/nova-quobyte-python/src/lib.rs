@@ -1,15 +1,15 @@
 //! The library as a Python module, `nova_quobyte._native`, for Nova's volume driver.
 //!
-//! Nothing is decided here: arguments become the library's types, answers and errors Python's. Every call lets go of the
-//! interpreter while it works, so that the rest of nova-compute goes on; what the library has to say meanwhile is handed
+//! Nothing is decided here: arguments become the library's types, results and errors Python's. Every call lets go of
+//! the interpreter while it works, so that the rest of nova-compute goes on; what the library logs meanwhile is handed
 //! to Python's logging once it is done.
 
-mod answers;
 mod driver;
 mod error;
 mod guests;
 mod log;
 mod options;
+mod results;
 
 use pyo3::prelude::*;
 
@@ -20,14 +20,14 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::answers::{Connected, Disconnected, Disk, Found};
-    #[pymodule_export]
     use crate::driver::Driver;
     #[pymodule_export]
     use crate::error::QuobyteError;
+    #[pymodule_export]
+    use crate::results::{Connected, Disconnected, Disk, Finding};
 
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::log::start().map_err(|error| PyRuntimeError::new_err(error.to_string()))
+        crate::log::install().map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 }

@@ -1,8 +1,8 @@
-//! What the library says while it works, kept for Python's logging.
+//! Captures what the library logs, for Python's logging.
 //!
 //! A call may run in a thread that Python's logging must not be used from, since under eventlet its locks belong to
-//! another, and may have further threads work for it. So each call is a span, what is said in it is put into a list, and
-//! the caller logs it when the call has returned.
+//! another, and may have further threads work for it. So each call is a span, what is logged in it is put into a list,
+//! and the caller hands that to Python when the call has returned.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
@@ -18,48 +18,48 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// One thing that was said: Python's number for its level, and the text.
-pub(crate) type Said = (u8, String);
+/// What was logged once: Python's number for its level, and the text.
+pub(crate) type LogRecord = (u8, String);
 
-/// What was said in one call. An extension of the call's span.
+/// What was logged in one call. An extension of the call's span.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<Said>>>);
+struct CapturedLog(Arc<Mutex<Vec<LogRecord>>>);
 
 thread_local! {
-    /// Of the span that this thread is about to make.
-    static OF_NEXT_SPAN: RefCell<Option<Heard>> = const { RefCell::new(None) };
+    /// The log of the span that this thread is about to make.
+    static NEXT_SPAN_LOG: RefCell<Option<CapturedLog>> = const { RefCell::new(None) };
 }
 
-/// Keeps what is said in calls from now on. To be called once.
-pub(crate) fn start() -> Result<(), SetGlobalDefaultError> {
-    set_global_default(Registry::default().with(Listener.with_filter(LevelFilter::DEBUG)))
+/// Installs the subscriber that captures what is logged in calls. To be called once.
+pub(crate) fn install() -> Result<(), SetGlobalDefaultError> {
+    set_global_default(Registry::default().with(CaptureLayer.with_filter(LevelFilter::DEBUG)))
 }
 
-/// Does `work` and returns what it had to say, in this thread and in those that work in its span.
-pub(crate) fn listen<T>(work: impl FnOnce() -> T) -> (T, Vec<Said>) {
-    let heard = Heard::default();
-    OF_NEXT_SPAN.set(Some(heard.clone()));
+/// Does `work`, and returns with its result what was logged in this thread and in those that work in its span.
+pub(crate) fn capture_logs<T>(work: impl FnOnce() -> T) -> (T, Vec<LogRecord>) {
+    let log = CapturedLog::default();
+    NEXT_SPAN_LOG.set(Some(log.clone()));
     let result = info_span!("call").in_scope(work);
-    let said = take(&mut *heard.0.lock().unwrap_or_else(PoisonError::into_inner));
-    (result, said)
+    let records = take(&mut *log.0.lock().unwrap_or_else(PoisonError::into_inner));
+    (result, records)
 }
 
-struct Listener;
+struct CaptureLayer;
 
-impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Listener {
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for CaptureLayer {
     fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let (Some(span), Some(heard)) = (context.span(id), OF_NEXT_SPAN.take()) {
-            span.extensions_mut().insert(heard);
+        if let (Some(span), Some(log)) = (context.span(id), NEXT_SPAN_LOG.take()) {
+            span.extensions_mut().insert(log);
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut scope = context.event_scope(event).into_iter().flatten();
-        if let Some(heard) = scope.find_map(|span| span.extensions().get::<Heard>().cloned()) {
-            let mut text = Text::default();
+        if let Some(log) = scope.find_map(|span| span.extensions().get::<CapturedLog>().cloned()) {
+            let mut text = EventText::default();
             event.record(&mut text);
-            let said = (level(*event.metadata().level()), text.message + &text.fields);
-            heard.0.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+            let record = (level(*event.metadata().level()), text.message + &text.fields);
+            log.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
         }
     }
 }
@@ -76,12 +76,12 @@ fn level(level: Level) -> u8 {
 
 /// An event's message, and its fields behind it.
 #[derive(Default)]
-struct Text {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Visit for Text {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         // Writing to a string does not fail.
         let _ = match field.name() {

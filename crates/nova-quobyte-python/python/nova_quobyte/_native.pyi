@@ -68,22 +68,23 @@ class Disconnected:
     #: Whether the volume was connected until now.
     changed: bool
     #: Why the share is still mounted; None when it is not.
-    kept: str | None
+    still_mounted: str | None
 
 @final
-class Found:
-    """One thing that reconcile found."""
+class Finding:
+    """One finding of reconcile."""
 
-    what: str
+    #: The error's code where there is one, else the finding's own, such as ``remounted``.
+    code: str
     #: The error or circumstance behind it, for operators.
-    why: str | None
-    mended: bool
+    detail: str | None
+    repaired: bool
     mount_path: Path | None
-    #: The instances and volumes it is about.
+    #: The instances and volumes of the finding.
     attachments: list[tuple[str, str]]
 
 #: What is to be logged: a level of module logging, and a text.
-Said = list[tuple[int, str]]
+LogRecords = list[tuple[int, str]]
 
 #: For each domain of the hypervisor its UUID, its name and its descriptions.
 Domains = Callable[[], list[tuple[str, str, list[str]]]]
@@ -92,25 +93,25 @@ Domains = Callable[[], list[tuple[str, str, list[str]]]]
 class Driver:
     """Connects and disconnects volumes on this host, from any number of threads.
 
-    Making one and each method append to ``said`` what is to be logged, whether they succeed or raise
+    Making one and each method append to ``log_records`` what is to be logged, whether they succeed or raise
     QuobyteError. ``connection_info`` is Cinder's, as JSON.
     """
 
-    def __new__(cls, said: Said, options: Options, domains: Domains) -> Driver: ...
-    def connect(self, said: Said, connection_info: str, instance: str) -> Connected:
+    def __new__(cls, log_records: LogRecords, options: Options, domains: Domains) -> Driver: ...
+    def connect(self, log_records: LogRecords, connection_info: str, instance: str) -> Connected:
         """Mount the volume's share, check its image, and keep it mounted for the instance."""
 
-    def disk(self, said: Said, connection_info: str) -> Disk:
+    def disk(self, log_records: LogRecords, connection_info: str) -> Disk:
         """Describe a volume whose share is mounted."""
 
-    def disconnect(self, said: Said, connection_info: str, instance: str, force: bool) -> Disconnected:
+    def disconnect(self, log_records: LogRecords, connection_info: str, instance: str, force: bool) -> Disconnected:
         """Let go of the volume; with nobody left its share is unmounted.
 
         ``force`` takes it away even if it hangs, as long as nobody else is recorded.
         """
 
-    def extend(self, said: Said, connection_info: str, size: int) -> int:
+    def extend(self, log_records: LogRecords, connection_info: str, size: int) -> int:
         """Return the size in bytes to which QEMU is to resize the volume."""
 
-    def reconcile(self, said: Said) -> list[Found]:
+    def reconcile(self, log_records: LogRecords) -> list[Finding]:
         """Hold records, mounts and domains against each other, and mend what is certainly ours."""

@@ -1,4 +1,4 @@
-"""Calls of the native module, with Nova's manners: threads, logs and exceptions."""
+"""Calls of the native module and of libvirt, with Nova's threads, logs and exceptions."""
 
 import functools
 import os
@@ -14,63 +14,65 @@ from nova_quobyte import _native
 
 LOG = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-# Nova's exceptions by code, then by kind. For the others it is that of the operation.
-_BY_CODE = {
+# Nova's exceptions by code, then by kind. Any other error raises the exception of the operation.
+_EXCEPTION_BY_CODE = {
     "image_missing": exception.VolumeNotFound,
     "mount_stale": exception.StaleVolumeMount,
     "mount_hung": exception.StaleVolumeMount,
 }
-_BY_KIND = {"invalid": exception.InvalidVolume, "image": exception.InvalidVolume}
+_EXCEPTION_BY_KIND = {"invalid": exception.InvalidVolume, "image": exception.InvalidVolume}
 
 
-def call(
-    method: Callable[..., Answer],
+def call_native(
+    method: Callable[..., Result],
     *arguments: object,
-    otherwise: type[exception.NovaException],
+    default_error: type[exception.NovaException],
     volume_id: str | None = None,
     instance: objects.Instance | None = None,
-) -> Answer:
-    """Call a native method, and log what it had to say.
+) -> Result:
+    """Call a native method, and log its records.
 
-    It raises what Nova has for the failure, else ``otherwise``.
+    It raises Nova's exception for the error's code or kind, else ``default_error``.
     """
-    said: list[tuple[int, str]] = []
+    log_records: list[tuple[int, str]] = []
     try:
-        return run(method, said, *arguments)
+        return run_blocking(method, log_records, *arguments)
     except _native.QuobyteError as error:
-        said.append((logging.ERROR, f"{error} [{error.code}]"))
-        # Not caused by the error as far as others see: its text may name hosts.
-        raise _translate(error, otherwise, volume_id) from None
+        log_records.append((logging.ERROR, f"{error} [{error.code}]"))
+        # ``from None``: the text of the cause may name hosts, and must not be shown with the exception.
+        raise _to_nova_exception(error, default_error, volume_id) from None
     finally:
-        for level, text in said:
-            LOG.log(level, "%s: %s", _subject(volume_id), text, instance=instance)
+        for level, text in log_records:
+            LOG.log(level, "%s: %s", _message_prefix(volume_id), text, instance=instance)
 
 
-def ask(method: Callable[..., Answer], *arguments: object) -> Answer:
-    """Call libvirt; where that fails, raise what Nova's own volume drivers do without a hypervisor."""
+def call_libvirt(method: Callable[..., Result], *arguments: object) -> Result:
+    """Call libvirt; if that fails, raise the exception of Nova's own volume drivers for a missing hypervisor."""
     try:
-        return run(method, *arguments)
+        return run_blocking(method, *arguments)
     except libvirt.libvirtError as error:
-        LOG.error("%s: %s [libvirt_error]", _subject(None), error)
-        raise exception.HypervisorUnavailable(f"{_subject(None)}: the hypervisor failed [libvirt_error]") from None
+        LOG.error("%s: %s [libvirt_error]", _message_prefix(None), error)
+        raise exception.HypervisorUnavailable(
+            f"{_message_prefix(None)}: the hypervisor failed [libvirt_error]"
+        ) from None
 
 
-def run(method: Callable[..., Answer], *arguments: object) -> Answer:
-    """Call something that waits where it stalls nobody: in eventlet's mode there is but one thread for everything."""
+def run_blocking(method: Callable[..., Result], *arguments: object) -> Result:
+    """Make a blocking call. With eventlet it runs in the thread pool: all else of nova-compute shares one thread."""
     patcher: Any = sys.modules.get("eventlet.patcher")
     if patcher and patcher.is_monkey_patched("thread"):
         from eventlet import tpool
 
-        with _places_in_pool():
+        with _pool_limit():
             return tpool.execute(method, *arguments)
     return method(*arguments)
 
 
 @functools.cache
-def _places_in_pool() -> Any:  # noqa: ANN401
-    """Count half of eventlet's threads: the rest stays free for Nova's calls of libvirt when all of ours wait."""
+def _pool_limit() -> Any:  # noqa: ANN401
+    """Limit our calls to half of eventlet's threads: the rest stays free for Nova's calls of libvirt."""
     from eventlet.semaphore import Semaphore
 
     # eventlet's own variable and default.
@@ -78,15 +80,15 @@ def _places_in_pool() -> Any:  # noqa: ANN401
     return Semaphore(max(1, threads // 2))
 
 
-def _translate(
+def _to_nova_exception(
     error: _native.QuobyteError,
-    otherwise: type[exception.NovaException],
+    default_error: type[exception.NovaException],
     volume_id: str | None,
 ) -> exception.NovaException:
-    """Make Nova's exception. A tenant may be shown its text, so it has no more than a summary."""
-    kind = _BY_CODE.get(error.code) or _BY_KIND.get(error.kind, otherwise)
-    return kind(f"{_subject(volume_id)}: {error.summary} [{error.code}]")
+    """Make Nova's exception. A tenant may see its text, so that has no more than the error's summary."""
+    exception_class = _EXCEPTION_BY_CODE.get(error.code) or _EXCEPTION_BY_KIND.get(error.kind, default_error)
+    return exception_class(f"{_message_prefix(volume_id)}: {error.summary} [{error.code}]")
 
 
-def _subject(volume_id: str | None) -> str:
+def _message_prefix(volume_id: str | None) -> str:
     return f"Quobyte volume {volume_id}" if volume_id else "Quobyte"

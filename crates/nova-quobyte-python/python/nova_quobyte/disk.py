@@ -1,4 +1,4 @@
-"""A volume as libvirt is told of it."""
+"""A volume's disk in libvirt's domain XML."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from nova_quobyte import _native
 
 
 class QuobyteDisk(config.LibvirtConfigGuestDisk):
-    """Nova's description of a disk, with what is below its image.
+    """Nova's description of a disk, with the chain below its image.
 
-    What libvirt is not told of that it reads in the image, which a guest may have written.
+    Where the XML names no backing store, libvirt looks for one in the image, which a guest may have written.
     """
 
     @classmethod
-    def of(cls, described: config.LibvirtConfigGuestDisk, disk: _native.Disk) -> "QuobyteDisk":
-        """Complete what Nova has described."""
+    def from_nova(cls, nova_disk: config.LibvirtConfigGuestDisk, disk: _native.Disk) -> "QuobyteDisk":
+        """Complete the disk that Nova has described."""
         conf = cls()
-        vars(conf).update(vars(described))
+        vars(conf).update(vars(nova_disk))
         conf.source_type = "file"
         conf.source_path = str(disk.path)
         conf.driver_format = disk.format

@@ -1,11 +1,11 @@
-"""Who uses a share: what the domains of Nova's hypervisor are described as."""
+"""Which guests use a share: libvirt's descriptions of the domains."""
 
 import libvirt
 from nova import exception
 from nova.virt.libvirt import host as libvirt_host
 from oslo_log import log as logging
 
-from nova_quobyte.calls import ask
+from nova_quobyte.calls import call_libvirt
 from nova_quobyte.options import CONF
 
 LOG = logging.getLogger(__name__)
@@ -16,33 +16,33 @@ class Domains:
 
     def __init__(self, host: libvirt_host.Host) -> None:
         self._host = host
-        self._take_connection()
+        self._set_connection()
 
-    def renew(self) -> None:
-        """Take the connection that Nova has now, which it replaces when it breaks.
+    def refresh_connection(self) -> None:
+        """Take over Nova's current connection: Nova replaces one that breaks.
 
-        When there is none the old one stays: that it does not answer keeps a share mounted, but detaches its volume.
+        If Nova has none, the old one stays. It does not answer, so the share stays mounted, but the volume is detached.
         """
         try:
-            self._take_connection()
+            self._set_connection()
         except exception.HypervisorUnavailable as error:
             LOG.warning("Who uses Quobyte volumes cannot be asked: %s", error)
 
-    def _take_connection(self) -> None:
+    def _set_connection(self) -> None:
         connection = self._host.get_connection()
         # Under eventlet Nova's lock on it, and its proxy around it, work in Nova's threads alone.
         self._connection = getattr(connection, "_obj", connection)
 
     def versions(self) -> tuple[int, int]:
         """Return QEMU's and libvirt's version, each as one number."""
-        return ask(self._connection.getVersion), ask(self._connection.getLibVersion)
+        return call_libvirt(self._connection.getVersion), call_libvirt(self._connection.getLibVersion)
 
     def capabilities(self) -> str | None:
-        """Return what libvirt says that domains can have, where it makes a difference."""
+        """Return libvirt's domain capabilities if an option depends on them."""
         if CONF.quobyte.io_mode != "io_uring":
             return None
         # Program, architecture and machine are libvirt's default.
-        return ask(self._connection.getDomainCapabilities, None, None, None, CONF.libvirt.virt_type)
+        return call_libvirt(self._connection.getDomainCapabilities, None, None, None, CONF.libvirt.virt_type)
 
     def __call__(self) -> list[tuple[str, str, list[str]]]:
         """Return each domain's UUID, name and descriptions."""
@@ -60,8 +60,8 @@ class Domains:
 def _descriptions(domain: libvirt.virDomain) -> list[str]:
     """Return a domain's description as it runs, as it will start, and as it was saved.
 
-    One that was saved may be started while it is asked about, and runs by the time it is found not to be saved; hence
-    the last question.
+    A saved domain may be started between the calls, and then runs once it turns out not to be saved; hence the last
+    call.
     """
     descriptions = [domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
     try:

@@ -1,4 +1,4 @@
-"""Nova's libvirt volume driver for Quobyte: Nova's words for what the native module does."""
+"""Nova's libvirt volume driver for Quobyte: Nova's interface to the native module."""
 
 import threading
 from typing import Any
@@ -11,7 +11,7 @@ from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
 from nova_quobyte import _native, options
-from nova_quobyte.calls import call
+from nova_quobyte.calls import call_native
 from nova_quobyte.disk import QuobyteDisk
 from nova_quobyte.guests import Domains
 
@@ -49,83 +49,83 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         super().__init__(_HostWithoutSecrets(host), is_block_dev=False)
         self._domains = Domains(host)
         settings = options.native(*self._domains.versions(), self._domains.capabilities())
-        self._native = call(_native.Driver, settings, self._domains, otherwise=exception.InternalError)
+        self._native = call_native(_native.Driver, settings, self._domains, default_error=exception.InternalError)
         self._reconciling = threading.Thread(target=self._reconcile, daemon=True)
         self._reconciling.start()
 
     def connect_volume(self, connection_info, instance):
         """Mount the volume's share, if it is not, and keep it mounted for the instance."""
-        # It puts guests on record for a share that has no record yet, as this is about to make one.
+        # The reconcile puts guests on record for a share that has no record yet, and this call is about to make one.
         self._reconciling.join()
-        connected = call(
+        connected = call_native(
             self._native.connect,
             jsonutils.dumps(connection_info),
             instance.uuid,
-            otherwise=exception.VolumeAttachFailed,
+            default_error=exception.VolumeAttachFailed,
             volume_id=block_device.get_volume_id(connection_info),
             instance=instance,
         )
-        _warn_of_lost(connected.lost)
+        _warn_of_lost_attachments(connected.lost)
 
     def get_config(self, connection_info, disk_info):
         """Describe the volume to libvirt."""
-        disk = call(
+        disk = call_native(
             self._native.disk,
             jsonutils.dumps(connection_info),
-            otherwise=exception.VolumeAttachFailed,
+            default_error=exception.VolumeAttachFailed,
             volume_id=block_device.get_volume_id(connection_info),
         )
-        return QuobyteDisk.of(super().get_config(connection_info, disk_info), disk)
+        return QuobyteDisk.from_nova(super().get_config(connection_info, disk_info), disk)
 
     def disconnect_volume(self, connection_info, instance, force=False):
         """Let go of the volume, and unmount its share once nobody is left."""
         self._reconciling.join()
-        self._domains.renew()
+        self._domains.refresh_connection()
         volume_id = block_device.get_volume_id(connection_info)
-        disconnected = call(
+        disconnected = call_native(
             self._native.disconnect,
             jsonutils.dumps(connection_info),
             instance.uuid,
             force,
-            otherwise=exception.VolumeDetachFailed,
+            default_error=exception.VolumeDetachFailed,
             volume_id=volume_id,
             instance=instance,
         )
-        if disconnected.kept:
+        if disconnected.still_mounted:
             LOG.debug(
                 "Quobyte volume %s is disconnected; %s stays mounted: %s",
                 volume_id,
                 disconnected.mount_path,
-                disconnected.kept,
+                disconnected.still_mounted,
                 instance=instance,
             )
 
     def extend_volume(self, connection_info, instance, requested_size):
         """Return the size in bytes to which QEMU is to resize the volume, which it does itself."""
-        return call(
+        return call_native(
             self._native.extend,
             jsonutils.dumps(connection_info),
             requested_size,
-            otherwise=exception.VolumeExtendFailed,
+            default_error=exception.VolumeExtendFailed,
             volume_id=block_device.get_volume_id(connection_info),
             instance=instance,
         )
 
     def _reconcile(self) -> None:
         try:
-            findings = call(self._native.reconcile, otherwise=exception.InternalError)
+            findings = call_native(self._native.reconcile, default_error=exception.InternalError)
         except exception.NovaException:
-            # It has been logged, and what is to be done for a volume does not depend on it.
+            # call_native has logged the error, and no later call depends on this one.
             return
-        for found in findings:
-            level = logging.INFO if found.mended else logging.WARNING
-            why = f" ({found.why})" if found.why else ""
-            LOG.log(level, "Quobyte share %s: %s%s", found.mount_path, found.what, why)
-            if found.what in ("lost", "remounted"):
-                _warn_of_lost(found.attachments)
+        for finding in findings:
+            level = logging.INFO if finding.repaired else logging.WARNING
+            detail = f" ({finding.detail})" if finding.detail else ""
+            LOG.log(level, "Quobyte share %s: %s%s", finding.mount_path, finding.code, detail)
+            if finding.code in ("lost", "remounted"):
+                _warn_of_lost_attachments(finding.attachments)
 
 
-def _warn_of_lost(attachments: list[tuple[str, str]]) -> None:
+def _warn_of_lost_attachments(attachments: list[tuple[str, str]]) -> None:
     for instance, volume_id in attachments:
         LOG.warning(
             "Quobyte volume %s was open on a mount that died: restart instance %s, or detach and attach the volume",
@@ -134,6 +134,6 @@ def _warn_of_lost(attachments: list[tuple[str, str]]) -> None:
         )
 
 
-# This driver counts who needs a mount. For others Nova does, by calling only for the last of several
-# instances on a host that have a volume; by this class it knows those for which it must not.
+# Nova calls disconnect_volume only for the last of several instances on a host that have a volume, unless the driver
+# is of this class: such a driver counts the users of a mount itself, as this one does.
 fs.LibvirtMountedFileSystemVolumeDriver.register(LibvirtQuobyteVolumeDriver)

@@ -1,9 +1,9 @@
-//! The driver's answers as Python's objects.
+//! The driver's results as Python's objects.
 
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use quobyte_volume::driver::{self, Finding, StillMounted, Unrepaired};
+use quobyte_volume::driver::{self, StillMounted, Unrepaired};
 use quobyte_volume::error::{Code, with_causes};
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::image::Layer;
@@ -12,7 +12,7 @@ use quobyte_volume::pure::mount_path::MountPath;
 use quobyte_volume::pure::record::Attachment;
 
 /// An instance's UUID and a volume's.
-type Ids = (String, String);
+type AttachmentIds = (String, String);
 
 /// A connected volume.
 #[pyclass(frozen, get_all)]
@@ -20,7 +20,7 @@ pub(crate) struct Connected {
     mount_path: PathBuf,
     device_path: PathBuf,
     mounted: bool,
-    lost: Vec<Ids>,
+    lost: Vec<AttachmentIds>,
 }
 
 impl From<driver::Connected> for Connected {
@@ -29,7 +29,7 @@ impl From<driver::Connected> for Connected {
             mount_path: connected.mount_path.as_path().to_owned(),
             device_path: connected.device_path,
             mounted: connected.mounted,
-            lost: connected.lost.iter().map(ids).collect(),
+            lost: connected.lost.iter().map(attachment_ids).collect(),
         }
     }
 }
@@ -66,7 +66,7 @@ impl Disk {
 pub(crate) struct Disconnected {
     mount_path: PathBuf,
     changed: bool,
-    kept: Option<&'static str>,
+    still_mounted: Option<&'static str>,
 }
 
 impl From<driver::Disconnected> for Disconnected {
@@ -74,45 +74,45 @@ impl From<driver::Disconnected> for Disconnected {
         Self {
             mount_path: disconnected.mount_path.as_path().to_owned(),
             changed: disconnected.changed,
-            kept: disconnected.still_mounted.as_ref().map(StillMounted::as_str),
+            still_mounted: disconnected.still_mounted.as_ref().map(StillMounted::as_str),
         }
     }
 }
 
-/// One thing that reconcile found.
+/// One finding of reconcile.
 #[pyclass(frozen, get_all)]
-pub(crate) struct Found {
-    what: &'static str,
-    why: Option<String>,
-    mended: bool,
+pub(crate) struct Finding {
+    code: &'static str,
+    detail: Option<String>,
+    repaired: bool,
     mount_path: Option<PathBuf>,
-    attachments: Vec<Ids>,
+    attachments: Vec<AttachmentIds>,
 }
 
-impl From<&Finding> for Found {
-    fn from(finding: &Finding) -> Self {
-        let why = match finding {
-            Finding::UnusableRecord(error) => Some(with_causes(error)),
-            Finding::Unrepaired(_, unrepaired) => match unrepaired {
+impl From<&driver::Finding> for Finding {
+    fn from(finding: &driver::Finding) -> Self {
+        let detail = match finding {
+            driver::Finding::UnusableRecord(error) => Some(with_causes(error)),
+            driver::Finding::Unrepaired(_, unrepaired) => match unrepaired {
                 Unrepaired::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
-                Unrepaired::Unknown(why) | Unrepaired::StillMounted(StillMounted::Unknown(why)) => {
-                    Some(why.clone())
+                Unrepaired::Unknown(reason) | Unrepaired::StillMounted(StillMounted::Unknown(reason)) => {
+                    Some(reason.clone())
                 }
                 Unrepaired::Failed(error) => Some(with_causes(error)),
                 _ => None,
             },
-            Finding::Swept(_) | Finding::Repaired(..) => None,
+            driver::Finding::Swept(_) | driver::Finding::Repaired(..) => None,
         };
         Self {
-            what: finding.error_code().map_or(finding.code(), Code::as_str),
-            why,
-            mended: finding.is_repaired(),
+            code: finding.error_code().map_or(finding.code(), Code::as_str),
+            detail,
+            repaired: finding.is_repaired(),
             mount_path: finding.mount_path().map(|at| at.as_path().to_owned()),
-            attachments: finding.attachments().iter().map(ids).collect(),
+            attachments: finding.attachments().iter().map(attachment_ids).collect(),
         }
     }
 }
 
-fn ids(attachment: &Attachment) -> Ids {
+fn attachment_ids(attachment: &Attachment) -> AttachmentIds {
     (attachment.instance.to_string(), attachment.volume.to_string())
 }
