@@ -1,4 +1,5 @@
-//! One file per subcommand. Each takes its arguments and returns an answer; none prints.
+//! One file per subcommand. Each takes its arguments and returns an answer; none prints. What they share is in `input` and
+//! `present`.
 
 mod attach;
 mod connect;
@@ -6,15 +7,16 @@ mod detach;
 mod disconnect;
 mod disk_xml;
 mod explain;
+mod input;
+mod present;
 mod reconcile;
 mod status;
 
-use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::io::IsTerminal;
 
-use quobyte_volume::pure::connection::ConnectionInfo;
 use tracing::Level;
 
+use self::input::read_connection_info;
 use crate::cli::{Cli, Command};
 use crate::error::Error;
 use crate::output::Answer;
@@ -55,25 +57,4 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         Command::Status => status::run(settings),
         Command::Reconcile { dry_run } => reconcile::run(settings, *dry_run),
     }
-}
-
-/// Longest connection_info read, in bytes. Cinder's are about a thousand.
-const MAX_INPUT: u64 = 1 << 20;
-
-/// Reads a connection_info from a file, or from standard input for `-`.
-fn read_connection_info(path: &Path) -> Result<ConnectionInfo, Error> {
-    let mut json = Vec::new();
-    let result = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_INPUT).read_to_end(&mut json)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_INPUT).read_to_end(&mut json))
-    };
-    result.map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
-    Ok(ConnectionInfo::parse(&json)?)
-}
-
-/// Formats lines of names and values, with the values in one column.
-fn format_table(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }

@@ -6,7 +6,8 @@ use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::{Map, Value, json};
 
-use super::connect::{display_value, volume_rows, warn_of_lost_attachments};
+use super::input::read_connection_info;
+use super::present::{display_value, volume_rows, warn_of_lost_attachments};
 use crate::cli::Volume;
 use crate::error::Error;
 use crate::libvirt::Guest;
@@ -17,7 +18,7 @@ use crate::settings::Settings;
 /// Parses the volume that the command line names.
 pub(super) fn parse_volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
     match volume {
-        Volume { connection_info: Some(file), .. } => super::read_connection_info(file),
+        Volume { connection_info: Some(file), .. } => read_connection_info(file),
         Volume { export, name, format, .. } => Ok(ConnectionInfo::new(
             Export::parse(export.as_deref().unwrap_or_default())?,
             ImageName::parse(name.as_deref().unwrap_or_default())?,

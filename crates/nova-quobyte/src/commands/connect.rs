@@ -3,11 +3,9 @@
 use quobyte_volume::driver::Connected;
 use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
 use quobyte_volume::pure::image::Layer;
-use quobyte_volume::pure::io_policy::{Discard, IoMode};
 use serde_json::{Map, Value, json};
 
-use super::disconnect::attachment_json;
-use super::format_table;
+use super::present::{attachment_json, display_value, format_table, volume_rows, warn_of_lost_attachments};
 use crate::error::Error;
 use crate::output::Answer;
 use crate::progress;
@@ -40,33 +38,4 @@ fn layer_json(connected: &Connected, layer: &Layer) -> Value {
         "format": layer.format.as_str(),
         "virtual_size": layer.virtual_size,
     })
-}
-
-/// What a caller needs to know of a connected volume.
-pub(super) fn volume_rows(info: &ConnectionInfo, connected: &Connected) -> [(&'static str, Value); 6] {
-    [
-        ("mount_path", json!(connected.mount_path.as_path())),
-        ("device_path", json!(connected.device_path)),
-        ("format", json!(info.format.as_str())),
-        ("cache", json!(connected.policy.cache.as_str())),
-        ("io", json!(connected.policy.io.map(IoMode::as_str))),
-        ("discard", json!(connected.policy.discard.map(Discard::as_str))),
-    ]
-}
-
-/// A value as a person reads it.
-pub(super) fn display_value(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Names the guests whose files died with the mount that was replaced.
-pub(super) fn warn_of_lost_attachments(connected: &Connected) {
-    for lost in &connected.lost {
-        let (instance, volume) = (lost.instance, lost.volume);
-        tracing::warn!(%instance, %volume, "open on a mount that died; restart the guest, or detach and attach the volume");
-    }
 }

@@ -6,7 +6,7 @@ use quobyte_volume::driver::Force;
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::json;
 
-use super::disconnect::{disconnect_json, summary};
+use super::present::{disconnect_json, summary};
 use crate::error::Error;
 use crate::libvirt::{DeviceEvents, Guest, Hypervisor};
 use crate::output::Answer;

@@ -5,8 +5,7 @@ use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::io_policy::{Decision, DirectIo, Discard, Facts, IoMode, Probe, Row, Version};
 use serde_json::{Value, json};
 
-use super::connect::display_value;
-use super::format_table;
+use super::present::{display_value, format_table};
 use crate::error::Error;
 use crate::output::Answer;
 use crate::settings::Settings;

@@ -5,7 +5,7 @@ use quobyte_volume::error::{Code, with_causes};
 use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
-use super::disconnect::{attachment_json, still_mounted_reason};
+use super::present::{attachment_json, still_mounted_reason};
 use crate::error::Error;
 use crate::output::Answer;
 use crate::progress;

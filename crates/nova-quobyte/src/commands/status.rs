@@ -8,7 +8,7 @@ use quobyte_volume::pure::guests::GuestUse;
 use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
-use super::disconnect::attachment_json;
+use super::present::attachment_json;
 use crate::error::Error;
 use crate::output::Answer;
 use crate::settings::Settings;

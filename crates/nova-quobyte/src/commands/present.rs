@@ -1,0 +1,106 @@
+//! How the library's values look, for scripts and for people: what more than one subcommand prints.
+
+use quobyte_volume::driver::{Connected, Disconnected, StillMounted};
+use quobyte_volume::pure::connection::ConnectionInfo;
+use quobyte_volume::pure::guests::GuestUse;
+use quobyte_volume::pure::io_policy::{Discard, IoMode};
+use quobyte_volume::pure::record::Attachment;
+use serde_json::{Value, json};
+
+/// What a caller needs to know of a connected volume.
+pub(super) fn volume_rows(info: &ConnectionInfo, connected: &Connected) -> [(&'static str, Value); 6] {
+    [
+        ("mount_path", json!(connected.mount_path.as_path())),
+        ("device_path", json!(connected.device_path)),
+        ("format", json!(info.format.as_str())),
+        ("cache", json!(connected.policy.cache.as_str())),
+        ("io", json!(connected.policy.io.map(IoMode::as_str))),
+        ("discard", json!(connected.policy.discard.map(Discard::as_str))),
+    ]
+}
+
+/// Names the guests whose files died with the mount that was replaced.
+pub(super) fn warn_of_lost_attachments(connected: &Connected) {
+    for lost in &connected.lost {
+        let (instance, volume) = (lost.instance, lost.volume);
+        tracing::warn!(%instance, %volume, "open on a mount that died; restart the guest, or detach and attach the volume");
+    }
+}
+
+/// An attachment as JSON.
+pub(super) fn attachment_json(attachment: &Attachment) -> Value {
+    json!({
+        "instance": attachment.instance.to_string(),
+        "volume": attachment.volume.to_string(),
+        "name": attachment.name.as_str(),
+        "format": attachment.format.as_str(),
+    })
+}
+
+/// Whether the share is still mounted, why and for whom, as JSON.
+pub(super) fn disconnect_json(disconnected: &Disconnected) -> Value {
+    let (mut attachments, mut guests, mut detail) = (Vec::new(), Vec::new(), None);
+    match &disconnected.still_mounted {
+        Some(StillMounted::Attachments(others)) => attachments = others.iter().map(attachment_json).collect(),
+        Some(StillMounted::Guests(users)) => guests = users.iter().map(guest_json).collect(),
+        Some(StillMounted::Unknown(reason)) => detail = Some(reason),
+        _ => {}
+    }
+    json!({
+        "mount_path": disconnected.mount_path.as_path(),
+        "changed": disconnected.changed,
+        "mounted": disconnected.still_mounted.is_some(),
+        "reason": disconnected.still_mounted.as_ref().map(StillMounted::as_str),
+        "detail": detail,
+        "attachments": attachments,
+        "guests": guests,
+    })
+}
+
+/// What the disconnect did, as a sentence.
+pub(super) fn summary(disconnected: &Disconnected) -> String {
+    let at = &disconnected.mount_path;
+    let done = if disconnected.changed { "disconnected" } else { "was not connected" };
+    match &disconnected.still_mounted {
+        None => format!("{done}; {at} is not mounted"),
+        Some(still_mounted) => {
+            format!("{done}; {at} stays as it is: {}", still_mounted_reason(still_mounted))
+        }
+    }
+}
+
+/// Why a share stays mounted, as a sentence.
+pub(super) fn still_mounted_reason(still_mounted: &StillMounted) -> String {
+    match still_mounted {
+        StillMounted::Attachments(attachments) => format!("{} other attachment(s) use it", attachments.len()),
+        StillMounted::Guests(guests) => {
+            let names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
+            format!("it is used by {}", names.join(", "))
+        }
+        StillMounted::Unknown(reason) => format!("whether guests use it is not known ({reason})"),
+        StillMounted::Busy => "files on it are open".to_owned(),
+        StillMounted::Hung => "its client does not answer, and somebody waits for it".to_owned(),
+        StillMounted::NotOwner => "another user mounted it".to_owned(),
+        StillMounted::Foreign => "what is mounted there is not this volume".to_owned(),
+        StillMounted::NotRecorded => "no record says who mounted it".to_owned(),
+    }
+}
+
+fn guest_json(guest: &GuestUse) -> Value {
+    json!({"instance": guest.instance.to_string(), "domain": guest.name, "path": guest.path})
+}
+
+/// A value as a person reads it.
+pub(super) fn display_value(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Formats lines of names and values, with the values in one column.
+pub(super) fn format_table(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
