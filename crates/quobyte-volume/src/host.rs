@@ -106,12 +106,12 @@ pub trait Host {
     /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
     fn may_unmount(&self, mount: &Mount) -> bool;
 
-    /// Unmounts what is on top at `at`, whose share is `held` until that is done, even if this process is killed
+    /// Unmounts what is on top at `at`. The share's `lock` is held until that is done, even if this process is killed
     /// meanwhile.
     ///
     /// # Errors
     /// When it cannot be unmounted for another reason than being in use.
-    fn unmount(&self, at: &MountPath, mode: UnmountMode, held: &LockedShare) -> io::Result<UnmountOutcome>;
+    fn unmount(&self, at: &MountPath, mode: UnmountMode, lock: &LockedShare) -> io::Result<UnmountOutcome>;
 
     /// Ends the connection behind `mount`, so that whoever waits for its client gets an error.
     ///

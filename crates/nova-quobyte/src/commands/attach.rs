@@ -74,7 +74,7 @@ pub(super) fn run(
         })?;
     }
     warn_of_lost_attachments(&connected);
-    if connected.lost.iter().any(|lost| lost.is(guest.instance, info.volume_id)) {
+    if connected.lost.iter().any(|lost| lost.matches(guest.instance, info.volume_id)) {
         return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
     Ok(answer(&guest, &dev, info, &connected, needs_attach))

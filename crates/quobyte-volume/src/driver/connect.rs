@@ -78,7 +78,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
             chain,
             policy,
             mounted: operation.rollback.client.is_some(),
-            attached: !operation.before.iter().any(|before| before.has(instance, info.volume_id)),
+            attached: !operation.before.iter().any(|before| before.has_attachment(instance, info.volume_id)),
             changed: operation.before.as_ref() != Some(&operation.record),
             lost: operation.record.lost(),
         }),
@@ -108,7 +108,7 @@ impl ShareOperation<'_> {
 
     fn attachment(&self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Attachment {
         let ConnectRequest { info, instance, .. } = *request;
-        let recorded = self.record.attachments.iter().find(|one| one.is(instance, info.volume_id));
+        let recorded = self.record.attachments.iter().find(|one| one.matches(instance, info.volume_id));
         let generation = match recorded {
             Some(attachment) if request.is_open => attachment.generation,
             // Whatever it has open is on a mount that is gone.
@@ -129,7 +129,7 @@ impl ShareOperation<'_> {
 /// The attachment of another guest to a volume that is not multiattach. A guest that has the volume already keeps it: it
 /// may have been given it by another driver, and has to be able to connect again.
 fn rival<'a>(record: &'a ShareRecord, info: &ConnectionInfo, instance: InstanceId) -> Option<&'a Attachment> {
-    if info.multiattach || record.has(instance, info.volume_id) {
+    if info.multiattach || record.has_attachment(instance, info.volume_id) {
         return None;
     }
     record.attachments.iter().find(|other| other.volume == info.volume_id)

@@ -31,7 +31,7 @@ pub(super) fn disconnect(
     let mut mount_path = at.clone();
     let mut lock = context.lock(at)?;
     let mut record = lock.load()?;
-    if !record.as_ref().is_some_and(|record| record.has(instance, volume))
+    if !record.as_ref().is_some_and(|record| record.has_attachment(instance, volume))
         && let Some(elsewhere) = recorded_mount_path(context, volume, instance)?
     {
         drop(lock);
@@ -97,7 +97,7 @@ fn recorded_mount_path(
     instance: InstanceId,
 ) -> Result<Option<MountPath>, Error> {
     let mut usable = context.state.records()?.into_iter().flatten();
-    Ok(usable.find(|record| record.has(instance, volume)).map(|record| record.mount_path))
+    Ok(usable.find(|record| record.has_attachment(instance, volume)).map(|record| record.mount_path))
 }
 
 /// Why what is mounted at `at` stays there: no record says that it may be taken away.

@@ -21,7 +21,7 @@ impl ShareOperation<'_> {
         let mount = match found {
             Some(mount) => {
                 if self.record.mount.is_some() && is_replaced(self.host, &self.record, &mount)? {
-                    self.record.begin_generation();
+                    self.record.advance_generation();
                 }
                 mount
             }
@@ -71,7 +71,7 @@ impl ShareOperation<'_> {
     /// afterwards.
     fn mount(&mut self) -> Result<Mount, Error> {
         self.record.mount = None;
-        self.record.begin_generation();
+        self.record.advance_generation();
         self.rollback.record_written = true;
         self.store()?;
         let (export, at) = (self.record.export.clone(), self.record.mount_path.clone());

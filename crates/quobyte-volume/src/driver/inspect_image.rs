@@ -61,12 +61,12 @@ impl ShareOperation<'_> {
             MountState::Absent => Err(Error::NotMounted { at }),
             MountState::Healthy(mount) => {
                 let chain = self.verify_image(&mount)?;
-                let record = self.lock.look()?;
+                let record = self.lock.peek()?;
                 let attachments = record.iter().flat_map(|record| &record.attachments);
                 for connected in attachments.filter(|other| other.volume == info.volume_id) {
                     image::check_same(&at, &connected.chain, &chain)?;
                 }
-                let record = record.filter(|record| record.is_about(&mount));
+                let record = record.filter(|record| record.is_for_mount(&mount));
                 Ok(MountedImage { chain, probe: record.and_then(|record| record.probe) })
             }
             MountState::Dead(_) | MountState::Disconnected(_) => {

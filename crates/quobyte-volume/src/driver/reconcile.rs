@@ -71,7 +71,7 @@ fn reconcile_share(
     let lock = context.lock(at)?;
     // A share that is adopted may then turn out to need a mount; nothing takes a third look.
     for _ in 0..2 {
-        let before = if dry_run { lock.look()? } else { lock.load()? };
+        let before = if dry_run { lock.peek()? } else { lock.load()? };
         let known = before.as_ref().and_then(|record| record.mount.as_ref());
         let mount = top_mount(context.host(), at, known)?;
         let record = match (&before, &mount) {

@@ -127,9 +127,9 @@ impl Host for LinuxHost {
         user.is_root() || mount.owner() == Some(user.as_raw())
     }
 
-    fn unmount(&self, at: &MountPath, mode: UnmountMode, held: &LockedShare) -> io::Result<UnmountOutcome> {
+    fn unmount(&self, at: &MountPath, mode: UnmountMode, lock: &LockedShare) -> io::Result<UnmountOutcome> {
         let outcome =
-            unmount::unmount(at.as_path(), mode, held.lend()?, Deadline::after(self.mount_timeout))?;
+            unmount::unmount(at.as_path(), mode, lock.lock_as_stdin()?, Deadline::after(self.mount_timeout))?;
         if outcome == UnmountOutcome::Done {
             self.shares.forget(at);
         }

@@ -64,7 +64,7 @@ pub enum StateError {
     },
     /// The record is of a version this program does not know.
     #[error("{path} was written by a newer version of this program (record version {version})")]
-    Newer {
+    NewerVersion {
         /// The record's file.
         path: PathBuf,
         /// Its version.
@@ -72,7 +72,7 @@ pub enum StateError {
     },
     /// The record cannot be understood.
     #[error("{path} is not a record of this program")]
-    Unreadable {
+    Malformed {
         /// The record's file.
         path: PathBuf,
         /// Where it stops making sense.
@@ -87,7 +87,7 @@ impl StateError {
         match self {
             Self::Unavailable { .. } | Self::Io { .. } => Code::StateUnavailable,
             Self::Locked { .. } => Code::LockTimeout,
-            Self::Newer { .. } | Self::Unreadable { .. } => Code::RecordUnsupported,
+            Self::NewerVersion { .. } | Self::Malformed { .. } => Code::RecordUnsupported,
         }
     }
 }
@@ -138,7 +138,7 @@ impl StateDir {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn records(&self) -> Result<Vec<Result<ShareRecord, StateError>>, StateError> {
-        let records = self.files("json")?;
+        let records = self.files_with_extension("json")?;
         Ok(records.iter().filter_map(|path| record_file::read(path).transpose()).collect())
     }
 
@@ -147,18 +147,21 @@ impl StateDir {
     /// # Errors
     /// When the directory cannot be listed.
     pub(crate) fn set_aside(&self) -> Result<Vec<PathBuf>, StateError> {
-        self.files(record_file::SET_ASIDE)
+        self.files_with_extension(record_file::SET_ASIDE_EXTENSION)
     }
 
-    /// Removes records that a killed process left unfinished and those of an earlier boot, or only counts them. Those
-    /// of a share that is held are being written.
+    /// Removes records that a killed process left unfinished and those of an earlier boot, or only counts them. It
+    /// skips the files of a locked share: an operation is writing them.
     ///
     /// # Errors
     /// When the directory cannot be listed or a file not removed.
     pub(crate) fn sweep(&self, dry_run: bool) -> Result<usize, StateError> {
         let mut swept = 0;
-        for path in [self.files(record_file::UNFINISHED)?, self.files("json")?].concat() {
-            let Some(_held) = self.try_lock(&path)? else { continue };
+        for path in
+            [self.files_with_extension(record_file::TEMP_EXTENSION)?, self.files_with_extension("json")?]
+                .concat()
+        {
+            let Some(_lock) = self.try_lock(&path)? else { continue };
             if record_file::is_leftover(&path)? {
                 swept += 1;
                 if !dry_run {
@@ -169,25 +172,25 @@ impl StateDir {
         Ok(swept)
     }
 
-    /// Holds the share that a file is about, unless somebody else does.
+    /// Locks the share that the file at `path` belongs to; `None` where another operation has the lock.
     fn try_lock(&self, path: &Path) -> Result<Option<File>, StateError> {
         let key = record_file::key(path).unwrap_or_default();
         let lock = self.path.join("locks").join(format!("{key}.lock"));
-        let held = flock::open(&lock).and_then(|lock| {
+        let locked = flock::open(&lock).and_then(|lock| {
             let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
             Ok(free.then_some(lock))
         });
-        held.map_err(|source| StateError::Io { path: lock, source })
+        locked.map_err(|source| StateError::Io { path: lock, source })
     }
 
-    /// The files with that ending. What is being written has another one until it is whole.
-    fn files(&self, ending: &str) -> Result<Vec<PathBuf>, StateError> {
+    /// The files in `shares` with that extension. A record that is being written has another one until it is complete.
+    fn files_with_extension(&self, extension: &str) -> Result<Vec<PathBuf>, StateError> {
         let directory = self.path.join("shares");
         let io = |source| StateError::Io { path: directory.clone(), source };
         let mut files = Vec::new();
         for entry in directory.read_dir().map_err(io)? {
             let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|extension| extension == ending) {
+            if path.extension().is_some_and(|found| found == extension) {
                 files.push(path);
             }
         }

@@ -30,7 +30,7 @@ pub enum UnmountOutcome {
     Busy,
 }
 
-/// Unmounts what is on top at `mount_point`. `held` is open in whatever program does so until that ends, even if this
+/// Unmounts what is on top at `mount_point`. The program that unmounts keeps `lock_file` open until it ends, even if this
 /// process is killed meanwhile.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ pub enum UnmountOutcome {
 pub(super) fn unmount(
     mount_point: &Path,
     mode: UnmountMode,
-    held: Stdio,
+    lock_file: Stdio,
     deadline: Deadline,
 ) -> io::Result<UnmountOutcome> {
     let option = match mode {
@@ -46,7 +46,7 @@ pub(super) fn unmount(
         UnmountMode::Lazy => "-uz",
     };
     let arguments = [OsStr::new(option), OsStr::new("--"), mount_point.as_os_str()];
-    let outcome = process::run(OsStr::new("fusermount3"), arguments, None, held, deadline);
+    let outcome = process::run(OsStr::new("fusermount3"), arguments, None, lock_file, deadline);
     let outcome = outcome.map_err(|error| match error {
         RunError::Timeout { .. } => io::Error::new(io::ErrorKind::TimedOut, error),
         error => io::Error::other(error),

@@ -26,7 +26,7 @@ pub struct ShareRecord {
     /// The rows of the I/O policy whose cost an operator has been told of, for that mount.
     #[serde(default, rename = "told")]
     pub warned: Vec<String>,
-    /// Which of its mounts this is about, later ones having greater numbers; see `begin_generation`.
+    /// Which of its mounts this is about, later ones having greater numbers; see `advance_generation`.
     pub generation: u64,
     /// Who uses it.
     pub attachments: Vec<Attachment>,
@@ -54,15 +54,15 @@ pub struct Attachment {
 impl Attachment {
     /// Whether this is the attachment of that volume to that guest, whatever file it is in.
     #[must_use]
-    pub fn is(&self, instance: InstanceId, volume: VolumeId) -> bool {
+    pub fn matches(&self, instance: InstanceId, volume: VolumeId) -> bool {
         self.instance == instance && self.volume == volume
     }
 }
 
 impl ShareRecord {
-    /// Puts on record what is mounted. What was known of an earlier mount is not known of this one.
+    /// Records what is mounted. The probe and the warnings of an earlier mount do not apply to another one.
     pub(crate) fn set_mount(&mut self, mount: Mount) {
-        if !self.is_about(&mount) {
+        if !self.is_for_mount(&mount) {
             self.probe = None;
             self.warned.clear();
         }
@@ -70,18 +70,18 @@ impl ShareRecord {
     }
 
     /// Whether it was written about this very mount.
-    pub(crate) fn is_about(&self, mount: &Mount) -> bool {
+    pub(crate) fn is_for_mount(&self, mount: &Mount) -> bool {
         self.mount.as_ref().is_some_and(|known| known.is_same(mount))
     }
 
     /// Whether that volume is attached to that guest.
-    pub(crate) fn has(&self, instance: InstanceId, volume: VolumeId) -> bool {
-        self.attachments.iter().any(|attachment| attachment.is(instance, volume))
+    pub(crate) fn has_attachment(&self, instance: InstanceId, volume: VolumeId) -> bool {
+        self.attachments.iter().any(|attachment| attachment.matches(instance, volume))
     }
 
     /// Adds an attachment, or brings the one of that volume to that guest up to date in its place.
     pub(crate) fn attach(&mut self, attachment: Attachment) {
-        let same = |other: &&mut Attachment| other.is(attachment.instance, attachment.volume);
+        let same = |other: &&mut Attachment| other.matches(attachment.instance, attachment.volume);
         match self.attachments.iter_mut().find(same) {
             Some(present) => *present = attachment,
             None => self.attachments.push(attachment),
@@ -90,8 +90,8 @@ impl ShareRecord {
 
     /// Removes an attachment, and returns it if it was there.
     pub(crate) fn detach(&mut self, instance: InstanceId, volume: VolumeId) -> Option<Attachment> {
-        let place = self.attachments.iter().position(|attachment| attachment.is(instance, volume))?;
-        Some(self.attachments.remove(place))
+        let index = self.attachments.iter().position(|attachment| attachment.matches(instance, volume))?;
+        Some(self.attachments.remove(index))
     }
 
     /// The attachments whose files were opened on a mount that has been replaced since.

@@ -210,7 +210,7 @@ fn serving_client_is_not_mistaken_for_stray() {
     let share = f.driver.context.lock(&at).unwrap();
     let mut record = share.load().unwrap().unwrap();
     record.mount = None;
-    record.begin_generation();
+    record.advance_generation();
     share.store(&record).unwrap();
     drop(share);
     f.host.world().late.push((at.clone(), record.export.clone(), record.generation));

@@ -15,40 +15,40 @@ use crate::pure::record::ShareRecord;
 /// A share that nobody else changes while this value lives, and the only way to its record's file.
 #[derive(Debug)]
 pub struct LockedShare {
-    held: File,
-    file: PathBuf,
+    lock_file: File,
+    record_file: PathBuf,
 }
 
 impl LockedShare {
-    /// Waits for the lock file `lock`, then holds the share at `at`, whose record is kept in `file`.
+    /// Waits for the lock file `lock`, then holds the share at `at`, whose record is kept in `record_file`.
     pub(super) fn acquire(
         lock: &Path,
-        file: PathBuf,
+        record_file: PathBuf,
         at: &MountPath,
         deadline: Deadline,
     ) -> Result<Self, StateError> {
         let io = |source| StateError::Io { path: lock.to_owned(), source };
-        let held = flock::open(lock).map_err(io)?;
-        if flock::acquire(&held, deadline).map_err(io)? {
+        let lock_file = flock::open(lock).map_err(io)?;
+        if flock::acquire(&lock_file, deadline).map_err(io)? {
             crash::point("the share is held");
-            Ok(Self { held, file })
+            Ok(Self { lock_file, record_file })
         } else {
             Err(StateError::Locked { at: at.clone() })
         }
     }
 
-    /// A standard input for a program that changes the share. The share stays held until that program has ended, too:
-    /// it goes on when its caller is killed, and nobody may rely on what it is about to change.
-    pub(crate) fn lend(&self) -> io::Result<Stdio> {
-        Ok(self.held.try_clone()?.into())
+    /// The lock file as standard input for a program that changes the share. The share stays locked until that program
+    /// has ended, too: it goes on when its caller is killed, and no other operation may see the share half changed.
+    pub(crate) fn lock_as_stdin(&self) -> io::Result<Stdio> {
+        Ok(self.lock_file.try_clone()?.into())
     }
 
     /// The share's record; `None` where there is none, or only one from before the last boot. One that cannot be
     /// understood is set aside.
     pub(crate) fn load(&self) -> Result<Option<ShareRecord>, StateError> {
-        match record_file::read(&self.file) {
-            Err(error @ StateError::Unreadable { .. }) => {
-                let aside = record_file::set_aside(&self.file)?;
+        match record_file::read(&self.record_file) {
+            Err(error @ StateError::Malformed { .. }) => {
+                let aside = record_file::set_aside(&self.record_file)?;
                 tracing::warn!(%error, aside = %aside.display(), "set a record aside");
                 Ok(None)
             }
@@ -57,25 +57,28 @@ impl LockedShare {
     }
 
     /// What [`LockedShare::load`] would return, without setting anything aside.
-    pub(crate) fn look(&self) -> Result<Option<ShareRecord>, StateError> {
-        match record_file::read(&self.file) {
-            Err(StateError::Unreadable { .. }) => Ok(None),
+    pub(crate) fn peek(&self) -> Result<Option<ShareRecord>, StateError> {
+        match record_file::read(&self.record_file) {
+            Err(StateError::Malformed { .. }) => Ok(None),
             record => record,
         }
     }
 
     /// Whether a record of this share has been set aside, so that it is not known who uses the share.
     pub(crate) fn has_set_aside(&self, state: &StateDir) -> Result<bool, StateError> {
-        Ok(state.set_aside()?.iter().any(|aside| record_file::key(aside) == record_file::key(&self.file)))
+        Ok(state
+            .set_aside()?
+            .iter()
+            .any(|aside| record_file::key(aside) == record_file::key(&self.record_file)))
     }
 
     /// Puts the record in place, whole.
     pub(crate) fn store(&self, record: &ShareRecord) -> Result<(), StateError> {
-        record_file::write(&self.file, record)
+        record_file::write(&self.record_file, record)
     }
 
-    /// Removes the record; there being none is as good.
+    /// Removes the record, if there is one.
     pub(crate) fn remove(&self) -> Result<(), StateError> {
-        record_file::remove(&self.file)
+        record_file::remove(&self.record_file)
     }
 }

@@ -17,11 +17,11 @@ use crate::pure::record::ShareRecord;
 /// The version this program writes, and the newest it reads.
 const VERSION: u64 = 1;
 
-/// Ending of a record that is being written; one that stays was left by a process that was killed.
-pub(super) const UNFINISHED: &str = "tmp";
+/// Extension of a record that is being written. A file that keeps it was left by a process that was killed.
+pub(super) const TEMP_EXTENSION: &str = "tmp";
 
-/// Ending of a record that cannot be understood.
-pub(super) const SET_ASIDE: &str = "set-aside";
+/// Extension of a record that was set aside because it cannot be understood.
+pub(super) const SET_ASIDE_EXTENSION: &str = "set-aside";
 
 impl ShareRecord {
     pub(crate) fn new(export: Export, mount_path: MountPath) -> Result<Self, StateError> {
@@ -38,9 +38,10 @@ impl ShareRecord {
         })
     }
 
-    /// Begins a generation: the nanoseconds since the boot. It is greater than the one on record, and one that the
-    /// share has never had in this boot, also if its record was taken back or removed since. For who holds the share.
-    pub(crate) fn begin_generation(&mut self) {
+    /// Advances the generation to the nanoseconds since the boot. It is greater than the one on record, and one that
+    /// the share has never had in this boot, even if its record was rolled back or removed since. The caller holds the
+    /// share's lock.
+    pub(crate) fn advance_generation(&mut self) {
         let up = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
         let now = u64::try_from(up.as_nanos()).unwrap_or(u64::MAX);
         self.generation = now.max(self.generation.saturating_add(1));
@@ -54,30 +55,30 @@ struct Header {
     boot_id: String,
 }
 
-/// The key of the share that a file of the directory is about, whatever its ending.
+/// The key of the share that a file of the directory is about, whatever its extension.
 pub(super) fn key(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()?.split('.').next()
 }
 
 pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
     let Some(bytes) = contents(path)? else { return Ok(None) };
-    let unreadable = |source| StateError::Unreadable { path: path.to_owned(), source };
-    let header: Header = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let malformed = |source| StateError::Malformed { path: path.to_owned(), source };
+    let header: Header = serde_json::from_slice(&bytes).map_err(malformed)?;
     if header.boot_id != boot_id()? {
         return Ok(None);
     }
     if header.version > VERSION {
-        return Err(StateError::Newer { path: path.to_owned(), version: header.version });
+        return Err(StateError::NewerVersion { path: path.to_owned(), version: header.version });
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+    serde_json::from_slice(&bytes).map(Some).map_err(malformed)
 }
 
-/// Whether nothing reads the file any more: it was never finished, or is of an earlier boot. Only for who holds its
-/// share.
+/// Whether nothing reads the file any more: it was never finished, or is of an earlier boot. The caller holds the
+/// share's lock.
 pub(super) fn is_leftover(path: &Path) -> Result<bool, StateError> {
-    // One that cannot be read is told among the records, and hinders no other.
+    // `StateDir::records` reports a file that cannot be read; it does not stop the sweep of the others.
     let Ok(Some(bytes)) = contents(path) else { return Ok(false) };
-    if path.extension().is_some_and(|ending| ending == UNFINISHED) {
+    if path.extension().is_some_and(|extension| extension == TEMP_EXTENSION) {
         return Ok(true);
     }
     match serde_json::from_slice::<Header>(&bytes) {
@@ -102,7 +103,7 @@ pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError>
     let content = serde_json::to_vec(record).map_err(|error| io(error.into()))?;
     let mut prefix = key.to_owned();
     prefix.push(".");
-    let suffix = format!(".{UNFINISHED}");
+    let suffix = format!(".{TEMP_EXTENSION}");
     let mut file =
         tempfile::Builder::new().prefix(&prefix).suffix(&suffix).tempfile_in(directory).map_err(io)?;
     crash::point("an empty record is beside the old one");
@@ -113,12 +114,12 @@ pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError>
     Ok(())
 }
 
-/// Puts a record that cannot be understood where it hinders nobody, without losing it.
+/// Renames a record that cannot be understood, so that it is kept and no longer read as the share's record.
 #[expect(clippy::disallowed_methods, reason = "records are moved here alone")]
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
-    let free = (1..).map(|number: u32| path.with_extension(format!("{number}.{SET_ASIDE}")));
+    let free = (1..).map(|number: u32| path.with_extension(format!("{number}.{SET_ASIDE_EXTENSION}")));
     let mut free = free.skip_while(|aside| aside.exists());
-    let aside = free.next().unwrap_or_else(|| path.with_extension(SET_ASIDE));
+    let aside = free.next().unwrap_or_else(|| path.with_extension(SET_ASIDE_EXTENSION));
     std::fs::rename(path, &aside).map_err(|source| StateError::Io { path: path.to_owned(), source })?;
     Ok(aside)
 }

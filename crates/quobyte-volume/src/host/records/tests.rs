@@ -31,20 +31,20 @@ fn soon() -> Deadline {
     Deadline::after(Duration::from_millis(30))
 }
 
-struct Fixture {
+struct StateFixture {
     directory: tempfile::TempDir,
     state: StateDir,
 }
 
-fn fixture() -> Fixture {
+fn state_fixture() -> StateFixture {
     let directory = tempfile::tempdir().unwrap();
     let state = StateDir::open(&directory.path().join("state")).unwrap();
-    Fixture { directory, state }
+    StateFixture { directory, state }
 }
 
 #[test]
 fn stored_record_is_loaded_unchanged() {
-    let Fixture { state, directory } = fixture();
+    let StateFixture { state, directory } = state_fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     assert_eq!(share.load().unwrap(), None);
     share.store(&record()).unwrap();
@@ -76,9 +76,9 @@ fn generations_increase_across_new_records() {
     let mut generations = Vec::new();
     for _ in 0..3 {
         let mut record = record();
-        record.begin_generation();
+        record.advance_generation();
         generations.push(record.generation);
-        record.begin_generation();
+        record.advance_generation();
         generations.push(record.generation);
     }
     assert!(generations.is_sorted_by(|earlier, later| earlier < later), "{generations:?}");
@@ -86,7 +86,7 @@ fn generations_increase_across_new_records() {
 
 #[test]
 fn share_lock_is_exclusive_per_share() {
-    let Fixture { state, directory: _kept } = fixture();
+    let StateFixture { state, directory: _kept } = state_fixture();
     let held = state.lock(&at("reg/vol"), soon()).unwrap();
     let refused = state.lock(&at("reg/vol"), soon()).unwrap_err();
     assert_eq!(refused.code(), Code::LockTimeout);
@@ -97,7 +97,7 @@ fn share_lock_is_exclusive_per_share() {
 
 #[test]
 fn record_from_earlier_boot_is_ignored() {
-    let Fixture { state, directory } = fixture();
+    let StateFixture { state, directory } = state_fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
     edit(directory.path(), |record| {
@@ -111,7 +111,7 @@ fn record_from_earlier_boot_is_ignored() {
 
 #[test]
 fn record_of_newer_version_is_refused_and_kept() {
-    let Fixture { state, directory } = fixture();
+    let StateFixture { state, directory } = state_fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
     edit(directory.path(), |record| record["version"] = 2.into());
@@ -123,7 +123,7 @@ fn record_of_newer_version_is_refused_and_kept() {
 
 #[test]
 fn unreadable_record_is_set_aside() {
-    let Fixture { state, directory } = fixture();
+    let StateFixture { state, directory } = state_fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     let damages: [fn(&mut serde_json::Value); 3] = [
         |record| record["export"] = "--help".into(),
@@ -135,7 +135,7 @@ fn unreadable_record_is_set_aside() {
         share.store(&record()).unwrap();
         edit(directory.path(), damage);
         assert!(state.records().unwrap().pop().unwrap().is_err());
-        assert_eq!(share.look().unwrap(), None);
+        assert_eq!(share.peek().unwrap(), None);
         assert_eq!(state.set_aside().unwrap().len(), count);
         assert_eq!(share.load().unwrap(), None);
         assert_eq!(state.set_aside().unwrap().len(), count + 1);
@@ -146,23 +146,23 @@ fn unreadable_record_is_set_aside() {
 
 #[test]
 fn unfinished_record_is_swept_unless_locked() {
-    let Fixture { state, directory } = fixture();
+    let StateFixture { state, directory } = state_fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
-    let unfinished = directory.path().join(format!("state/shares/{}.abc.tmp", at("reg/vol").key()));
-    File::create(&unfinished).unwrap();
+    let temporary = directory.path().join(format!("state/shares/{}.abc.tmp", at("reg/vol").key()));
+    File::create(&temporary).unwrap();
     assert_eq!(state.sweep(false).unwrap(), 0);
     drop(share);
     assert_eq!(state.sweep(true).unwrap(), 1);
-    assert!(unfinished.exists());
+    assert!(temporary.exists());
     assert_eq!(state.sweep(false).unwrap(), 1);
-    assert!(!unfinished.exists());
+    assert!(!temporary.exists());
     assert_eq!(state.records().unwrap().len(), 1);
 }
 
 #[test]
 fn unreadable_record_does_not_block_sweep() {
-    let Fixture { state, directory } = fixture();
+    let StateFixture { state, directory } = state_fixture();
     let shares = directory.path().join("state/shares");
     // Not even root reads a directory as a file.
     make_directory(&shares.join("unreadable.json")).unwrap();

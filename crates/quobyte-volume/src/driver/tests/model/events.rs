@@ -93,7 +93,7 @@ impl Machine {
         let records = self.records();
         let mut world = self.host.world();
         let top = world.mounts.get(at.as_path()).and_then(|layers| layers.last());
-        if top.is_some_and(|top| records.iter().any(|record| record.is_about(&top.mount))) {
+        if top.is_some_and(|top| records.iter().any(|record| record.is_for_mount(&top.mount))) {
             world.unmount_lazily(&at);
         }
     }

@@ -116,8 +116,8 @@ impl Host for Interrupted {
         self.host.may_unmount(mount)
     }
 
-    fn unmount(&self, at: &MountPath, mode: UnmountMode, held: &LockedShare) -> io::Result<UnmountOutcome> {
-        self.around(|host| host.unmount(at, mode, held))
+    fn unmount(&self, at: &MountPath, mode: UnmountMode, lock: &LockedShare) -> io::Result<UnmountOutcome> {
+        self.around(|host| host.unmount(at, mode, lock))
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {

@@ -162,7 +162,7 @@ impl Machine {
             adopted.extend(User::all().filter(|user| {
                 let mut attachments = attachments.iter();
                 self.at(user.share) == *at
-                    && attachments.any(|one| one.is(user.instance(), user.info().volume_id))
+                    && attachments.any(|one| one.matches(user.instance(), user.info().volume_id))
             }));
         }
         let described = self.described();
@@ -192,7 +192,7 @@ impl Machine {
         let records = self.records();
         let is_recorded = |user: &User| {
             let mut records = records.iter().filter(|record| record.export == export(user.share));
-            records.any(|record| record.has(user.instance(), user.info().volume_id))
+            records.any(|record| record.has_attachment(user.instance(), user.info().volume_id))
         };
         let recorded: BTreeSet<_> = User::all().filter(is_recorded).collect();
         let count: usize = records.iter().map(|record| record.attachments.len()).sum();

@@ -152,7 +152,7 @@ fn assert_everybody_concerned_is_told(machine: &Machine, share: usize) {
     for (user, _) in of_share.filter(|(user, mount)| machine.attached.contains(user) && !serves(mount)) {
         let status = shares.iter().find(|status| status.record.export == export(share)).unwrap();
         let mut attachments = status.record.attachments.iter();
-        let attachment = attachments.find(|one| one.is(user.instance(), user.info().volume_id)).unwrap();
+        let attachment = attachments.find(|one| one.matches(user.instance(), user.info().volume_id)).unwrap();
         assert!(status.is_lost(attachment), "{user:?} is not told that its file is dead");
     }
 }
