@@ -30,7 +30,7 @@ pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
 pub use self::linux::{LinuxConfig, LinuxHost};
 use self::records::LockedShare;
 pub use self::service_manager::ServiceManager;
-use self::share::{PendingLook, ShareError};
+use self::share::{PendingShareReply, ShareError};
 pub use self::unmount::{UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::image::{Declared, Layer};
@@ -57,15 +57,15 @@ pub trait Host {
     /// When the mount table cannot be read.
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// Asks the client behind the mount at `at` for its root, past every cache, and for `image`, directly on the share,
-    /// with everything below it. Returns what waits for the answer; what is asked may be under way until then.
+    /// Asks the client behind the mount at `at` for its root, past every cache, and for the layers of `image`, which is
+    /// directly on the share. Returns what waits for the reply; the request may be under way until then.
     ///
     /// # Errors
     /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
-    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a>;
+    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a>;
 
-    /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
+    /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its own
     /// where that is too short.
     ///
     /// # Errors

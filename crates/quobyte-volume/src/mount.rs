@@ -19,7 +19,7 @@ mod error;
 
 pub use self::error::MountError;
 use crate::host::Host;
-use crate::host::share::{ChainReply, Look, PendingLook, ShareError};
+use crate::host::share::{ChainReply, PendingShareReply, ShareError, ShareReply};
 use crate::pure::connection::Export;
 use crate::pure::image::Declared;
 use crate::pure::mount_path::MountPath;
@@ -80,14 +80,14 @@ pub(crate) fn top_mount(
 /// asked for its root and, in the same round trip, for an image.
 pub(crate) struct Inquiry<'a> {
     at: &'a MountPath,
-    step: Step<'a>,
+    state: InquiryState<'a>,
 }
 
-enum Step<'a> {
-    /// The mount table has said it all.
+enum InquiryState<'a> {
+    /// The mount table was enough to know the state.
     Known(MountState),
-    /// The export is mounted, and its client is being asked.
-    Asked(Mount, PendingLook<'a>),
+    /// The export is mounted, and its client has yet to reply.
+    Pending(Mount, PendingShareReply<'a>),
 }
 
 /// The answer to an [`Inquiry`].
@@ -110,13 +110,13 @@ impl<'a> Inquiry<'a> {
         known: Option<&Mount>,
         image: Option<Declared<'_>>,
     ) -> Result<Self, MountError> {
-        let step = match top_mount(host, at, known)? {
-            None => Step::Known(MountState::Absent),
-            Some(mount) if !mount.is_quobyte() => Step::Known(MountState::Foreign(mount)),
-            Some(mount) if !mount.is_of(export) => Step::Known(MountState::WrongVolume(mount)),
-            Some(mount) => Step::Asked(mount, host.look(at, image)),
+        let state = match top_mount(host, at, known)? {
+            None => InquiryState::Known(MountState::Absent),
+            Some(mount) if !mount.is_quobyte() => InquiryState::Known(MountState::Foreign(mount)),
+            Some(mount) if !mount.is_of(export) => InquiryState::Known(MountState::WrongVolume(mount)),
+            Some(mount) => InquiryState::Pending(mount, host.query_share(at, image)),
         };
-        Ok(Self { at, step })
+        Ok(Self { at, state })
     }
 
     /// Begins to ask the client where the kernel tells without delay that the export is mounted on top; `None` says
@@ -128,7 +128,7 @@ impl<'a> Inquiry<'a> {
         image: Option<Declared<'_>>,
     ) -> Option<Self> {
         let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
-        Some(Self { at, step: Step::Asked(mount, host.look(at, image)) })
+        Some(Self { at, state: InquiryState::Pending(mount, host.query_share(at, image)) })
     }
 
     /// Waits for the client's answer.
@@ -137,12 +137,12 @@ impl<'a> Inquiry<'a> {
     /// [`MountError::Unreadable`]
     pub(crate) fn wait(self) -> Result<Inspection, MountError> {
         let no_chain = Ok(Vec::new());
-        let (mount, look) = match self.step {
-            Step::Known(state) => return Ok(Inspection { state, chain: no_chain }),
-            Step::Asked(mount, look) => (mount, look),
+        let (mount, reply) = match self.state {
+            InquiryState::Known(state) => return Ok(Inspection { state, chain: no_chain }),
+            InquiryState::Pending(mount, reply) => (mount, reply),
         };
-        let state = match look() {
-            Ok(Look { root, chain }) if root.is_connected() && root.device == mount.device => {
+        let state = match reply() {
+            Ok(ShareReply { root, chain }) if root.is_connected() && root.device == mount.device => {
                 return Ok(Inspection { state: MountState::Healthy(mount), chain });
             }
             Ok(_) => MountState::Disconnected(mount),

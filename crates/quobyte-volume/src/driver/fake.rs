@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::host::client::ClientError;
 use crate::host::records::LockedShare;
-use crate::host::share::{Look, PendingLook, RootFacts, ShareError};
+use crate::host::share::{PendingShareReply, RootFacts, ShareError, ShareReply};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::guests::{GuestUse, Guests};
@@ -241,12 +241,15 @@ impl World {
         self.mounts.get(at.as_path())?.last()
     }
 
-    fn look(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<Look, ShareError> {
+    fn query_share(&self, at: &MountPath, image: Option<Declared<'_>>) -> Result<ShareReply, ShareError> {
         let top = self.ask(at)?;
         let size = if top.life == Life::Serving { 0 } else { 4096 };
         let root = RootFacts { size, device: top.mount.device };
         let image = image.filter(|_| root.is_connected());
-        Ok(Look { root, chain: image.map_or(Ok(Vec::new()), |image| self.chain(at, root.device, image)) })
+        Ok(ShareReply {
+            root,
+            chain: image.map_or(Ok(Vec::new()), |image| self.chain(at, root.device, image)),
+        })
     }
 
     fn ask(&self, at: &MountPath) -> Result<&Layer, ShareError> {
@@ -281,9 +284,9 @@ impl Host for FakeHost {
     }
 
     /// Answered at once, however long nobody waits for it.
-    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
-        let seen = self.world().look(at, image);
-        Box::new(|| seen)
+    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
+        let reply = self.world().query_share(at, image);
+        Box::new(|| reply)
     }
 
     fn probe(&self, at: &MountPath, image: &image::Layer) -> Result<Probe, ShareError> {

@@ -9,7 +9,7 @@ use super::deadline::Deadline;
 use super::launcher::{CLIENT_UNIT_PROGRAM, ClientLauncher, Launcher};
 use super::mount_table::{self, Lookup};
 use super::records::{LockedShare, StateDir};
-use super::share::{PendingLook, ShareError, Shares};
+use super::share::{HelperPool, PendingShareReply, ShareError};
 use super::unmount::{self, UnmountMode, UnmountOutcome};
 use super::{Host, crash, fusectl, mount_point};
 use crate::pure::connection::Export;
@@ -23,7 +23,7 @@ use crate::pure::mounts::Mount;
 pub struct LinuxHost {
     client_cfg: Option<PathBuf>,
     launcher: ClientLauncher,
-    shares: Shares,
+    helpers: HelperPool,
     mount_timeout: Duration,
 }
 
@@ -54,7 +54,7 @@ impl LinuxHost {
         Self {
             client_cfg: config.client_cfg,
             launcher: ClientLauncher::new(config.launcher, state.launch_directory(), program),
-            shares: Shares::new(config.helper, state, config.probe_timeout),
+            helpers: HelperPool::new(config.helper, state, config.probe_timeout),
             mount_timeout: config.mount_timeout,
         }
     }
@@ -74,12 +74,12 @@ impl Host for LinuxHost {
         mount_table::mounts_below(base)
     }
 
-    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
-        self.shares.look(at, image)
+    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
+        self.helpers.query(at, image)
     }
 
     fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
-        self.shares.probe(at, image)
+        self.helpers.probe(at, image)
     }
 
     fn aio_slots(&self) -> Option<AioSlots> {
@@ -105,7 +105,7 @@ impl Host for LinuxHost {
             budget: self.mount_timeout,
         };
         let deadline = Deadline::after(self.mount_timeout);
-        self.shares.prepare(at);
+        self.helpers.prestart_helper(at);
         match self.launcher.manager() {
             Some(manager) => self.launcher.run(manager, &request, deadline),
             None => client::run(&request, deadline),
@@ -114,7 +114,7 @@ impl Host for LinuxHost {
 
     fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
         crash::point("what a client has left is about to be ended");
-        self.shares.forget(at);
+        self.helpers.stop_helper(at);
         // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
         self.launcher.withdraw_requests(at)?;
         let ended = client::end_processes(&client::name(at, generation), Deadline::after(CLIENT_END))?;
@@ -131,7 +131,7 @@ impl Host for LinuxHost {
         let outcome =
             unmount::unmount(at.as_path(), mode, lock.lock_as_stdin()?, Deadline::after(self.mount_timeout))?;
         if outcome == UnmountOutcome::Done {
-            self.shares.forget(at);
+            self.helpers.stop_helper(at);
         }
         Ok(outcome)
     }

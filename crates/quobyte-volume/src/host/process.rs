@@ -144,7 +144,7 @@ impl Process {
 }
 
 /// Kills a child that has not been waited for, and waits a moment for its end.
-pub(crate) fn end(child: &Child) -> io::Result<()> {
+pub(crate) fn kill_and_wait(child: &Child) -> io::Result<()> {
     let Some(process) = Process::open(child.id())? else { return Ok(()) };
     process.kill()?;
     process.wait_for_end(Deadline::after(TO_DIE))

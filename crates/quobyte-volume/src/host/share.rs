@@ -1,7 +1,7 @@
 //! Everything that reaches the client of a mounted share.
 //!
 //! A client that has read a request and never answers leaves the asker in uninterruptible sleep, which not even
-//! SIGKILL ends. So no part of this library touches a path on a share itself: it asks `Shares`, which has a helper
+//! SIGKILL ends. So no part of this library touches a path on a share itself: it asks `HelperPool`, which has a helper
 //! process do it and answers with facts, never with a descriptor. Nothing on the share stays open afterwards.
 //!
 //! ```text
@@ -38,23 +38,23 @@ use crate::pure::image::{Declared, Layer, Violation};
 use crate::pure::io_policy::Probe;
 use crate::pure::mount_path::MountPath;
 
-/// The shares of this host, asked through helper processes.
+/// The helper processes of this host, one for each mount that is asked.
 ///
-/// A helper stays for the next question about its mount, so that a caller which lives long pays a round trip and not a
+/// A helper stays for the next request about its mount, so that a caller which lives long pays a round trip and not a
 /// process start.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub(crate) struct HelperPool {
     program: PathBuf,
     state: StateDir,
     timeout: Duration,
     idle: Mutex<HashMap<MountPath, Helper>>,
-    /// Reaped with the next question about any share, once they have ended.
-    given_up: Mutex<Vec<Child>>,
+    /// Killed helpers that have not ended yet. The next request about any share reaps those that have.
+    unreaped: Mutex<Vec<Child>>,
 }
 
-/// What one look at a share shows.
+/// What a client replies to a query of its share.
 #[derive(Debug)]
-pub struct Look {
+pub struct ShareReply {
     /// Its root.
     pub root: RootFacts,
     /// The layers of the image asked for, the image first; none where no image was, or the client is not connected.
@@ -64,8 +64,8 @@ pub struct Look {
 /// The layers of an image, the image first, or why they cannot be had.
 pub type ChainReply = Result<Vec<Layer>, ShareError>;
 
-/// A look that is under way, or about to be: waits for the answer. Given up when it is dropped.
-pub type PendingLook<'a> = Box<dyn FnOnce() -> Result<Look, ShareError> + 'a>;
+/// A query that is under way, or about to be: waits for the reply. Dropping it abandons the query.
+pub type PendingShareReply<'a> = Box<dyn FnOnce() -> Result<ShareReply, ShareError> + 'a>;
 
 /// Why the share gave no answer, or no good one.
 #[derive(Debug, thiserror::Error)]
@@ -129,139 +129,149 @@ impl ShareError {
     }
 }
 
-impl Shares {
+impl HelperPool {
     /// `program` is the helper, `timeout` how long a share may take to answer.
     pub(crate) fn new(program: PathBuf, state: StateDir, timeout: Duration) -> Self {
-        Self { program, state, timeout, idle: Mutex::default(), given_up: Mutex::default() }
+        Self { program, state, timeout, idle: Mutex::default(), unreaped: Mutex::default() }
     }
 
-    /// Asks the client behind the mount at `at` for its root, past every cache, and in the same breath for `image` and
-    /// everything below it. Where a helper is kept for the mount and free, it works on that from now on.
-    pub(crate) fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
-        let request = HelperRequest::Look(image.map(|(name, format)| (name.clone(), format)));
-        let begun = self.begin(at, &request);
+    /// Asks the client behind the mount at `at` for its root, past every cache, and in the same request for the layers
+    /// of `image`. Where the mount has an idle helper, that works on the request from now on.
+    pub(crate) fn query<'a>(
+        &'a self,
+        at: &'a MountPath,
+        image: Option<Declared<'_>>,
+    ) -> PendingShareReply<'a> {
+        let request = HelperRequest::Query(image.map(|(name, format)| (name.clone(), format)));
+        let pending = self.send_to_idle_helper(at, &request);
         Box::new(move || {
-            let answer = match begun {
-                Some(begun) => begun.answer(&request),
+            let answer = match pending {
+                Some(pending) => pending.wait(&request),
                 None => self.ask(at, &request),
             };
             match answer? {
-                HelperAnswer::Look(root, chain) => {
-                    Ok(Look { root, chain: chain.map_err(|error| error.at(at)) })
+                HelperAnswer::Query(root, chain) => {
+                    Ok(ShareReply { root, chain: chain.map_err(|error| error.into_share_error(at)) })
                 }
-                HelperAnswer::Failed(errno) => Err(failed(at, at.as_path().to_owned(), errno)),
-                _ => Err(self.confused()),
+                HelperAnswer::Failed(errno) => Err(share_error(at, at.as_path().to_owned(), errno)),
+                _ => Err(self.wrong_answer_error()),
             }
         })
     }
 
-    /// Finds out how the mount at `at` does direct I/O, by reading an image that a look has shown, or a file of its own
+    /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its own
     /// where that is too short.
     pub(crate) fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
         match self.ask(at, &HelperRequest::Probe(image.clone()))? {
             HelperAnswer::Probe(probe) => Ok(probe),
-            HelperAnswer::Failed(errno) => Err(failed(at, at.as_path().join(image.path.as_path()), errno)),
-            _ => Err(self.confused()),
+            HelperAnswer::Failed(errno) => {
+                Err(share_error(at, at.as_path().join(image.path.as_path()), errno))
+            }
+            _ => Err(self.wrong_answer_error()),
         }
     }
 
-    fn confused(&self) -> ShareError {
-        self.unusable("it answered another question")
+    fn wrong_answer_error(&self) -> ShareError {
+        self.helper_error("it answered another question")
     }
 
-    fn unusable(&self, why: &str) -> ShareError {
+    fn helper_error(&self, why: &str) -> ShareError {
         let source = io::Error::new(io::ErrorKind::InvalidData, why);
         ShareError::Helper { program: self.program.clone(), source }
     }
 
     fn ask(&self, at: &MountPath, request: &HelperRequest) -> Result<HelperAnswer, ShareError> {
-        self.ask_by(Deadline::after(self.timeout), at, request)
+        self.ask_until(Deadline::after(self.timeout), at, request)
     }
 
-    /// Puts a question to the helper that is kept for the mount, if there is one and nobody else asks.
-    fn begin<'a>(&'a self, at: &'a MountPath, request: &HelperRequest) -> Option<PendingAnswer<'a>> {
+    /// Sends a request to the idle helper of the mount, if there is one and no other helper is asking about the mount.
+    fn send_to_idle_helper<'a>(
+        &'a self,
+        at: &'a MountPath,
+        request: &HelperRequest,
+    ) -> Option<PendingAnswer<'a>> {
         self.reap();
         let deadline = Deadline::after(self.timeout);
         let mut helper = lock(&self.idle).remove(at)?;
-        match helper.put(request, Deadline::after(Duration::ZERO)) {
-            Ok(true) => Some(PendingAnswer { shares: self, at, deadline, helper: Some(helper) }),
+        match helper.send(request, Deadline::after(Duration::ZERO)) {
+            Ok(true) => Some(PendingAnswer { pool: self, at, deadline, helper: Some(helper) }),
             Ok(false) => {
-                self.keep(at, helper);
+                self.put_back(at, helper);
                 None
             }
-            // Somebody has ended it; the question is put to another.
+            // The helper was killed by another process; a new one gets the request.
             Err(_) => {
-                self.end(helper);
+                self.discard(helper);
                 None
             }
         }
     }
 
-    fn ask_by(
+    fn ask_until(
         &self,
         deadline: Deadline,
         at: &MountPath,
         request: &HelperRequest,
     ) -> Result<HelperAnswer, ShareError> {
         self.reap();
-        let kept = lock(&self.idle).remove(at);
-        let was_kept = kept.is_some();
-        let helper = kept.map_or_else(|| self.start(at), Ok)?;
-        self.settle(helper.ask(request, deadline), was_kept, deadline, at, request)
+        let idle = lock(&self.idle).remove(at);
+        let was_idle = idle.is_some();
+        let helper = idle.map_or_else(|| self.start_helper(at), Ok)?;
+        self.handle_reply(helper.ask(request, deadline), was_idle, deadline, at, request)
     }
 
-    fn settle(
+    fn handle_reply(
         &self,
-        asked: HelperReply,
-        was_kept: bool,
+        reply: HelperReply,
+        was_idle: bool,
         deadline: Deadline,
         at: &MountPath,
         request: &HelperRequest,
     ) -> Result<HelperAnswer, ShareError> {
-        match asked {
+        match reply {
             HelperReply::Answered(HelperAnswer::OtherVersion(version), helper) => {
-                self.end(helper);
-                Err(self.unusable(&format!(
+                self.discard(helper);
+                Err(self.helper_error(&format!(
                     "it is of version {version}, its caller of {VERSION}, from before an upgrade: restart the service"
                 )))
             }
             HelperReply::Answered(answer, helper) => {
-                self.keep(at, helper);
+                self.put_back(at, helper);
                 Ok(answer)
             }
             HelperReply::Hung(helper) => {
-                self.end(helper);
+                self.discard(helper);
                 Err(ShareError::Hung { at: at.clone() })
             }
             HelperReply::Broken(source, helper) => {
-                self.end(helper);
-                // One that was kept may have been ended by somebody since.
-                if was_kept {
-                    return self.ask_by(deadline, at, request);
+                self.discard(helper);
+                // An idle helper may have been killed by another process since its last answer.
+                if was_idle {
+                    return self.ask_until(deadline, at, request);
                 }
                 Err(ShareError::Helper { program: self.program.clone(), source })
             }
         }
     }
 
-    /// Takes leave of the helpers that were given up and have ended since.
+    /// Reaps the killed helpers that have ended since.
     fn reap(&self) {
-        lock(&self.given_up).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        lock(&self.unreaped).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
     }
 
     /// Starts the helper of a share that is about to be mounted, so that it is there once the client is. Where that
-    /// fails, the first question tells.
-    pub(crate) fn prepare(&self, at: &MountPath) {
+    /// fails, the first request reports it.
+    pub(crate) fn prestart_helper(&self, at: &MountPath) {
         if !lock(&self.idle).contains_key(at)
-            && let Ok(helper) = self.start(at)
+            && let Ok(helper) = self.start_helper(at)
         {
-            self.keep(at, helper);
+            self.put_back(at, helper);
         }
     }
 
-    /// Ends the helper of a share that is not mounted any more. It keeps nothing busy, so the caller does not wait for
+    /// Kills the helper of a share that is not mounted any more. It keeps no mount busy, so the caller does not wait for
     /// its end: one that has just probed a mount takes tens of milliseconds.
-    pub(crate) fn forget(&self, at: &MountPath) {
+    pub(crate) fn stop_helper(&self, at: &MountPath) {
         let helper = lock(&self.idle).remove(at);
         if let Some(helper) = helper {
             let mut child = helper.kill();
@@ -270,28 +280,28 @@ impl Shares {
         }
     }
 
-    fn end(&self, helper: Helper) {
-        let lingering = helper.end();
-        lock(&self.given_up).extend(lingering);
+    fn discard(&self, helper: Helper) {
+        let unreaped_child = helper.kill_and_reap();
+        lock(&self.unreaped).extend(unreaped_child);
     }
 
-    fn start(&self, at: &MountPath) -> Result<Helper, ShareError> {
+    fn start_helper(&self, at: &MountPath) -> Result<Helper, ShareError> {
         Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))
             .map_err(|source| ShareError::Helper { program: self.program.clone(), source })
     }
 
-    /// Keeps the helper for the next question. Where two threads asked at once, one is enough.
-    fn keep(&self, at: &MountPath, helper: Helper) {
+    /// Keeps the helper for the next request. Where two threads asked at the same time, one helper is kept.
+    fn put_back(&self, at: &MountPath, helper: Helper) {
         let surplus = lock(&self.idle).insert(at.clone(), helper);
         if let Some(surplus) = surplus {
-            self.end(surplus);
+            self.discard(surplus);
         }
     }
 }
 
-/// A question that a helper is working on.
+/// A request that a helper is working on.
 struct PendingAnswer<'a> {
-    shares: &'a Shares,
+    pool: &'a HelperPool,
     at: &'a MountPath,
     deadline: Deadline,
     /// Taken when the answer is.
@@ -299,39 +309,39 @@ struct PendingAnswer<'a> {
 }
 
 impl PendingAnswer<'_> {
-    fn answer(mut self, request: &HelperRequest) -> Result<HelperAnswer, ShareError> {
-        let Self { shares, at, deadline, .. } = self;
+    fn wait(mut self, request: &HelperRequest) -> Result<HelperAnswer, ShareError> {
+        let Self { pool, at, deadline, .. } = self;
         match self.helper.take() {
-            Some(helper) => shares.settle(helper.answer(deadline), true, deadline, at, request),
-            None => shares.ask_by(deadline, at, request),
+            Some(helper) => pool.handle_reply(helper.receive(deadline), true, deadline, at, request),
+            None => pool.ask_until(deadline, at, request),
         }
     }
 }
 
 impl Drop for PendingAnswer<'_> {
-    /// Nobody waits for the answer, so it must not be there for who asks next. Nor is anybody to wait for the helper,
-    /// whose client may hang.
+    /// The answer must not be taken for that to the next request, so the helper is killed. It is not waited for: its
+    /// client may hang.
     fn drop(&mut self) {
         if let Some(helper) = self.helper.take() {
-            lock(&self.shares.given_up).push(helper.kill());
+            lock(&self.pool.unreaped).push(helper.kill());
         }
     }
 }
 
 impl ChainFailure {
-    /// The same, of the share at `at`.
-    fn at(self, at: &MountPath) -> ShareError {
+    /// This failure as an error of the share at `at`.
+    fn into_share_error(self, at: &MountPath) -> ShareError {
         match self {
             Self::Refused(path, violation) => {
                 ShareError::Refused { path: at.as_path().join(path.as_path()), violation }
             }
-            Self::Failed(path, errno) => failed(at, at.as_path().join(path.as_path()), errno),
+            Self::Failed(path, errno) => share_error(at, at.as_path().join(path.as_path()), errno),
         }
     }
 }
 
-/// What an error number says of a share.
-fn failed(at: &MountPath, path: PathBuf, errno: i32) -> ShareError {
+/// The error that the number `errno` stands for on a share.
+fn share_error(at: &MountPath, path: PathBuf, errno: i32) -> ShareError {
     let source = io::Error::from_raw_os_error(errno);
     match errno {
         libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED => ShareError::Dead { at: at.clone(), source },
@@ -340,15 +350,15 @@ fn failed(at: &MountPath, path: PathBuf, errno: i32) -> ShareError {
     }
 }
 
-impl Drop for Shares {
+impl Drop for HelperPool {
     fn drop(&mut self) {
         for (_, helper) in lock(&self.idle).drain() {
-            helper.end();
+            helper.kill_and_reap();
         }
     }
 }
 
-/// What a panicking thread left is as good as before: entries are whole or absent.
+/// Locks even after another thread has panicked: entries are complete or absent.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

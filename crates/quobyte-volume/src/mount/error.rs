@@ -50,7 +50,7 @@ pub enum MountError {
         remedy: String,
     },
     /// The client did not answer by the deadline.
-    #[error("the Quobyte client of {at} does not answer; concerned: {}", concerned(.attachments))]
+    #[error("the Quobyte client of {at} does not answer; concerned: {}", list_attachments(.attachments))]
     Hung {
         /// The mount point.
         at: MountPath,
@@ -119,7 +119,7 @@ impl MountError {
     }
 }
 
-fn concerned(attachments: &[Attachment]) -> String {
+fn list_attachments(attachments: &[Attachment]) -> String {
     if attachments.is_empty() {
         return "no recorded attachment".to_owned();
     }

@@ -31,7 +31,7 @@ impl RootFacts {
     }
 }
 
-/// Why there is no chain to tell of.
+/// Why a chain cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ChainFailure {
@@ -43,22 +43,22 @@ pub(super) enum ChainFailure {
 
 /// Asks the client itself for its root, past every cache, so that a dead one shows; then for the image, if one is named.
 /// A client that has lost its registries is not asked for what it cannot know.
-pub(super) fn look(
+pub(super) fn query_share(
     mount_point: &Path,
     image: Option<Declared<'_>>,
 ) -> Result<(RootFacts, std::result::Result<Vec<Layer>, ChainFailure>)> {
     let directory = open_root(mount_point)?;
-    let root = stat_now(&directory)?;
+    let root = statx_force_sync(&directory)?;
     let root = RootFacts { size: root.stx_size, device: device(&root) };
     let image = image.filter(|_| root.is_connected());
-    Ok((root, image.map_or(Ok(Vec::new()), |image| chain(&directory, image))))
+    Ok((root, image.map_or(Ok(Vec::new()), |image| read_chain(&directory, image))))
 }
 
-/// Looks at an image directly in the share's root, and at everything below it.
+/// Reads the chain of an image that is directly in the share's root: the image and everything below it.
 ///
 /// Every layer is opened beneath the share, following no link and crossing no mount. It is opened for reading only once
 /// it is known to be a regular file, and only if it has to be read: a FIFO in its place blocks nobody.
-pub(super) fn chain(
+pub(super) fn read_chain(
     root: &OwnedFd,
     (name, format): Declared<'_>,
 ) -> std::result::Result<Vec<Layer>, ChainFailure> {
@@ -69,7 +69,7 @@ pub(super) fn chain(
             Ok((content, file)) => Ok(Opened {
                 identity: identity(&file),
                 size: file.stx_size,
-                content: Box::new(Unread(content)),
+                content: Box::new(LazyFile(content)),
             }),
             Err(Errno::LOOP | Errno::XDEV) => refused(Rule::LeadsAway),
             Err(errno) => Err(ChainFailure::Failed(path.clone(), errno.raw_os_error())),
@@ -96,17 +96,17 @@ pub(super) fn open_beneath(root: &OwnedFd, path: &Path, flags: OFlags, mode: Mod
 
 fn open_layer(root: &OwnedFd, path: &RelativePath) -> Result<(OwnedFd, Statx)> {
     let file = open_beneath(root, path.as_path(), OFlags::PATH, Mode::empty())?;
-    let facts = stat_now(&file)?;
-    Ok((file, facts))
+    let stat = statx_force_sync(&file)?;
+    Ok((file, stat))
 }
 
-/// Finds a layer that was looked at before.
+/// Opens the file of a layer that was read before.
 ///
 /// # Errors
-/// `ENOENT` where another file has its place by now, too.
-pub(super) fn find_again(root: &OwnedFd, layer: &Layer) -> Result<OwnedFd> {
-    let (file, facts) = open_layer(root, &layer.path)?;
-    if is_regular(&facts) && identity(&facts) == layer.identity { Ok(file) } else { Err(Errno::NOENT) }
+/// `ENOENT` also where another file is at the layer's path by now.
+pub(super) fn open_same_file(root: &OwnedFd, layer: &Layer) -> Result<OwnedFd> {
+    let (file, stat) = open_layer(root, &layer.path)?;
+    if is_regular(&stat) && identity(&stat) == layer.identity { Ok(file) } else { Err(Errno::NOENT) }
 }
 
 /// Opens a file once more, to be used otherwise. Through the descriptor and not the name, so that it is the same file.
@@ -114,17 +114,17 @@ pub(super) fn reopen(file: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
     open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// A file that was found and looked at, and is opened for reading when somebody reads it.
-struct Unread(OwnedFd);
+/// A file that is opened for reading only when it is read.
+struct LazyFile(OwnedFd);
 
-impl ReadAt for Unread {
+impl ReadAt for LazyFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let file = File::from(reopen(&self.0, OFlags::RDONLY)?);
         ReadAt::read_exact_at(&file, buffer, offset)
     }
 }
 
-fn stat_now(file: &OwnedFd) -> Result<Statx> {
+fn statx_force_sync(file: &OwnedFd) -> Result<Statx> {
     let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO | StatxFlags::BTIME;
     statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, wanted)
 }
@@ -138,8 +138,8 @@ fn device(file: &Statx) -> Device {
 }
 
 fn identity(file: &Statx) -> Identity {
-    let tells_birth = file.stx_mask & StatxFlags::BTIME.bits() != 0;
-    let born = tells_birth.then_some((file.stx_btime.tv_sec, file.stx_btime.tv_nsec));
+    let has_btime = file.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let born = has_btime.then_some((file.stx_btime.tv_sec, file.stx_btime.tv_nsec));
     Identity { device: device(file), inode: file.stx_ino, born }
 }
 
@@ -152,16 +152,16 @@ pub(super) mod tests {
     use crate::pure::connection::{ImageFormat, ImageName};
 
     /// The image on a share that is a plain directory, whose root has a size of its own.
-    fn seen(
+    fn image_layers(
         mount_point: &Path,
         name: &str,
         format: ImageFormat,
     ) -> std::result::Result<Vec<Layer>, ChainFailure> {
-        chain(&File::open(mount_point).unwrap().into(), (&ImageName::parse(name).unwrap(), format))
+        read_chain(&File::open(mount_point).unwrap().into(), (&ImageName::parse(name).unwrap(), format))
     }
 
     fn raw(mount_point: &Path, name: &str) -> std::result::Result<Vec<Layer>, ChainFailure> {
-        seen(mount_point, name, ImageFormat::Raw)
+        image_layers(mount_point, name, ImageFormat::Raw)
     }
 
     fn rule(refused: std::result::Result<Vec<Layer>, ChainFailure>) -> Rule {
@@ -183,7 +183,7 @@ pub(super) mod tests {
         let layers = raw(directory.path(), "disk").unwrap();
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].virtual_size, 12345);
-        assert_eq!(layers[0].identity.device, look(directory.path(), None).unwrap().0.device);
+        assert_eq!(layers[0].identity.device, query_share(directory.path(), None).unwrap().0.device);
     }
 
     #[test]
@@ -214,7 +214,11 @@ pub(super) mod tests {
         fifo(directory.path().join("fifo"));
         for entry in ["socket", "fifo"] {
             for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
-                assert_eq!(rule(seen(directory.path(), entry, format)), Rule::NotRegularFile, "{entry}");
+                assert_eq!(
+                    rule(image_layers(directory.path(), entry, format)),
+                    Rule::NotRegularFile,
+                    "{entry}"
+                );
             }
         }
     }

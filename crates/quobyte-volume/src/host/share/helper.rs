@@ -14,9 +14,9 @@ use crate::host::flock;
 use crate::host::process;
 
 /// Longest answer accepted, in bytes: the longest chain there may be, with the longest names.
-const MOST_ANSWER: usize = 1 << 20;
+const MAX_ANSWER_LEN: usize = 1 << 20;
 
-/// A helper. Once it has been asked, it is kept only if it has answered.
+/// A helper process. Once a request has been sent to it, it is kept only if it answers.
 #[derive(Debug)]
 pub(super) struct Helper {
     child: Child,
@@ -54,17 +54,17 @@ impl Helper {
         Ok(Self { child, probe_lock })
     }
 
-    /// Asks one thing, and waits for the answer until the deadline.
+    /// Sends a request, and waits for the answer until the deadline.
     pub(super) fn ask(mut self, request: &HelperRequest, deadline: Deadline) -> HelperReply {
-        match self.put(request, deadline) {
-            Ok(true) => self.answer(deadline),
+        match self.send(request, deadline) {
+            Ok(true) => self.receive(deadline),
             Ok(false) => HelperReply::Hung(self),
             Err(error) => HelperReply::Broken(error, self),
         }
     }
 
-    /// Puts a question, unless another helper is asking about the same mount until the deadline.
-    pub(super) fn put(&mut self, request: &HelperRequest, deadline: Deadline) -> io::Result<bool> {
+    /// Sends a request; `false` where another helper is asking about the same mount until the deadline.
+    pub(super) fn send(&mut self, request: &HelperRequest, deadline: Deadline) -> io::Result<bool> {
         if !flock::acquire(&self.probe_lock, deadline)? {
             return Ok(false);
         }
@@ -75,29 +75,29 @@ impl Helper {
         Ok(true)
     }
 
-    /// Waits until the deadline for the answer to the question that was put.
-    pub(super) fn answer(mut self, deadline: Deadline) -> HelperReply {
-        match self.read(deadline) {
+    /// Waits until the deadline for the answer to the request that was sent.
+    pub(super) fn receive(mut self, deadline: Deadline) -> HelperReply {
+        match self.read_answer(deadline) {
             Ok(Some(answer)) => HelperReply::Answered(answer, self),
             Ok(None) => HelperReply::Hung(self),
             Err(error) => HelperReply::Broken(error, self),
         }
     }
 
-    fn read(&mut self, deadline: Deadline) -> io::Result<Option<HelperAnswer>> {
-        let answers = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+    fn read_answer(&mut self, deadline: Deadline) -> io::Result<Option<HelperAnswer>> {
+        let stdout = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\n") {
             let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
-            match poll(&mut [PollFd::new(&*answers, PollFlags::IN)], Some(&left)) {
+            match poll(&mut [PollFd::new(&*stdout, PollFlags::IN)], Some(&left)) {
                 Ok(0) => return Ok(None),
                 Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),
             }
             let mut part = [0; 4096];
-            let length = answers.read(&mut part)?;
-            if length == 0 || answer.len() + length > MOST_ANSWER {
+            let length = stdout.read(&mut part)?;
+            if length == 0 || answer.len() + length > MAX_ANSWER_LEN {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             answer.extend_from_slice(&part[..length]);
@@ -108,17 +108,17 @@ impl Helper {
 }
 
 impl Helper {
-    /// Has it end, and returns the process that is to be reaped once it has.
+    /// Kills the helper, and returns the process, which is to be reaped once it has ended.
     pub(super) fn kill(mut self) -> Child {
-        // One that has ended already is as good as killed.
+        // It fails only for a helper that has ended already.
         let _ = self.child.kill();
         self.child
     }
 
-    /// Ends it. Where it can end it lets go of the mount, so that nothing of ours keeps that busy when this returns.
-    /// Where it cannot, it keeps the lock, and the process returned is to be reaped once it can.
-    pub(super) fn end(mut self) -> Option<Child> {
-        let _ = process::end(&self.child);
+    /// Kills the helper and waits a moment for its end, so that it does not keep the mount busy when this returns. A
+    /// helper that is stuck keeps the probe lock; the process returned is to be reaped once it has ended.
+    pub(super) fn kill_and_reap(mut self) -> Option<Child> {
+        let _ = process::kill_and_wait(&self.child);
         match self.child.try_wait() {
             Ok(None) => Some(self.child),
             _ => None,

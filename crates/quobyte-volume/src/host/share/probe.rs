@@ -12,7 +12,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, ftruncate, unlinkat};
 use rustix::io::Errno;
 
-use super::client_calls::{find_again, open_beneath, open_root, reopen};
+use super::client_calls::{open_beneath, open_root, open_same_file, reopen};
 use crate::host::sys::aio::Aio;
 use crate::pure::connection::ImageFormat;
 use crate::pure::image::Layer;
@@ -33,22 +33,22 @@ const SCRATCH: &str = ".nova-quobyte-probe";
 /// How often that file is made anew where another host, which probes the same volume, makes it first.
 const ATTEMPTS: u8 = 8;
 
-/// Looks at the mount at `mount_point`, by an image on it that was looked at before. It is the same file, or none of
-/// the volume's is opened.
+/// Probes the mount at `mount_point` by reading a layer on it. If another file is at the layer's path by now, no file
+/// of the volume is opened.
 ///
 /// Where the kernel keeps no attributes and no names, that costs 4 requests to the client until the image is found, one
 /// to open it, [`WAITED`] to `WAITED + NOT_WAITED - 1` to read and one to close it: 10 at most. A file of our own costs
 /// 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close: 16 at most.
 ///
 /// # Errors
-/// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` where another file has the
-/// image's place by now, too.
+/// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` also where another file is
+/// at the layer's path by now.
 pub(super) fn probe(mount_point: &Path, image: &Layer) -> io::Result<Probe> {
     let root = open_root(mount_point)?;
     if image.format == ImageFormat::Raw && image.virtual_size < Aio::LENGTH as u64 {
         return read_scratch(&root);
     }
-    let image = find_again(&root, image)?;
+    let image = open_same_file(&root, image)?;
     match reopen(&image, OFlags::RDONLY | OFlags::DIRECT) {
         Ok(file) => match read(&file)? {
             Some(probe) => Ok(probe),
@@ -140,15 +140,15 @@ fn refused(errno: Errno) -> Probe {
 mod tests {
     use std::fs::{self, File};
 
-    use super::super::client_calls::chain;
+    use super::super::client_calls::read_chain;
     use super::super::client_calls::tests::fifo;
     use super::*;
     use crate::pure::connection::{ImageFormat, ImageName};
 
-    /// What a look at `disk` in that directory shows.
-    fn look(directory: &Path) -> Layer {
+    /// The layer of the image `disk` in that directory.
+    fn layer_of_disk(directory: &Path) -> Layer {
         let name = ImageName::parse("disk").unwrap();
-        chain(&open_root(directory).unwrap(), (&name, ImageFormat::Raw)).unwrap().remove(0)
+        read_chain(&open_root(directory).unwrap(), (&name, ImageFormat::Raw)).unwrap().remove(0)
     }
 
     /// Probes beside an image of that length, and lists what is there afterwards.
@@ -158,7 +158,7 @@ mod tests {
         if scratch_is_there {
             File::create(directory.path().join(SCRATCH)).unwrap();
         }
-        let seen = probe(directory.path(), &look(directory.path())).unwrap();
+        let seen = probe(directory.path(), &layer_of_disk(directory.path())).unwrap();
         let names = fs::read_dir(directory.path()).unwrap();
         (seen, names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
     }
@@ -192,7 +192,7 @@ mod tests {
         File::create(path("volume")).unwrap().set_len(8192).unwrap();
         fs::hard_link(path("volume"), path(SCRATCH)).unwrap();
         File::create(path("disk")).unwrap();
-        probe(directory.path(), &look(directory.path())).unwrap();
+        probe(directory.path(), &layer_of_disk(directory.path())).unwrap();
         assert_eq!(fs::metadata(path("volume")).unwrap().len(), 8192);
         assert!(!path(SCRATCH).exists());
     }
@@ -210,7 +210,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let disk = directory.path().join("disk");
             File::create(&disk).unwrap().set_len(4096).unwrap();
-            let image = look(directory.path());
+            let image = layer_of_disk(directory.path());
             // Kept, so that no other file gets its number.
             rustix::fs::rename(&disk, directory.path().join("looked at")).unwrap();
             make(&disk);

@@ -22,9 +22,10 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum HelperRequest {
-    /// What is the root like, and what are the layers of the image of that name, declared as that format?
-    Look(Option<(ImageName, ImageFormat)>),
-    /// How does the mount do direct I/O, as an image shows that was looked at?
+    /// What are the root's attributes, and what are the layers of the image of that name, declared as that format?
+    #[serde(rename = "look")]
+    Query(Option<(ImageName, ImageFormat)>),
+    /// How does the mount do direct I/O, as reading this layer shows?
     Probe(Layer),
 }
 
@@ -33,7 +34,8 @@ pub(super) enum HelperRequest {
 #[serde(rename_all = "snake_case")]
 pub(super) enum HelperAnswer {
     /// No layers where no image was asked for, or where the root makes asking for one vain.
-    Look(RootFacts, Result<Vec<Layer>, ChainFailure>),
+    #[serde(rename = "look")]
+    Query(RootFacts, Result<Vec<Layer>, ChainFailure>),
     Probe(Probe),
     /// A system call failed with this error number: about the root, or for a probe.
     Failed(i32),
@@ -64,9 +66,10 @@ pub(super) fn serve(
 
 fn answer(mount_point: &Path, request: HelperRequest) -> HelperAnswer {
     match request {
-        HelperRequest::Look(image) => {
-            match client_calls::look(mount_point, image.as_ref().map(|(name, format)| (name, *format))) {
-                Ok((root, chain)) => HelperAnswer::Look(root, chain),
+        HelperRequest::Query(image) => {
+            match client_calls::query_share(mount_point, image.as_ref().map(|(name, format)| (name, *format)))
+            {
+                Ok((root, chain)) => HelperAnswer::Query(root, chain),
                 Err(errno) => HelperAnswer::Failed(errno.raw_os_error()),
             }
         }
@@ -90,9 +93,9 @@ mod tests {
         let answers: Vec<HelperAnswer> =
             answers.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
         let [
-            HelperAnswer::Look(_, Ok(none)),
-            HelperAnswer::Look(_, Err(missing)),
-            HelperAnswer::Look(_, Ok(_)),
+            HelperAnswer::Query(_, Ok(none)),
+            HelperAnswer::Query(_, Err(missing)),
+            HelperAnswer::Query(_, Ok(_)),
         ] = &answers[..]
         else {
             panic!("{answers:?}")

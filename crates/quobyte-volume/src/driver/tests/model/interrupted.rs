@@ -10,7 +10,7 @@ use super::steps::Interruption;
 use crate::driver::fake::{FakeHost, Life};
 use crate::host::client::ClientError;
 use crate::host::records::LockedShare;
-use crate::host::share::{PendingLook, ShareError};
+use crate::host::share::{PendingShareReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::guests::{GuestUse, Guests};
@@ -81,11 +81,11 @@ impl Host for Interrupted {
         self.around(|host| host.mounts_below(base))
     }
 
-    fn look<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingLook<'a> {
+    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
         self.burn();
-        let asked = self.host.look(at, image);
+        let reply = self.host.query_share(at, image);
         self.burn();
-        Box::new(move || self.around(|_| asked()))
+        Box::new(move || self.around(|_| reply()))
     }
 
     fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
