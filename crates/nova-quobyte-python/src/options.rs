@@ -69,7 +69,7 @@ impl TryFrom<Options> for Settings {
         let mut facts = HostFacts::new(Some(Version::from_libvirt(options.qemu_version)));
         facts.libvirt_version = Some(Version::from_libvirt(options.libvirt_version));
         let emulator = match options.domain_capabilities {
-            Some(capabilities) => qemu::emulator(&capabilities).map_err(text)?,
+            Some(capabilities) => qemu::emulator_path(&capabilities).map_err(text)?,
             None => None,
         };
         Ok(Self { config, linux, state_dir: options.state_dir, facts, emulator })

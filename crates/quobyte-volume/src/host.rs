@@ -65,8 +65,8 @@ pub trait Host {
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
     fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a>;
 
-    /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its own
-    /// where that is too short.
+    /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its
+    /// own where that is too short.
     ///
     /// # Errors
     /// [`ShareError::Failed`] where nothing can be read so, [`ShareError::Missing`] where it is another file by now.
@@ -95,13 +95,13 @@ pub trait Host {
     /// What the client said.
     fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError>;
 
-    /// Ends the client that was started at `at` for that generation, and no other, so that it mounts nothing later. To
-    /// be called while nothing is mounted at `at`; one that mounts meanwhile leaves a dead mount. Returns how many
+    /// Kills the client that was started at `at` for that generation, and no other, so that it mounts nothing later. To
+    /// be called while nothing is mounted at `at`; a client that mounts meanwhile leaves a dead mount. Returns how many
     /// processes there were.
     ///
     /// # Errors
     /// When a process does not end.
-    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize>;
+    fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize>;
 
     /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
     fn may_unmount(&self, mount: &Mount) -> bool;

@@ -60,7 +60,7 @@ impl Hypervisor {
             let capabilities = connection.domain_capabilities(None, None, None, None, 0);
             capabilities.map_err(|error| libvirt_error(operation.to_owned(), &error))
         });
-        qemu::emulator(&capabilities?)
+        qemu::emulator_path(&capabilities?)
             .map_err(|error| Error::Libvirt { operation: operation.to_owned(), message: error.to_string() })
     }
 }

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use quobyte_volume::host::{start_in_unit, stop_in_unit};
 
 fn main() -> ExitCode {
-    let asked = std::env::args().nth(1);
-    let done = match asked.as_deref() {
+    let command = std::env::args().nth(1);
+    let result = match command.as_deref() {
         Some("start") => start_in_unit(),
         Some("stop") => stop_in_unit(),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "usage: quobyte-client-unit start|stop")),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "quobyte-client-unit: {error}");

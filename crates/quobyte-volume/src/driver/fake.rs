@@ -325,7 +325,7 @@ impl Host for FakeHost {
         said
     }
 
-    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
+    fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
         let mut world = self.world();
         if world.mounts_when_ended {
             world.mount_late();

@@ -163,7 +163,7 @@ impl<'a> ShareOperation<'a> {
     pub(super) fn end_client(&self, generation: u64) -> Result<(), MountError> {
         let at = &self.record.mount_path;
         let unmount = |source| MountError::Unmount { at: at.clone(), source };
-        match self.host.end_client(at, generation).map_err(unmount)? {
+        match self.host.kill_client(at, generation).map_err(unmount)? {
             0 => {}
             count => {
                 tracing::info!(mount_path = %at, count, "ended what was left of the client");

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::processes::{end_processes, has_other_clients, processes};
+pub(super) use self::processes::{has_other_clients, kill_processes, processes};
 use super::deadline::Deadline;
-use super::process::{self, RunError, printed};
+use super::process::{self, RunError, output_suffix};
 use super::service_manager::ServiceManager;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
@@ -51,7 +51,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// It did not end by the deadline.
-    #[error("mount.quobyte did not mount {export} by the deadline{}", printed(.output))]
+    #[error("mount.quobyte did not mount {export} by the deadline{}", output_suffix(.output))]
     Timeout {
         /// What it was to mount.
         export: Export,
@@ -59,7 +59,7 @@ pub enum ClientError {
         output: String,
     },
     /// It ended and said it failed.
-    #[error("mount.quobyte refused to mount {export} ({status}){}", printed(.output))]
+    #[error("mount.quobyte refused to mount {export} ({status}){}", output_suffix(.output))]
     Refused {
         /// What it was to mount.
         export: Export,
@@ -69,7 +69,7 @@ pub enum ClientError {
         output: String,
     },
     /// systemd, which was to start it, did not.
-    #[error("{manager} did not start mount.quobyte for {export}{}", printed(.reason))]
+    #[error("{manager} did not start mount.quobyte for {export}{}", output_suffix(.reason))]
     NotLaunched {
         /// Whose systemd.
         manager: ServiceManager,
@@ -110,6 +110,6 @@ pub(super) fn run(request: &MountRequest, deadline: Deadline) -> Result<(), Clie
         }),
         Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout { export: export.clone(), output }),
         Err(RunError::Start { source, .. }) => Err(ClientError::NotFound { source }),
-        Err(RunError::Follow { source, .. }) => Err(ClientError::Host { source }),
+        Err(RunError::Supervise { source, .. }) => Err(ClientError::Host { source }),
     }
 }

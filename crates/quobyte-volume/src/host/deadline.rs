@@ -11,12 +11,12 @@ impl Deadline {
         Self(Instant::now() + budget)
     }
 
-    /// What is left; zero once the deadline has passed.
-    pub(crate) fn left(self) -> Duration {
+    /// The time until the deadline; zero once it has passed.
+    pub(crate) fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn has_passed(self) -> bool {
-        self.left().is_zero()
+        self.remaining().is_zero()
     }
 }

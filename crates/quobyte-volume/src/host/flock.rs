@@ -8,15 +8,15 @@ use std::time::Duration;
 use crate::host::deadline::Deadline;
 
 /// Longest pause between two tries.
-const MOST_PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_millis(20);
 
-/// Opens a lock file, making it if need be. It stays when the lock is released: were it removed, a waiter could hold a
-/// file that nobody else finds.
+/// Opens a lock file, making it if need be. The file stays when the lock is released: were it removed, a waiter could
+/// lock a file that no other process finds.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).open(path)
 }
 
-/// Takes the lock on `file`, and says whether it was had by the deadline.
+/// Takes the lock on `file`; `false` at the deadline.
 ///
 /// flock(2) has no deadline, so the lock is tried, with growing pauses. This is the one place that waits by the clock.
 pub(crate) fn acquire(file: &File, deadline: Deadline) -> io::Result<bool> {
@@ -25,10 +25,10 @@ pub(crate) fn acquire(file: &File, deadline: Deadline) -> io::Result<bool> {
         match file.try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) if deadline.has_passed() => return Ok(false),
-            Err(TryLockError::WouldBlock) => sleep(pause.min(deadline.left())),
+            Err(TryLockError::WouldBlock) => sleep(pause.min(deadline.remaining())),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        pause = (pause * 2).min(MOST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 

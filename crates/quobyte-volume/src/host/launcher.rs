@@ -27,7 +27,7 @@ use super::service_manager::ServiceManager;
 /// The program that runs a client in a unit.
 pub(super) const CLIENT_UNIT_PROGRAM: &str = "quobyte-client-unit";
 
-/// Names the directory of requests in a unit's environment, beside the mark, which names the client.
+/// Names the directory of requests in a unit's environment, beside the variable that names the client.
 const LAUNCH_DIRECTORY_VARIABLE: &str = "NOVA_QUOBYTE_LAUNCH";
 
 /// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
@@ -95,12 +95,12 @@ mod tests {
 
     use super::*;
 
-    struct Host {
+    struct FakeSetup {
         template: bool,
         user_manager: bool,
     }
 
-    impl SystemdSetup for Host {
+    impl SystemdSetup for FakeSetup {
         fn has_template(&self) -> bool {
             self.template
         }
@@ -122,8 +122,8 @@ mod tests {
             (Launcher::SystemdUser, true, false, Some(User)),
             (Launcher::Direct, true, true, None),
         ] {
-            let host = Host { template, user_manager };
-            assert_eq!(launcher.manager(&host), expected, "{launcher} {template} {user_manager}");
+            let setup = FakeSetup { template, user_manager };
+            assert_eq!(launcher.manager(&setup), expected, "{launcher} {template} {user_manager}");
         }
     }
 

@@ -27,9 +27,9 @@ pub struct LinuxHost {
     mount_timeout: Duration,
 }
 
-/// How long the processes that a client has left may take to end once they are killed. One that is stuck in the kernel
+/// How long the processes of a client may take to end once they are killed. One that is stuck in the kernel
 /// takes longer, and is not waited for.
-const CLIENT_END: Duration = Duration::from_secs(5);
+const CLIENT_KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the machine's owner has configured.
 #[derive(Debug, Clone)]
@@ -112,14 +112,16 @@ impl Host for LinuxHost {
         }
     }
 
-    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
+    fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
         crash::point("what a client has left is about to be ended");
         self.helpers.stop_helper(at);
-        // First, or a unit could start with it meanwhile; and last, for what a unit that is ended now still answered.
+        // Requests are withdrawn first, or a unit could start the client meanwhile, and again at the end, for the
+        // outcome that a killed unit may still have left.
         self.launcher.withdraw_requests(at)?;
-        let ended = client::end_processes(&client::name(at, generation), Deadline::after(CLIENT_END))?;
+        let killed =
+            client::kill_processes(&client::name(at, generation), Deadline::after(CLIENT_KILL_TIMEOUT))?;
         self.launcher.withdraw_requests(at)?;
-        Ok(ended)
+        Ok(killed)
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {

@@ -15,7 +15,7 @@ use super::crash;
 /// When something else than an empty directory is in the way, or a directory cannot be made.
 pub(super) fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut made = Vec::new();
-    if let Err(error) = make_missing(path, &mut made) {
+    if let Err(error) = create_with_retries(path, &mut made) {
         // What cannot be removed again is an empty directory; the cause is what has to be told.
         for directory in made.iter().rev() {
             let _ = remove(directory);
@@ -28,7 +28,7 @@ pub(super) fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     match first_entry(path)? {
         None => Ok(made),
-        Some(entry) => Err(hides(&entry)),
+        Some(entry) => Err(not_empty_error(&entry)),
     }
 }
 
@@ -45,24 +45,24 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// How often the way to a mount point may vanish while it is made.
-const MOST_RETURNS: usize = 100;
+/// How often the way to a mount point may be removed while it is made.
+const MAX_RETRIES: usize = 100;
 
 /// Makes the directory at `path` and what is missing on the way there, and adds each to `made`.
 ///
-/// A connect to another share that fails takes back what it has made of the way. Whoever finds it gone begins anew.
-fn make_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
-    let mut returns = 0;
+/// A failing connect to another share removes the directories that it has made on the way. Then this starts again.
+fn create_with_retries(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut retries = 0;
     loop {
-        match make_once(path, made) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && returns < MOST_RETURNS => returns += 1,
+        match create_missing(path, made) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && retries < MAX_RETRIES => retries += 1,
             result => return result,
         }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "mount directories are made here alone")]
-fn make_once(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+fn create_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|path| file_type(path).is_err()).collect();
     for &directory in missing.iter().rev() {
         match std::fs::create_dir(directory) {
@@ -104,7 +104,7 @@ fn first_entry(path: &Path) -> io::Result<Option<OsString>> {
 }
 
 /// A mount would cover what somebody has written here while the volume was not mounted, perhaps a guest's data.
-fn hides(entry: &OsStr) -> io::Error {
+fn not_empty_error(entry: &OsStr) -> io::Error {
     let reason =
         format!("it holds {entry:?} on this host's own disk, which a mount would hide; move that away");
     io::Error::new(io::ErrorKind::DirectoryNotEmpty, reason)

@@ -4,7 +4,7 @@
 //! costs milliseconds on a host with thousands of mounts, so one mount is looked up in the cheapest way the kernel
 //! offers (see [`Lookup`]). None of the ways sends a request to a file system, so none can hang on a dead one.
 
-mod own_table;
+mod self_mountinfo;
 mod statmount;
 
 use std::io;
@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
-pub(crate) use self::own_table::mounts_below;
+pub(crate) use self::self_mountinfo::mounts_below;
 use crate::pure::mounts::{Device, Mount};
 
 /// `STATX_MNT_ID_UNIQUE`, Linux 6.8: an id that no later mount gets again.
@@ -42,7 +42,7 @@ pub fn top_mount(path: &Path, known: Option<&Mount>, best: Lookup) -> io::Result
         Ok(at) => at,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         // FUSE lets nobody but the owner look at the root of a mount without allow_other. The table shows it.
-        Err(Errno::ACCESS) => return own_table::top_mount(path),
+        Err(Errno::ACCESS) => return self_mountinfo::top_mount(path),
         Err(error) => return Err(error.into()),
     };
     if is_mount_root(&at) == Some(false) {
@@ -62,7 +62,7 @@ pub fn top_mount(path: &Path, known: Option<&Mount>, best: Lookup) -> io::Result
     {
         return Ok(Some(known.clone()));
     }
-    Ok(own_table::top_mount(path)?.map(|mount| Mount { unique_id, ..mount }))
+    Ok(self_mountinfo::top_mount(path)?.map(|mount| Mount { unique_id, ..mount }))
 }
 
 /// The mount on top at `path` by [`Lookup::Statmount`] alone, which needs no `known` one; `None` where that way does not
@@ -79,10 +79,10 @@ fn stat(path: &Path) -> rustix::io::Result<Statx> {
     statx(CWD, path, flags, MNT_ID_UNIQUE)
 }
 
-/// Before Linux 5.8 it is not told, and only the table can say.
+/// Whether it is the root of a mount; `None` before Linux 5.8, where statx does not say and only the table does.
 fn is_mount_root(at: &Statx) -> Option<bool> {
-    let is_told = at.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
-    is_told.then(|| at.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    let is_supported = at.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    is_supported.then(|| at.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn unique_id(at: &Statx) -> Option<u64> {
@@ -105,9 +105,9 @@ mod tests {
         assert_eq!(proc(Lookup::UniqueId, Some(&whole)), whole);
         // Where the kernel has that way at all.
         let id = unique_id(&stat(Path::new("/proc")).unwrap());
-        let told = id.and_then(|id| statmount::mount(id).unwrap());
-        assert_eq!(top_mount_fast(Path::new("/proc")), told);
-        assert!(told.is_none_or(|mount| mount == whole));
+        let found = id.and_then(|id| statmount::mount(id).unwrap());
+        assert_eq!(top_mount_fast(Path::new("/proc")), found);
+        assert!(found.is_none_or(|mount| mount == whole));
     }
 
     #[test]

@@ -19,8 +19,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, p
 use crate::host::crash;
 use crate::host::deadline::Deadline;
 
-/// How much of a program's output is kept, in bytes.
-const KEPT_OUTPUT: u64 = 16 * 1024;
+/// The longest output of a program that is kept, in bytes.
+const MAX_OUTPUT_LEN: u64 = 16 * 1024;
 
 /// How a program ended, and the beginning of what it printed on both streams.
 #[derive(Debug)]
@@ -34,42 +34,42 @@ pub(crate) struct ProgramOutcome {
 pub(crate) enum RunError {
     #[error("{program} cannot be started")]
     Start { program: String, source: io::Error },
-    #[error("{program} did not end by its deadline{}", printed(.output))]
+    #[error("{program} did not end by its deadline{}", output_suffix(.output))]
     Timeout { program: String, output: String },
     #[error("{program} cannot be followed")]
-    Follow { program: String, source: io::Error },
+    Supervise { program: String, source: io::Error },
 }
 
 /// Runs `program` until it ends or `deadline` passes; then it and its process group are killed and reaped.
 ///
-/// The program starts in `/`, so that it pins no mount, and with messages in English. `mark` is a variable added to its
-/// environment, `input` its standard input: nothing, or a file that is to be open for as long as the program runs,
+/// The program starts in `/`, so that it pins no mount, and with messages in English. `variable` is a variable added to
+/// its environment, `input` its standard input: nothing, or a file that is to be open for as long as the program runs,
 /// whatever becomes of us.
 pub(crate) fn run<S: AsRef<OsStr>>(
     program: &OsStr,
     arguments: impl IntoIterator<Item = S>,
-    mark: Option<(&str, &str)>,
+    variable: Option<(&str, &str)>,
     input: Stdio,
     deadline: Deadline,
 ) -> Result<ProgramOutcome, RunError> {
     let name = program.to_string_lossy().into_owned();
-    let follow = |source: io::Error| RunError::Follow { program: name.clone(), source };
-    let mut kept = sealed_memory_file().map_err(follow)?;
+    let supervise_error = |source: io::Error| RunError::Supervise { program: name.clone(), source };
+    let mut output_file = sealed_memory_file().map_err(supervise_error)?;
     let child = command(program)
         .args(arguments)
         .current_dir("/")
         .env("LC_ALL", "C")
-        .envs(mark)
+        .envs(variable)
         .stdin(input)
-        .stdout(kept.try_clone().map_err(follow)?)
-        .stderr(kept.try_clone().map_err(follow)?)
+        .stdout(output_file.try_clone().map_err(supervise_error)?)
+        .stderr(output_file.try_clone().map_err(supervise_error)?)
         .process_group(0)
         .spawn()
         .map_err(|source| RunError::Start { program: name.clone(), source })?;
     crash::point("a program has been started");
-    let status = wait(child, deadline).map_err(follow)?;
+    let status = wait_or_kill(child, deadline).map_err(supervise_error)?;
     crash::point("a program has ended");
-    let output = read_back(&mut kept).map_err(follow)?;
+    let output = read_back(&mut output_file).map_err(supervise_error)?;
     match status {
         Some(status) => Ok(ProgramOutcome { status, output }),
         None => Err(RunError::Timeout { program: name, output }),
@@ -82,15 +82,15 @@ fn command(program: &OsStr) -> Command {
 }
 
 /// Waits for the child; `None` when it had to be killed at the deadline.
-fn wait(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+fn wait_or_kill(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
     let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    if ends(&pidfd, deadline)? {
+    if wait_for_exit(&pidfd, deadline)? {
         return child.wait().map(Some);
     }
     // The child may have ended meanwhile; its group may still have members, so the group is killed either way.
     let _ = kill_process_group(pid, Signal::KILL);
-    if ends(&pidfd, Deadline::after(TO_DIE))? {
+    if wait_for_exit(&pidfd, Deadline::after(KILL_TIMEOUT))? {
         child.wait()?;
     }
     Ok(None)
@@ -98,12 +98,12 @@ fn wait(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> 
 
 /// How long a killed process may take to end. One in a system call that cannot be interrupted takes longer, and is not
 /// waited for.
-const TO_DIE: Duration = Duration::from_secs(1);
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Waits for the end of a process, and says whether it came by the deadline.
-fn ends(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
+/// Waits until a process has exited; `false` at the deadline.
+fn wait_for_exit(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
     loop {
-        let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
+        let left = Timespec::try_from(deadline.remaining()).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left)) {
             Ok(count) => return Ok(count > 0),
             Err(rustix::io::Errno::INTR) => {}
@@ -112,7 +112,7 @@ fn ends(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
     }
 }
 
-/// A process that need not be our child, and no later one that has come to its number.
+/// A process, held by a pidfd: it need not be our child, and no later process with its pid is taken for it.
 #[derive(Debug)]
 pub(crate) struct Process(OwnedFd);
 
@@ -128,8 +128,8 @@ impl Process {
         }
     }
 
-    /// Kills it, which frees it from everything but a system call that cannot be interrupted. One that has ended is as
-    /// good as killed.
+    /// Kills it, which frees it from everything but a system call that cannot be interrupted. Killing a process that
+    /// has ended succeeds.
     pub(crate) fn kill(&self) -> io::Result<()> {
         match pidfd_send_signal(&self.0, Signal::KILL) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -137,22 +137,22 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended; an error of kind `TimedOut` at the deadline.
-    pub(crate) fn wait_for_end(&self, deadline: Deadline) -> io::Result<()> {
-        if ends(&self.0, deadline)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    /// Waits until it has exited; an error of kind `TimedOut` at the deadline.
+    pub(crate) fn wait(&self, deadline: Deadline) -> io::Result<()> {
+        if wait_for_exit(&self.0, deadline)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
 }
 
-/// Kills a child that has not been waited for, and waits a moment for its end.
+/// Kills a child that has not been waited for, and waits up to [`KILL_TIMEOUT`] for its end.
 pub(crate) fn kill_and_wait(child: &Child) -> io::Result<()> {
     let Some(process) = Process::open(child.id())? else { return Ok(()) };
     process.kill()?;
-    process.wait_for_end(Deadline::after(TO_DIE))
+    process.wait(Deadline::after(KILL_TIMEOUT))
 }
 
 fn sealed_memory_file() -> io::Result<File> {
     let file = memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    ftruncate(&file, KEPT_OUTPUT)?;
+    ftruncate(&file, MAX_OUTPUT_LEN)?;
     fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK)?;
     Ok(file.into())
 }
@@ -167,7 +167,7 @@ fn read_back(file: &mut File) -> io::Result<String> {
 }
 
 /// A program's output as a clause of a message: on one line, and nothing where nothing was printed.
-pub(crate) fn printed(output: &str) -> String {
+pub(crate) fn output_suffix(output: &str) -> String {
     if output.is_empty() {
         return String::new();
     }
@@ -190,7 +190,7 @@ mod tests {
         let outcome = sh("echo out; echo err >&2; exit 4", Duration::from_secs(30)).unwrap();
         assert_eq!(outcome.status.code(), Some(4));
         assert_eq!(outcome.output, "out\nerr");
-        assert_eq!(printed(&outcome.output), ": out; err");
+        assert_eq!(output_suffix(&outcome.output), ": out; err");
     }
 
     #[test]
@@ -234,6 +234,6 @@ mod tests {
             sh("head -c 100000 /dev/zero | tr '\\0' x; echo 2>/dev/null; exit 3", Duration::from_secs(30));
         let outcome = outcome.unwrap();
         assert_eq!(outcome.status.code(), Some(3));
-        assert!(outcome.output.len() as u64 <= KEPT_OUTPUT && outcome.output.starts_with("xxxx"));
+        assert!(outcome.output.len() as u64 <= MAX_OUTPUT_LEN && outcome.output.starts_with("xxxx"));
     }
 }

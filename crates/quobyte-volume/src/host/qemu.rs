@@ -10,13 +10,13 @@ use crate::host::deadline::Deadline;
 use crate::host::process;
 
 /// How long QEMU may take to start and end again.
-const LIMIT: Duration = Duration::from_secs(10);
+const QEMU_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The program that libvirt runs domains with, out of its description of what domains can have.
 ///
 /// # Errors
 /// When the description is no XML.
-pub fn emulator(capabilities: &str) -> Result<Option<PathBuf>, roxmltree::Error> {
+pub fn emulator_path(capabilities: &str) -> Result<Option<PathBuf>, roxmltree::Error> {
     let document = Document::parse(capabilities)?;
     let path = document.root_element().children().find(|node| node.has_tag_name("path"));
     Ok(path.and_then(|path| path.text()).map(PathBuf::from))
@@ -43,8 +43,9 @@ pub fn has_io_uring(emulator: &Path) -> io::Result<bool> {
         "-qmp",
         "stdio",
     ];
-    let ended = process::run(emulator.as_os_str(), arguments, None, quit.into(), Deadline::after(LIMIT))
-        .map_err(io::Error::other)?;
+    let ended =
+        process::run(emulator.as_os_str(), arguments, None, quit.into(), Deadline::after(QEMU_TIMEOUT))
+            .map_err(io::Error::other)?;
     tracing::debug!(emulator = %emulator.display(), status = %ended.status, said = ended.output, "asked for io_uring");
     Ok(ended.status.success())
 }
@@ -57,9 +58,9 @@ mod tests {
     fn emulator_is_read_from_domain_capabilities() {
         let xml = "<domainCapabilities><path>/usr/bin/qemu</path><domain>qemu</domain>\
                    <os><loader><path>/other</path></loader></os></domainCapabilities>";
-        assert_eq!(emulator(xml).unwrap(), Some("/usr/bin/qemu".into()));
-        assert_eq!(emulator("<domainCapabilities/>").unwrap(), None);
-        assert!(emulator("no XML").is_err());
+        assert_eq!(emulator_path(xml).unwrap(), Some("/usr/bin/qemu".into()));
+        assert_eq!(emulator_path("<domainCapabilities/>").unwrap(), None);
+        assert!(emulator_path("no XML").is_err());
     }
 
     #[test]

@@ -159,8 +159,8 @@ impl HelperPool {
         })
     }
 
-    /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its own
-    /// where that is too short.
+    /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its
+    /// own where that is too short.
     pub(crate) fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
         match self.ask(at, &HelperRequest::Probe(image.clone()))? {
             HelperAnswer::Probe(probe) => Ok(probe),
@@ -269,8 +269,8 @@ impl HelperPool {
         }
     }
 
-    /// Kills the helper of a share that is not mounted any more. It keeps no mount busy, so the caller does not wait for
-    /// its end: one that has just probed a mount takes tens of milliseconds.
+    /// Kills the helper of a share that is not mounted any more. It keeps no mount busy, so the caller does not wait
+    /// for its end: one that has just probed a mount takes tens of milliseconds.
     pub(crate) fn stop_helper(&self, at: &MountPath) {
         let helper = lock(&self.idle).remove(at);
         if let Some(helper) = helper {

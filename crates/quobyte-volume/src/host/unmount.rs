@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::deadline::Deadline;
-use super::process::{self, RunError, printed};
+use super::process::{self, RunError, output_suffix};
 
 /// How hard to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub enum UnmountOutcome {
     Busy,
 }
 
-/// Unmounts what is on top at `mount_point`. The program that unmounts keeps `lock_file` open until it ends, even if this
-/// process is killed meanwhile.
+/// Unmounts what is on top at `mount_point`. The program that unmounts keeps `lock_file` open until it ends, even if
+/// this process is killed meanwhile.
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`] at the deadline.
@@ -56,6 +56,6 @@ pub(super) fn unmount(
     } else if outcome.output.contains("Device or resource busy") {
         Ok(UnmountOutcome::Busy)
     } else {
-        Err(io::Error::other(format!("fusermount3 ({}){}", outcome.status, printed(&outcome.output))))
+        Err(io::Error::other(format!("fusermount3 ({}){}", outcome.status, output_suffix(&outcome.output))))
     }
 }

@@ -1,4 +1,4 @@
-//! The processes of clients, found by the name in their environment, and ended.
+//! The processes of clients: finds them by the name in their environment, and kills them.
 
 use std::io;
 use std::path::Path;
@@ -7,43 +7,43 @@ use super::CLIENT_VARIABLE;
 use crate::host::deadline::Deadline;
 use crate::host::process::Process;
 
-/// Ends the processes of the client of that name, so that it mounts nothing later, and returns how many there were.
+/// Kills the processes of the client of that name, so that it mounts nothing later, and returns how many there were.
 ///
 /// They are known by the environment they were given; only those of this user can be looked at, and only those were
 /// started by it.
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`] when there are still some at the deadline.
-pub(in crate::host) fn end_processes(client: &str, deadline: Deadline) -> io::Result<usize> {
-    let mut ended = 0;
+pub(in crate::host) fn kill_processes(client: &str, deadline: Deadline) -> io::Result<usize> {
+    let mut killed = 0;
     // A process seen may have started another meanwhile, so it takes a round that finds none.
     loop {
         let processes = processes(client)?;
         if processes.is_empty() {
-            return Ok(ended);
+            return Ok(killed);
         }
         if deadline.has_passed() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         processes.iter().try_for_each(Process::kill)?;
-        processes.iter().try_for_each(|process| process.wait_for_end(deadline))?;
-        ended += processes.len();
+        processes.iter().try_for_each(|process| process.wait(deadline))?;
+        killed += processes.len();
     }
 }
 
 /// Whether any other client of the same mount path lives than the one of that name.
 pub(in crate::host) fn has_other_clients(client: &str) -> io::Result<bool> {
     let key = client.split_once('-').map_or(client, |(key, _)| key);
-    Ok(!marked(|other| other != client && other.starts_with(key))?.is_empty())
+    Ok(!processes_where(|other| other != client && other.starts_with(key))?.is_empty())
 }
 
-/// The processes of the client of that name, its unit's among them, but for this one.
+/// The processes of the client of that name, its unit's among them, except this process.
 pub(in crate::host) fn processes(client: &str) -> io::Result<Vec<Process>> {
-    marked(|other| other == client)
+    processes_where(|other| other == client)
 }
 
-/// The processes of clients by whose name `is_wanted` goes, but for this one.
-fn marked(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
+/// The processes of clients whose name satisfies `is_wanted`, except this process.
+fn processes_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
     let name = |variable: &[u8]| {
         let name = variable.strip_prefix(CLIENT_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
         std::str::from_utf8(name).ok().map(str::to_owned)
@@ -53,7 +53,8 @@ fn marked(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        // Held before it is looked at: what is found to be marked is what is held, or that has ended.
+        // Opened before its environment is read: the pidfd is of the process whose environment that is, or it has
+        // ended.
         let Some(process) = Process::open(pid)? else { continue };
         // Gone since, or another user's.
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };

@@ -19,7 +19,7 @@ const UNIT_DIRECTORIES: [&str; 5] = [
 ];
 
 /// How long logind may take to tell whether a user lingers.
-const ANSWER: Duration = Duration::from_secs(5);
+const LOGIND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What has to be known of a host to choose a launcher. A test passes in what it likes.
 pub(super) trait SystemdSetup {
@@ -53,8 +53,13 @@ impl SystemdSetup for ThisHost<'_> {
         }
         let user = rustix::process::geteuid().as_raw().to_string();
         let arguments = ["show-user", &user, "--property=Linger", "--value"];
-        let answer =
-            process::run(OsStr::new("loginctl"), arguments, None, Stdio::null(), Deadline::after(ANSWER));
+        let answer = process::run(
+            OsStr::new("loginctl"),
+            arguments,
+            None,
+            Stdio::null(),
+            Deadline::after(LOGIND_TIMEOUT),
+        );
         answer.is_ok_and(|answer| answer.status.success() && answer.output == "yes")
     }
 }

@@ -15,16 +15,16 @@ use crate::host::records::StateDir;
 use crate::host::unmount::{self, UnmountMode, UnmountOutcome};
 
 /// How long unmounting and the client's end may take together; a unit's `TimeoutStopSec` is a little more.
-const STOP: Duration = Duration::from_secs(25);
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Runs the client as the request has it, and tells its outcome.
+/// Runs the client as the request says, and posts its outcome.
 pub(super) fn start() -> io::Result<()> {
     let (directory, client) = environment()?;
     let mailbox = Mailbox::new(&directory, &client);
     let request = mailbox.read_request()?;
     crash::point("a unit has read its request");
     let result = client::run(&request, Deadline::after(request.budget));
-    mailbox.post_outcome(&MountOutcome::of(&result))?;
+    mailbox.post_outcome(&MountOutcome::from_result(&result))?;
     result.map_err(io::Error::other)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn stop() -> io::Result<()> {
         return Ok(());
     };
     let at = mount_path.as_path();
-    let deadline = Deadline::after(STOP);
+    let deadline = Deadline::after(STOP_TIMEOUT);
     if processes.is_empty()
         || !mount_table::top_mount(at, Some(&mount), Lookup::Statmount)?
             .is_some_and(|top| top.is_same(&mount))
@@ -60,7 +60,7 @@ pub(super) fn stop() -> io::Result<()> {
             format!("files on {} are open", at.display()),
         ));
     }
-    processes.iter().try_for_each(|process| process.wait_for_end(deadline))
+    processes.iter().try_for_each(|process| process.wait(deadline))
 }
 
 fn environment() -> io::Result<(PathBuf, String)> {

@@ -17,8 +17,8 @@ use crate::host::records;
 use crate::host::service_manager::ServiceManager;
 use crate::pure::mount_path::MountPath;
 
-/// How long systemd may take to note that a client is given up. Nobody waits for the client's end.
-const GIVE_UP: Duration = Duration::from_secs(5);
+/// How long systemd may take to accept that a unit is to stop. The client's end is not waited for.
+const UNIT_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts clients in units of their own.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl ClientLauncher {
         self.launcher.manager(&ThisHost { directory: &self.directory, program: &self.program })
     }
 
-    /// Takes back what was asked for at `at`: a unit that systemd has yet to start finds nothing to do.
+    /// Removes the requests for `at`: a unit that systemd has yet to start finds nothing to do.
     pub(in crate::host) fn withdraw_requests(&self, at: &MountPath) -> io::Result<()> {
         mailbox::clear(&self.directory, at)
     }
@@ -56,36 +56,37 @@ impl ClientLauncher {
         if manager == ServiceManager::System && self.directory != Path::new(TEMPLATE_DIRECTORY) {
             return Err(not_launched(format!("its units take requests from {TEMPLATE_DIRECTORY} alone")));
         }
-        let host = |source| ClientError::Host { source };
-        records::make_directory(&self.directory).map_err(host)?;
-        self.withdraw_requests(&request.mount_path).map_err(host)?;
+        let host_error = |source| ClientError::Host { source };
+        records::make_directory(&self.directory).map_err(host_error)?;
+        self.withdraw_requests(&request.mount_path).map_err(host_error)?;
         let unit = Unit {
             manager,
             client: &request.client,
             directory: &self.directory,
             program: &self.program,
-            search_path: &std::env::var_os("PATH").unwrap_or_default(),
+            path_env: &std::env::var_os("PATH").unwrap_or_default(),
         };
         let mailbox = Mailbox::new(&self.directory, &request.client);
-        mailbox.post_request(request).map_err(host)?;
-        let said = run(&unit.start(), deadline);
-        if let Err(RunError::Timeout { output, .. }) = said {
-            // What the unit answers from now on is about a client that is being ended.
-            give_up(&unit);
-            self.withdraw_requests(&request.mount_path).map_err(host)?;
+        mailbox.post_request(request).map_err(host_error)?;
+        let result = run(&unit.start(), deadline);
+        if let Err(RunError::Timeout { output, .. }) = result {
+            // An outcome that the unit posts from now on is of a client that is being killed.
+            stop_unit(&unit);
+            self.withdraw_requests(&request.mount_path).map_err(host_error)?;
             return Err(ClientError::Timeout { export: request.export.clone(), output });
         }
-        if let Some(outcome) = mailbox.take_outcome().map_err(host)? {
+        if let Some(outcome) = mailbox.take_outcome().map_err(host_error)? {
             return outcome.into_result(&request.export);
         }
-        self.withdraw_requests(&request.mount_path).map_err(host)?;
-        Err(not_launched(said.map_or_else(|error| error.to_string(), |said| said.output)))
+        self.withdraw_requests(&request.mount_path).map_err(host_error)?;
+        Err(not_launched(result.map_or_else(|error| error.to_string(), |outcome| outcome.output)))
     }
 }
 
-/// A unit that cannot be stopped either has its client ended by its mark, like one without a unit.
-fn give_up(unit: &Unit<'_>) {
-    if let Err(error) = run(&unit.give_up(), Deadline::after(GIVE_UP)) {
+/// Has systemd stop the unit. Where it cannot, the driver kills the client by the name in its environment, as it does
+/// without a unit.
+fn stop_unit(unit: &Unit<'_>) {
+    if let Err(error) = run(&unit.stop(), Deadline::after(UNIT_STOP_TIMEOUT)) {
         tracing::warn!(%error, "the client's unit cannot be stopped");
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum MountOutcome {
 }
 
 impl MountOutcome {
-    pub(super) fn of(result: &Result<(), ClientError>) -> Self {
+    pub(super) fn from_result(result: &Result<(), ClientError>) -> Self {
         match result {
             Ok(()) => Self::Mounted,
             Err(ClientError::NotFound { source }) => Self::NotFound { errno: source.raw_os_error() },
@@ -46,7 +46,7 @@ impl MountOutcome {
         }
     }
 
-    /// The same, for who asked for `export`.
+    /// The result for the caller that asked for `export`.
     pub(super) fn into_result(self, export: &Export) -> Result<(), ClientError> {
         let export = export.clone();
         Err(match self {
@@ -83,7 +83,7 @@ impl<'a> Mailbox<'a> {
         Ok(())
     }
 
-    /// Takes what came of the request; `None` if no unit has answered.
+    /// Reads and removes the outcome of the request; `None` if no unit has posted one.
     pub(super) fn take_outcome(&self) -> io::Result<Option<MountOutcome>> {
         let outcome = read(&self.file("outcome"))?;
         crash::point("a unit's outcome has been read");
@@ -91,39 +91,39 @@ impl<'a> Mailbox<'a> {
         Ok(outcome)
     }
 
-    /// The request, to the unit.
+    /// Reads the request, for the unit.
     pub(super) fn read_request(&self) -> io::Result<MountRequest> {
         read(&self.file("request"))?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Tells the caller what came of the request.
+    /// Removes the request, and leaves its outcome for the caller.
     pub(super) fn post_outcome(&self, outcome: &MountOutcome) -> io::Result<()> {
         remove(&self.file("request"))?;
         crash::point("a unit has taken its request");
         self.write("outcome", outcome)
     }
 
-    fn file(&self, ending: &str) -> PathBuf {
-        self.directory.join(format!("{}.{ending}", self.client))
+    fn file(&self, extension: &str) -> PathBuf {
+        self.directory.join(format!("{}.{extension}", self.client))
     }
 
     /// Readable by this user alone. A caller whose deadline has passed does not wait for the writer, hence the rename.
     #[expect(clippy::disallowed_methods, reason = "requests and outcomes are put in place here alone")]
-    fn write(&self, ending: &str, content: &impl Serialize) -> io::Result<()> {
+    fn write(&self, extension: &str, content: &impl Serialize) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let unfinished = self.file(&format!("tmp-{ending}"));
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let temporary = self.file(&format!("tmp-{extension}"));
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         serde_json::to_writer(file, content)?;
         crash::point("a file for the other side is written");
-        std::fs::rename(unfinished, self.file(ending))
+        std::fs::rename(temporary, self.file(extension))
     }
 }
 
-/// Takes back whatever was asked of clients for `at`, which no unit is to find any more, and what was left half written
-/// or not taken. For who holds the share.
+/// Removes all files of clients for `at`: requests, which no unit is to find any more, outcomes that were not taken,
+/// and files that were not completed. The caller holds the share's lock.
 pub(super) fn clear(directory: &Path, at: &MountPath) -> io::Result<()> {
     let entries = match directory.read_dir() {
-        // Nobody has ever asked.
+        // No request has been posted yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };

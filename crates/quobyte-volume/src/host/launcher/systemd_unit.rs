@@ -32,7 +32,7 @@ pub(super) struct Unit<'a> {
     /// The program that reads it.
     pub(super) program: &'a Path,
     /// Where this user looks for programs, Quobyte's client among them. The system's units have systemd's own `PATH`.
-    pub(super) search_path: &'a OsStr,
+    pub(super) path_env: &'a OsStr,
 }
 
 impl Unit<'_> {
@@ -62,17 +62,17 @@ impl Unit<'_> {
         .into();
         arguments.push(format!("--unit={}", self.name()).into());
         arguments.push(format!("--setenv={CLIENT_VARIABLE}={}", self.client).into());
-        arguments.push(joined(&format!("--setenv={LAUNCH_DIRECTORY_VARIABLE}="), self.directory.as_os_str()));
-        arguments.push(joined("--setenv=PATH=", self.search_path));
+        arguments.push(concat(&format!("--setenv={LAUNCH_DIRECTORY_VARIABLE}="), self.directory.as_os_str()));
+        arguments.push(concat("--setenv=PATH=", self.path_env));
         // systemd splits this one at white space, and would replace what follows a dollar were it not for the colon.
-        let mut stop = joined("--property=ExecStop=:", &quoted(self.program.as_os_str()));
+        let mut stop = concat("--property=ExecStop=:", &systemd_quoted(self.program.as_os_str()));
         stop.push(" stop");
         arguments.extend([stop, "--".into(), self.program.into(), "start".into()]);
         CommandLine { program: "systemd-run", arguments }
     }
 
     /// Has systemd stop the unit, or never start it, without waiting.
-    pub(super) fn give_up(&self) -> CommandLine {
+    pub(super) fn stop(&self) -> CommandLine {
         self.systemctl(&["--no-block", "stop"])
     }
 
@@ -89,14 +89,14 @@ pub(super) fn runtime_directory() -> PathBuf {
     format!("/run/user/{}", rustix::process::geteuid().as_raw()).into()
 }
 
-fn joined(start: &str, end: &OsStr) -> OsString {
+fn concat(start: &str, end: &OsStr) -> OsString {
     let mut whole = OsString::from(start);
     whole.push(end);
     whole
 }
 
 /// A word in the quotes of systemd.syntax(7).
-fn quoted(word: &OsStr) -> OsString {
+fn systemd_quoted(word: &OsStr) -> OsString {
     let mut bytes = vec![b'"'];
     for &byte in word.as_bytes() {
         match byte {
@@ -119,9 +119,9 @@ mod tests {
             client: "0123456789abcdef0123456789abcdef-0000000000000fed",
             directory: Path::new("/run/user/7/nova $HOME/launch"),
             program: Path::new("/opt/a \"b\\$c/quobyte-client-unit"),
-            search_path: OsStr::new("/opt/quo byte:/usr/bin"),
+            path_env: OsStr::new("/opt/quo byte:/usr/bin"),
         };
-        [unit.start(), unit.give_up()].map(|line| {
+        [unit.start(), unit.stop()].map(|line| {
             let words = line.arguments.iter().map(|argument| format!("|{}", argument.to_str().unwrap()));
             format!("{}{}", line.program, words.collect::<String>())
         })

@@ -88,7 +88,7 @@ impl Helper {
         let stdout = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\n") {
-            let left = Timespec::try_from(deadline.left()).map_err(io::Error::other)?;
+            let left = Timespec::try_from(deadline.remaining()).map_err(io::Error::other)?;
             match poll(&mut [PollFd::new(&*stdout, PollFlags::IN)], Some(&left)) {
                 Ok(0) => return Ok(None),
                 Err(rustix::io::Errno::INTR) => continue,

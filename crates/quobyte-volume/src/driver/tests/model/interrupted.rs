@@ -108,8 +108,8 @@ impl Host for Interrupted {
         self.around(|host| host.mount(export, at, generation))
     }
 
-    fn end_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
-        self.around(|host| host.end_client(at, generation))
+    fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
+        self.around(|host| host.kill_client(at, generation))
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {

@@ -13,7 +13,7 @@ pub(super) fn top_mount(path: &Path) -> io::Result<Option<Mount>> {
         (Some(parent), Some(name)) => parent.canonicalize()?.join(name),
         _ => path.to_owned(),
     };
-    Ok(MountInfo::top(&own_table()?, &mount_point).map(|entry| entry.mount.clone()))
+    Ok(MountInfo::top(&read_self_mountinfo()?, &mount_point).map(|entry| entry.mount.clone()))
 }
 
 /// The mount points directly below `base`, in the form `base` has, each as often as something is mounted there.
@@ -24,11 +24,11 @@ pub(crate) fn mounts_below(base: &Path) -> io::Result<Vec<PathBuf>> {
     };
     let directly_below =
         |entry: &MountInfo| Some(base.join(entry.mount_point.strip_prefix(&canonical).ok()?));
-    let mut below: Vec<_> = own_table()?.iter().filter_map(directly_below).collect();
+    let mut below: Vec<_> = read_self_mountinfo()?.iter().filter_map(directly_below).collect();
     below.retain(|path| path.parent() == Some(base));
     Ok(below)
 }
 
-fn own_table() -> io::Result<Vec<MountInfo>> {
+fn read_self_mountinfo() -> io::Result<Vec<MountInfo>> {
     MountInfo::parse(&std::fs::read("/proc/self/mountinfo")?).map_err(io::Error::other)
 }
