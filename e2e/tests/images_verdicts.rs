@@ -25,7 +25,7 @@ fn layers(directory: &Path, top: &str, format: &str) -> Result<Vec<Layer>, Chain
         let file = File::open(directory.join(path.as_path()))?;
         let metadata = file.metadata()?;
         let device = Device { major: major(metadata.dev()), minor: minor(metadata.dev()) };
-        let identity = Identity { device, inode: metadata.ino(), born: None };
+        let identity = Identity { device, inode: metadata.ino(), btime: None };
         Ok(Opened { identity, size: metadata.len(), content: Box::new(file) })
     })
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Component;
 
 use quobyte_volume::pure::connection::ImageFormat;
-use quobyte_volume::pure::image::{ChainError, Header, Identity, MAX_LAYERS, Opened, RelativePath, walk};
+use quobyte_volume::pure::image::{
+    ChainError, Identity, ImageHeader, MAX_LAYERS, Opened, RelativePath, walk,
+};
 use quobyte_volume::pure::mounts::Device;
 
 use crate::encoding::{File, decode_files};
@@ -15,7 +17,7 @@ use crate::encoding::{File, decode_files};
 /// When it is not.
 pub fn header(input: &[u8]) {
     let Some(file) = File::decode(input) else { return };
-    if let Ok(header) = Header::parse(&file, file.len) {
+    if let Ok(header) = ImageHeader::parse(&file, file.len) {
         assert_standalone_qcow2(&file);
         if let Some(backing) = header.backing {
             assert_plain_path(&backing.name);
@@ -56,7 +58,7 @@ pub fn chain(input: &[u8]) {
         open_count += 1;
         let index = files.iter().position(|(name, _)| *name == path.to_string()).ok_or(())?;
         let (_, file) = files[index];
-        let identity = Identity { device: Device { major: 0, minor: 1 }, inode: index as u64, born: None };
+        let identity = Identity { device: Device { major: 0, minor: 1 }, inode: index as u64, btime: None };
         Ok::<_, ()>(Opened { identity, size: file.len, content: Box::new(file) })
     });
     assert!(open_count <= MAX_LAYERS + 1, "{open_count} files opened");

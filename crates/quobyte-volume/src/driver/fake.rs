@@ -233,7 +233,7 @@ impl World {
             Image::Directory => return Err(refused(Rule::NotRegularFile)),
             Image::OnAnotherDevice => Device { major: 8, minor: 1 },
         };
-        let identity = Identity { device, inode: 2, born: None };
+        let identity = Identity { device, inode: 2, btime: None };
         Ok(vec![image::Layer { path: name.into(), format, identity, virtual_size: 1 << 20 }])
     }
 

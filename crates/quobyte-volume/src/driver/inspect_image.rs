@@ -64,7 +64,7 @@ impl ShareOperation<'_> {
                 let record = self.lock.peek()?;
                 let attachments = record.iter().flat_map(|record| &record.attachments);
                 for connected in attachments.filter(|other| other.volume == info.volume_id) {
-                    image::check_same(&at, &connected.chain, &chain)?;
+                    image::check_not_swapped(&at, &connected.chain, &chain)?;
                 }
                 let record = record.filter(|record| record.is_for_mount(&mount));
                 Ok(MountedImage { chain, probe: record.and_then(|record| record.probe) })

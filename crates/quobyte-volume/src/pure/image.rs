@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 pub use self::chain::{ChainError, Identity, Layer, MAX_LAYERS, Opened, walk};
 pub use self::path::RelativePath;
-pub use self::qcow2::{Backing, Header};
+pub use self::qcow2::{Backing, ImageHeader};
 pub use self::source::ReadAt;
-pub(crate) use self::swap::check_same;
+pub(crate) use self::swap::check_not_swapped;
 pub use self::violation::{InspectError, Rule, Violation};
 use crate::error::Code;
 use crate::pure::connection::{ImageFormat, ImageName};

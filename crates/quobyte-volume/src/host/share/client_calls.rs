@@ -139,8 +139,8 @@ fn device(file: &Statx) -> Device {
 
 fn identity(file: &Statx) -> Identity {
     let has_btime = file.stx_mask & StatxFlags::BTIME.bits() != 0;
-    let born = has_btime.then_some((file.stx_btime.tv_sec, file.stx_btime.tv_nsec));
-    Identity { device: device(file), inode: file.stx_ino, born }
+    let btime = has_btime.then_some((file.stx_btime.tv_sec, file.stx_btime.tv_nsec));
+    Identity { device: device(file), inode: file.stx_ino, btime }
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ pub(super) mod tests {
             let since = born.duration_since(std::time::UNIX_EPOCH).unwrap();
             (since.as_secs().try_into().unwrap(), since.subsec_nanos())
         });
-        assert_eq!(raw(directory.path(), "disk").unwrap()[0].identity.born, known);
+        assert_eq!(raw(directory.path(), "disk").unwrap()[0].identity.btime, known);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn layer(name: &str, format: ImageFormat) -> Layer {
     Layer {
         path: RelativePath::parse(name).unwrap(),
         format,
-        identity: Identity { device: Device { major: 0, minor: 45 }, inode: 7, born: None },
+        identity: Identity { device: Device { major: 0, minor: 45 }, inode: 7, btime: None },
         virtual_size: 1 << 30,
     }
 }

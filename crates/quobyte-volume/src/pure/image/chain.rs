@@ -10,7 +10,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::path::RelativePath;
-use super::qcow2::{Backing, Header};
+use super::qcow2::{Backing, ImageHeader};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
 use crate::pure::connection::ImageFormat;
@@ -26,10 +26,10 @@ pub struct Identity {
     pub device: Device,
     /// The inode's number.
     pub inode: u64,
-    /// When the file was made, in seconds and nanoseconds since 1970, where the client tells it (statx's `btime`; over
-    /// FUSE since Linux 6.6). A file system may give the number of a deleted file to the next one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub born: Option<(i64, u32)>,
+    /// When the file was created, in seconds and nanoseconds since 1970, where the client tells it (statx's `btime`;
+    /// over FUSE since Linux 6.6). A file system may give the number of a deleted file to the next one.
+    #[serde(default, rename = "born", skip_serializing_if = "Option::is_none")]
+    pub btime: Option<(i64, u32)>,
 }
 
 /// A file of the chain, opened.
@@ -104,9 +104,9 @@ pub fn walk<'a, E>(
     let mut next = Some(Backing { name: start, format });
     while let Some(Backing { name: path, format }) = next {
         let file = open(&path).map_err(ChainError::Open)?;
-        let header = place(&layers, &path, file.identity)
+        let header = check_position(&layers, &path, file.identity)
             .map_err(InspectError::from)
-            .and_then(|()| look(&path, format, &file));
+            .and_then(|()| read_layer_header(&path, format, &file));
         let header = match header {
             Ok(header) => header,
             Err(InspectError::Violation(violation)) => return Err(ChainError::Refused { path, violation }),
@@ -118,27 +118,31 @@ pub fn walk<'a, E>(
     Ok(layers)
 }
 
-/// Judges whether a file may come below these layers.
-fn place(above: &[Layer], path: &RelativePath, file: Identity) -> Result<(), Violation> {
+/// Checks whether a file may be the next layer below these.
+fn check_position(above: &[Layer], path: &RelativePath, file: Identity) -> Result<(), Violation> {
     if let Some(of) = above.first().and_then(|top| top.path.volume())
         && path.volume().is_some_and(|other| other != of)
     {
         return Err(Violation::new(Rule::AnotherVolume, path));
     }
     let is_too_deep = above.len() >= MAX_LAYERS;
-    Violation::unless(!is_too_deep, Rule::ChainDepth, &format_args!("more than {MAX_LAYERS} files"))?;
+    Violation::check(!is_too_deep, Rule::ChainDepth, &format_args!("more than {MAX_LAYERS} files"))?;
     match above.iter().find(|layer| layer.identity == file) {
         Some(same) => Err(Violation::new(Rule::ChainLoop, &format_args!("it is {} as well", same.path))),
         None => Ok(()),
     }
 }
 
-/// What a layer says of itself, its backing file's name seen from the share.
-fn look(path: &RelativePath, format: ImageFormat, file: &Opened<'_>) -> Result<Header, InspectError> {
+/// Reads the header of a layer, and resolves the name of its backing file from the share's root.
+fn read_layer_header(
+    path: &RelativePath,
+    format: ImageFormat,
+    file: &Opened<'_>,
+) -> Result<ImageHeader, InspectError> {
     match format {
-        ImageFormat::Raw => Ok(Header { virtual_size: file.size, backing: None }),
+        ImageFormat::Raw => Ok(ImageHeader { virtual_size: file.size, backing: None }),
         ImageFormat::Qcow2 => {
-            let mut header = Header::parse(&*file.content, file.size)?;
+            let mut header = ImageHeader::parse(&*file.content, file.size)?;
             if let Some(backing) = &mut header.backing {
                 backing.name = path.resolve(&backing.name)?;
             }

@@ -21,7 +21,7 @@ use crate::pure::connection::ImageFormat;
 
 /// What a header that keeps every rule says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub struct ImageHeader {
     /// The size of the disk that the guest sees, in bytes. For the caller to compare with the volume's.
     pub virtual_size: u64,
     /// The file below, if there is one.
@@ -37,7 +37,7 @@ pub struct Backing {
     pub format: ImageFormat,
 }
 
-impl Header {
+impl ImageHeader {
     /// Reads and judges the header of an image that is declared as qcow2 and is `file_size` bytes long.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Header {
 }
 
 fn first_cluster(source: &dyn ReadAt, file_size: u64, cluster_size: u64) -> Result<Vec<u8>, InspectError> {
-    Violation::unless(file_size >= cluster_size, Rule::Truncated, &format_args!("{file_size} bytes"))?;
+    Violation::check(file_size >= cluster_size, Rule::Truncated, &format_args!("{file_size} bytes"))?;
     let mut cluster = vec![0; usize::try_from(cluster_size).expect("a checked cluster has 2 MiB at most")];
     source.read_exact_at(&mut cluster, 0)?;
     Ok(cluster)
@@ -78,9 +78,9 @@ fn backing_name(fields: &Fields) -> Result<Option<Range<usize>>, Violation> {
         return Ok(None);
     }
     let end = fields.backing_offset.saturating_add(fields.backing_length.into());
-    let lies_behind_the_header = fields.backing_offset >= fields.header_length() as u64;
-    Violation::unless(
-        lies_behind_the_header && end <= fields.cluster_size(),
+    let is_after_header = fields.backing_offset >= fields.header_length() as u64;
+    Violation::check(
+        is_after_header && end <= fields.cluster_size(),
         Rule::BackingName,
         &format_args!("{} bytes at {:#x}", fields.backing_length, fields.backing_offset),
     )?;

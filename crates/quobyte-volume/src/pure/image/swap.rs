@@ -1,21 +1,26 @@
-//! Whether what is described is what was looked at.
+//! Whether the layers of an image are still the files that were recorded.
 
 use super::ImageError;
 use super::chain::Layer;
 use super::violation::{Rule, Violation};
 use crate::pure::mount_path::MountPath;
 
-/// Makes sure that no layer has taken the place of another file since the chain on the mount at `at` was `before`.
+/// Checks that no layer of the `current` chain is another file than the `recorded` layer at its path, on the mount at
+/// `at`.
 ///
-/// What lies where nothing was before is no swap: a snapshot puts it there. A device has another number after each
-/// mount, so the inode's number decides, and when it was made where that is known.
-pub(crate) fn check_same(at: &MountPath, before: &[Layer], now: &[Layer]) -> Result<(), ImageError> {
-    for layer in now {
-        let then = before.iter().find(|then| then.path == layer.path).unwrap_or(layer);
-        let (was, is) = (then.identity, layer.identity);
-        let is_made_anew = was.born.zip(is.born).is_some_and(|(was, is)| was != is);
-        if was.inode != is.inode || is_made_anew {
-            let made_anew = if is_made_anew { " made anew" } else { "" };
+/// A layer at a path that was not recorded is no swap: a snapshot adds it. A device has another number after each
+/// mount, so the inode's number decides, and the time of its creation where that is known.
+pub(crate) fn check_not_swapped(
+    at: &MountPath,
+    recorded: &[Layer],
+    current: &[Layer],
+) -> Result<(), ImageError> {
+    for layer in current {
+        let record = recorded.iter().find(|recorded| recorded.path == layer.path).unwrap_or(layer);
+        let (was, is) = (record.identity, layer.identity);
+        let is_recreated = was.btime.zip(is.btime).is_some_and(|(was, is)| was != is);
+        if was.inode != is.inode || is_recreated {
+            let made_anew = if is_recreated { " made anew" } else { "" };
             let value = format_args!("inode {}{made_anew}, was {}", is.inode, was.inode);
             let violation = Violation::new(Rule::Swapped, &value);
             return Err(ImageError::Rejected { path: at.as_path().join(layer.path.as_path()), violation });
@@ -38,15 +43,15 @@ mod tests {
         let layer = |&(path, inode): &(&str, u64)| Layer {
             path: RelativePath::parse(path).unwrap(),
             format: ImageFormat::Qcow2,
-            identity: Identity { device: Device { major: 0, minor }, inode, born: None },
+            identity: Identity { device: Device { major: 0, minor }, inode, btime: None },
             virtual_size: 1 << 20,
         };
         layers.iter().map(layer).collect()
     }
 
-    fn check(before: &[Layer], now: &[Layer]) -> Result<(), ImageError> {
+    fn check(recorded: &[Layer], current: &[Layer]) -> Result<(), ImageError> {
         let at = MountPath::new(Path::new("/mnt"), &Export::parse("reg/vol").unwrap());
-        check_same(&at, before, now)
+        check_not_swapped(&at, recorded, current)
     }
 
     #[test]
@@ -68,9 +73,9 @@ mod tests {
 
     #[test]
     fn reused_inode_is_detected_by_birth_time() {
-        let layers = |born| {
+        let layers = |btime| {
             let mut layers = chain(1, &[("top", 10)]);
-            layers[0].identity.born = born;
+            layers[0].identity.btime = btime;
             layers
         };
         let (before, after) = (Some((7, 1)), Some((7, 2)));

@@ -83,8 +83,8 @@ impl Rule {
         self.into()
     }
 
-    /// What is wrong with an image that breaks the rule, to be read after "the image".
-    const fn breach(self) -> &'static str {
+    /// What is wrong with an image that breaks the rule; a message says it after "the image".
+    const fn description(self) -> &'static str {
         match self {
             Self::LeadsAway => "is a symbolic link, or lies outside its share",
             Self::NotRegularFile => "is not a regular file",
@@ -128,7 +128,7 @@ impl Rule {
 
 /// A rule an image breaks, and by what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("the image {} (rule {rule}: {value})", rule.breach())]
+#[error("the image {} (rule {rule}: {value})", rule.description())]
 pub struct Violation {
     /// The rule.
     pub rule: Rule,
@@ -141,8 +141,8 @@ impl Violation {
         Self { rule, value: excerpt(&value.to_string()) }
     }
 
-    /// A breach of `rule` by `value` unless it `holds`.
-    pub(super) fn unless(holds: bool, rule: Rule, value: &dyn fmt::Display) -> Result<(), Self> {
+    /// A violation of `rule` by `value`, unless the rule `holds`.
+    pub(super) fn check(holds: bool, rule: Rule, value: &dyn fmt::Display) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self::new(rule, value)) }
     }
 

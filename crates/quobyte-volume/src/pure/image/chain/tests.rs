@@ -10,7 +10,7 @@ use super::*;
 struct NoSuchFile;
 
 fn file(inode: u64) -> Identity {
-    Identity { device: Device { major: 0, minor: 42 }, inode, born: None }
+    Identity { device: Device { major: 0, minor: 42 }, inode, btime: None }
 }
 
 fn walk_specimen(specimen: &Specimen) -> Result<Vec<Layer>, ChainError<NoSuchFile>> {

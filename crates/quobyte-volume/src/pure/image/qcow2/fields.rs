@@ -63,7 +63,7 @@ impl Fields {
         if !header.0.starts_with(MAGIC) || header.be32(4) == QCOW {
             return Ok(None);
         }
-        Violation::unless(file_size >= LEN as u64, Rule::Truncated, &format_args!("{file_size} bytes"))?;
+        Violation::check(file_size >= LEN as u64, Rule::Truncated, &format_args!("{file_size} bytes"))?;
         let version = header.be32(4);
         // Behind a header of version 2 come its extensions, which look like features to whoever does not ask.
         let is_v2 = version == 2;
@@ -95,34 +95,34 @@ impl Fields {
 
     /// Judges what needs nothing but the fields. Only then may the rest of this type be asked.
     pub(super) fn check(&self) -> Result<(), Violation> {
-        let unless = Violation::unless;
-        unless(matches!(self.version, 2 | 3), Rule::Version, &self.version)?;
+        let check = Violation::check;
+        check(matches!(self.version, 2 | 3), Rule::Version, &self.version)?;
         let unknown = self.incompatible & !KNOWN;
-        unless(unknown == 0, Rule::IncompatibleFeature, &format_args!("bits {unknown:#x}"))?;
-        unless(!self.has(DATA_FILE), Rule::ExternalDataFile, &"feature bit 2")?;
-        unless(self.autoclear & AUTOCLEAR_RAW_DATA_FILE == 0, Rule::ExternalDataFile, &"autoclear bit 1")?;
-        unless(!self.has(CORRUPT), Rule::Corrupt, &"feature bit 1")?;
+        check(unknown == 0, Rule::IncompatibleFeature, &format_args!("bits {unknown:#x}"))?;
+        check(!self.has(DATA_FILE), Rule::ExternalDataFile, &"feature bit 2")?;
+        check(self.autoclear & AUTOCLEAR_RAW_DATA_FILE == 0, Rule::ExternalDataFile, &"autoclear bit 1")?;
+        check(!self.has(CORRUPT), Rule::Corrupt, &"feature bit 1")?;
         let cluster_size = format_args!("2^{} bytes", self.cluster_bits);
-        unless(self.cluster_size_is_sane(), Rule::ClusterSize, &cluster_size)?;
-        unless(self.header_length_is_sane(), Rule::HeaderLength, &self.header_length)?;
-        let is_said_to_be_zlib = !self.has(COMPRESSION);
+        check(self.cluster_size_is_valid(), Rule::ClusterSize, &cluster_size)?;
+        check(self.header_length_is_valid(), Rule::HeaderLength, &self.header_length)?;
+        let declares_zlib = !self.has(COMPRESSION);
         let compression_is_known = match self.compression_type {
-            ZLIB => is_said_to_be_zlib,
-            ZSTD => !is_said_to_be_zlib,
+            ZLIB => declares_zlib,
+            ZSTD => !declares_zlib,
             _ => false,
         };
-        unless(compression_is_known, Rule::CompressionType, &self.compression_type)?;
+        check(compression_is_known, Rule::CompressionType, &self.compression_type)?;
         let refcount_width = format_args!("2^{} bits", self.refcount_order);
-        unless(self.refcount_order <= MAX_REFCOUNT_ORDER, Rule::RefcountWidth, &refcount_width)?;
-        unless(self.crypt_method == 0, Rule::Encryption, &format_args!("method {}", self.crypt_method))
+        check(self.refcount_order <= MAX_REFCOUNT_ORDER, Rule::RefcountWidth, &refcount_width)?;
+        check(self.crypt_method == 0, Rule::Encryption, &format_args!("method {}", self.crypt_method))
     }
 
-    fn cluster_size_is_sane(&self) -> bool {
+    fn cluster_size_is_valid(&self) -> bool {
         CLUSTER_BITS.contains(&self.cluster_bits)
             && (!self.has(EXTENDED_L2) || self.cluster_bits >= EXTENDED_L2_MIN_CLUSTER_BITS)
     }
 
-    fn header_length_is_sane(&self) -> bool {
+    fn header_length_is_valid(&self) -> bool {
         let smallest = if self.version == 2 { V2_LEN } else { V3_MIN_LEN };
         self.header_length >= smallest
             && self.header_length.is_multiple_of(8)

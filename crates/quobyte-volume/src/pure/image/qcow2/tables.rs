@@ -1,4 +1,4 @@
-//! The places of the tables that a header points to.
+//! Checks where the tables are that a header points to.
 
 use super::super::violation::{Rule, Violation};
 use super::extensions::Bitmaps;
@@ -35,7 +35,7 @@ struct Table {
 impl Layout {
     /// Judges every table, and whether the L1 table has room for the disk.
     pub(super) fn check(&self, fields: &Fields, bitmaps: Option<Bitmaps>) -> Result<(), Violation> {
-        Violation::unless(fields.refcount_clusters > 0, Rule::RefcountTable, &"none")?;
+        Violation::check(fields.refcount_clusters > 0, Rule::RefcountTable, &"none")?;
         self.check_table(&Table {
             rule: Rule::RefcountTable,
             offset: fields.refcount_offset,
@@ -63,10 +63,10 @@ impl Layout {
 
     fn check_table(&self, table: &Table) -> Result<(), Violation> {
         let end = table.offset.checked_add(table.len);
-        let is_in_the_file = table.len == 0
+        let is_in_file = table.len == 0
             || (table.offset >= self.cluster_size && end.is_some_and(|end| end <= self.file_size));
-        Violation::unless(
-            table.len <= table.max_len && table.offset.is_multiple_of(self.cluster_size) && is_in_the_file,
+        Violation::check(
+            table.len <= table.max_len && table.offset.is_multiple_of(self.cluster_size) && is_in_file,
             table.rule,
             &format_args!("{} bytes at {:#x}", table.len, table.offset),
         )
@@ -76,15 +76,15 @@ impl Layout {
         let clusters_per_l1_entry = self.cluster_size / fields.l2_entry_size();
         let room = u64::from(fields.l1_entries) * clusters_per_l1_entry * self.cluster_size;
         let size = fields.virtual_size;
-        Violation::unless(size <= room, Rule::VirtualSize, &format_args!("{size} bytes"))
+        Violation::check(size <= room, Rule::VirtualSize, &format_args!("{size} bytes"))
     }
 
     fn check_bitmaps(&self, bitmaps: Bitmaps) -> Result<(), Violation> {
         let reserved = bitmaps.reserved;
-        Violation::unless(reserved == 0, Rule::BitmapDirectory, &format_args!("reserved {reserved:#x}"))?;
+        Violation::check(reserved == 0, Rule::BitmapDirectory, &format_args!("reserved {reserved:#x}"))?;
         let count = u64::from(bitmaps.count);
-        let count_is_sane = (1..=MAX_BITMAPS).contains(&count);
-        Violation::unless(count_is_sane, Rule::BitmapDirectory, &format_args!("{count} bitmaps"))?;
+        let count_is_valid = (1..=MAX_BITMAPS).contains(&count);
+        Violation::check(count_is_valid, Rule::BitmapDirectory, &format_args!("{count} bitmaps"))?;
         self.check_table(&Table {
             rule: Rule::BitmapDirectory,
             offset: bitmaps.directory_offset,

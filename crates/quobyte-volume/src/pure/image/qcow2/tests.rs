@@ -27,9 +27,9 @@ impl ReadAt for Watched<'_> {
     }
 }
 
-fn parse(image: impl Into<Content>) -> Result<Header, InspectError> {
+fn parse(image: impl Into<Content>) -> Result<ImageHeader, InspectError> {
     let content = image.into();
-    Header::parse(&content, content.len())
+    ImageHeader::parse(&content, content.len())
 }
 
 fn violation(image: impl Into<Content>) -> Violation {
@@ -97,7 +97,7 @@ fn detected_format_is_named_in_violation() {
 #[test]
 fn read_error_is_not_a_violation() {
     let content = Content::zeroes(100);
-    assert!(matches!(Header::parse(&content, 4096), Err(InspectError::Read(_))));
+    assert!(matches!(ImageHeader::parse(&content, 4096), Err(InspectError::Read(_))));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn header_parse_reads_only_first_cluster() {
     for specimen in legitimate::of_bytes() {
         let content = &specimen.files[0].1;
         let watched = Watched::new(content);
-        if Header::parse(&watched, content.len()).is_ok() {
+        if ImageHeader::parse(&watched, content.len()).is_ok() {
             let cluster_bits = content.read(23, 1).unwrap()[0];
             assert_eq!(watched.end.get(), 1 << cluster_bits, "{}", specimen.name);
         }
@@ -141,7 +141,7 @@ proptest! {
         let image = mutations.iter().fold(image, |image, (place, bytes)| image.put(*place, bytes));
         let content = Content::from(image);
         let watched = Watched::new(&content);
-        let header = Header::parse(&watched, content.len());
+        let header = ImageHeader::parse(&watched, content.len());
         // A header is read twice over, once for its fields.
         prop_assert!(watched.read.get() <= (2 << 20) + 112);
         if let Ok(header) = header {
@@ -165,7 +165,7 @@ proptest! {
     #[test]
     fn header_parsing_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..2048), claimed in any::<u64>()) {
         let source: &[u8] = &bytes;
-        let _: Result<_, _> = Header::parse(&source, source.len() as u64);
-        prop_assert!(Header::parse(&source, claimed.max(64 << 10)).is_err());
+        let _: Result<_, _> = ImageHeader::parse(&source, source.len() as u64);
+        prop_assert!(ImageHeader::parse(&source, claimed.max(64 << 10)).is_err());
     }
 }
