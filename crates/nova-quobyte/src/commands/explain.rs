@@ -52,7 +52,7 @@ fn alternatives(
     let other_clients = clients.into_iter().filter(|(direct_io, _)| Some(*direct_io) != probed);
     other_clients
         .filter_map(|(direct_io, condition)| {
-            let probe = Some(Probe { direct_io, reads: 0, not_waited: 0, errno: None });
+            let probe = Some(Probe { direct_io, reads: 0, nonblocking_reads: 0, errno: None });
             match driver.decide(info, &Facts { probe, ..*facts }) {
                 Ok(other) if other.policy == decision.policy => None,
                 Ok(other) => Some((condition, policy_json(&other))),

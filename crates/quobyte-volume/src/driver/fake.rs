@@ -297,7 +297,7 @@ impl Host for FakeHost {
             return Err(ShareError::Failed { path, source: io::ErrorKind::ReadOnlyFilesystem.into() });
         };
         world.probes += 1;
-        Ok(Probe { direct_io, reads: 3, not_waited: 0, errno: None })
+        Ok(Probe { direct_io, reads: 3, nonblocking_reads: 0, errno: None })
     }
 
     fn aio_slots(&self) -> Option<AioSlots> {

@@ -17,7 +17,7 @@ use std::str::FromStr;
 pub use self::error::IoPolicyError;
 pub use self::facts::{AioSlots, DirectIo, Facts, HostFacts, Probe};
 pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption};
-use self::table::{CACHE, Cached, Case, IO, first};
+use self::table::{CACHE_RULES, IO_RULES, IoModeInput, PolicyInput, first_match};
 pub use self::table::{Cost, Row, cache_rows, io_rows};
 pub use self::version::Version;
 use crate::pure::connection::{BlockSize, ConnectionInfo};
@@ -90,18 +90,22 @@ impl Decision {
     /// # Errors
     /// [`IoPolicyError`] where the options contradict each other, the host, the mount or a shared image.
     pub fn make(info: &ConnectionInfo, facts: &Facts, options: &IoOptions) -> Result<Self, IoPolicyError> {
-        let case =
-            Case { format: info.format, multiattach: info.multiattach, facts: *facts, options: *options };
-        let (cache, cache_row) = first(CACHE, &case)?;
-        let (io, io_row) = first(IO, &Cached { case, cache })?;
-        let operators = options.physical_block_size.map(|PhysicalBlockSize(bytes)| bytes);
+        let input = PolicyInput {
+            format: info.format,
+            multiattach: info.multiattach,
+            facts: *facts,
+            options: *options,
+        };
+        let (cache, cache_row) = first_match(CACHE_RULES, &input)?;
+        let (io, io_row) = first_match(IO_RULES, &IoModeInput { common: input, cache })?;
+        let configured = options.physical_block_size.map(|PhysicalBlockSize(bytes)| bytes);
         let policy = IoPolicy {
             cache,
             io,
             discard: info.discard.then_some(Discard::Unmap),
             block_size: BlockSize {
                 logical: info.block_size.logical,
-                physical: info.block_size.physical.or(operators),
+                physical: info.block_size.physical.or(configured),
             },
             shareable: info.multiattach,
         };

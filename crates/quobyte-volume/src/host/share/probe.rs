@@ -18,13 +18,13 @@ use crate::pure::connection::ImageFormat;
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{DirectIo, Probe};
 
-/// How many reads that slept show that submitters wait. A single one may mislead: now and then a submitter sleeps for
-/// another reason.
-const WAITED: u8 = 2;
+/// How many blocking reads show that direct I/O is synchronous. A single one may mislead: now and then a submitter
+/// sleeps for another reason.
+const MIN_BLOCKING_READS: u8 = 2;
 
-/// How many that did not sleep show that they do not. More, since a mistake here costs more: a guest whose submitter
-/// waits after all stops for each request.
-const NOT_WAITED: u8 = 3;
+/// How many nonblocking reads show that direct I/O is asynchronous. More, since a mistake here costs more: a guest
+/// whose submitter waits after all stops for each request.
+const MIN_NONBLOCKING_READS: u8 = 3;
 
 /// The file that is read where the image is too short or closed to readers: its name is ours. It is removed as soon as
 /// it is open, so that one that stays was left by a process that was killed.
@@ -37,8 +37,9 @@ const ATTEMPTS: u8 = 8;
 /// of the volume is opened.
 ///
 /// Where the kernel keeps no attributes and no names, that costs 4 requests to the client until the image is found, one
-/// to open it, [`WAITED`] to `WAITED + NOT_WAITED - 1` to read and one to close it: 10 at most. A file of our own costs
-/// 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close: 16 at most.
+/// to open it, [`MIN_BLOCKING_READS`] to `MIN_BLOCKING_READS + MIN_NONBLOCKING_READS - 1` to read and one to close it:
+/// 10 at most. A file of our own costs 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close: 16 at
+/// most.
 ///
 /// # Errors
 /// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` also where another file is
@@ -46,21 +47,21 @@ const ATTEMPTS: u8 = 8;
 pub(super) fn probe(mount_point: &Path, image: &Layer) -> io::Result<Probe> {
     let root = open_root(mount_point)?;
     if image.format == ImageFormat::Raw && image.virtual_size < Aio::LENGTH as u64 {
-        return read_scratch(&root);
+        return probe_scratch(&root);
     }
     let image = open_same_file(&root, image)?;
     match reopen(&image, OFlags::RDONLY | OFlags::DIRECT) {
-        Ok(file) => match read(&file)? {
+        Ok(file) => match probe_file(&file)? {
             Some(probe) => Ok(probe),
-            None => read_scratch(&root),
+            None => probe_scratch(&root),
         },
         Err(Errno::INVAL) => Ok(refused(Errno::INVAL)),
-        Err(Errno::ACCESS) => read_scratch(&root),
+        Err(Errno::ACCESS) => probe_scratch(&root),
         Err(errno) => Err(errno.into()),
     }
 }
 
-fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
+fn probe_scratch(root: &OwnedFd) -> io::Result<Probe> {
     let scratch = match make_scratch(root) {
         // It may have been made all the same.
         Err(Errno::INVAL) => {
@@ -71,7 +72,7 @@ fn read_scratch(root: &OwnedFd) -> io::Result<Probe> {
     };
     remove_scratch(root)?;
     ftruncate(&scratch, Aio::LENGTH as u64)?;
-    read(&scratch)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    probe_file(&scratch)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// A new file, since what is there may be another name of a volume.
@@ -93,20 +94,20 @@ fn remove_scratch(root: &OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-/// What reads of `file` show. `None` for one that is too short: to read beyond its end, the submitter waits for its
-/// length.
-fn read(file: &OwnedFd) -> io::Result<Option<Probe>> {
+/// Probes the mount by reading `file`. `None` for a file that is too short: to read beyond its end, the submitter waits
+/// for its length.
+fn probe_file(file: &OwnedFd) -> io::Result<Option<Probe>> {
     let mut aio = Aio::new()?;
-    let seen = read_until_agreed(&mut aio, file);
+    let probe = classify_reads(&mut aio, file);
     // The kernel takes tens of milliseconds to free a context (an RCU grace period), and nobody need wait for that.
     // Where no thread can be had it is freed here.
     let _ = thread::Builder::new().spawn(move || drop(aio));
-    seen
+    probe
 }
 
-/// Reads until enough reads say the same. One that is under way when its submission returns is proof by itself.
-fn read_until_agreed(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>> {
-    let (mut waited, mut not_waited) = (0, 0);
+/// Reads until enough reads were of one kind. One that is under way when its submission returns is proof by itself.
+fn classify_reads(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>> {
+    let (mut blocking, mut nonblocking) = (0, 0);
     loop {
         let read = match aio.read(file) {
             Ok(read) if read.length == Aio::LENGTH => read,
@@ -116,24 +117,29 @@ fn read_until_agreed(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>>
             }
             Err(error) => return Err(error),
         };
-        if read.done && read.slept {
-            waited += 1;
+        if read.done_on_submit && read.blocked {
+            blocking += 1;
         } else {
-            not_waited += 1;
+            nonblocking += 1;
         }
-        let direct_io = if !read.done || not_waited == NOT_WAITED {
+        let direct_io = if !read.done_on_submit || nonblocking == MIN_NONBLOCKING_READS {
             DirectIo::Asynchronous
-        } else if waited == WAITED {
+        } else if blocking == MIN_BLOCKING_READS {
             DirectIo::Synchronous
         } else {
             continue;
         };
-        return Ok(Some(Probe { direct_io, reads: waited + not_waited, not_waited, errno: None }));
+        return Ok(Some(Probe {
+            direct_io,
+            reads: blocking + nonblocking,
+            nonblocking_reads: nonblocking,
+            errno: None,
+        }));
     }
 }
 
 fn refused(errno: Errno) -> Probe {
-    Probe { direct_io: DirectIo::Refused, reads: 0, not_waited: 0, errno: Some(errno.raw_os_error()) }
+    Probe { direct_io: DirectIo::Refused, reads: 0, nonblocking_reads: 0, errno: Some(errno.raw_os_error()) }
 }
 
 #[cfg(test)]
@@ -167,7 +173,10 @@ mod tests {
     fn probe_of_any_image_length_cleans_up() {
         for length in [0, 1, 4095, 4096, 1 << 20] {
             let (seen, left) = probe_beside(length, false);
-            assert!((1..WAITED + NOT_WAITED).contains(&seen.reads), "{length}: {seen:?}");
+            assert!(
+                (1..MIN_BLOCKING_READS + MIN_NONBLOCKING_READS).contains(&seen.reads),
+                "{length}: {seen:?}"
+            );
             assert_eq!(left, ["disk"], "{length}");
         }
     }
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn unsubmittable_read_is_reported_as_refused() {
         let unreadable = File::open("/").unwrap().into();
-        assert_eq!(read(&unreadable).unwrap(), Some(refused(Errno::INVAL)));
+        assert_eq!(probe_file(&unreadable).unwrap(), Some(refused(Errno::INVAL)));
     }
 
     #[test]

@@ -15,12 +15,12 @@ pub(crate) struct Aio {
 
 /// What became of a read.
 #[derive(Debug)]
-pub(crate) struct Submitted {
+pub(crate) struct ReadOutcome {
     /// Whether it was done when its submission returned.
-    pub(crate) done: bool,
-    /// Whether the submitter slept until then.
-    pub(crate) slept: bool,
-    /// How many bytes there were in the end.
+    pub(crate) done_on_submit: bool,
+    /// Whether the submission blocked: the submitter slept until it returned.
+    pub(crate) blocked: bool,
+    /// How many bytes were read.
     pub(crate) length: usize,
 }
 
@@ -32,7 +32,7 @@ const IOCB_CMD_PREAD: u16 = 0;
 
 /// `struct io_event`.
 #[repr(C)]
-struct Event {
+struct IoEvent {
     data: u64,
     request: u64,
     result: i64,
@@ -57,7 +57,7 @@ impl Aio {
     /// # Errors
     /// When it cannot be submitted or followed, and what it failed with itself: which of them says that a file cannot be
     /// read so depends on the file system.
-    pub(crate) fn read(&mut self, file: impl AsFd) -> io::Result<Submitted> {
+    pub(crate) fn read(&mut self, file: impl AsFd) -> io::Result<ReadOutcome> {
         // SAFETY: all bytes 0 are a valid `iocb`.
         let mut request: libc::iocb = unsafe { zeroed() };
         request.aio_lio_opcode = IOCB_CMD_PREAD;
@@ -65,28 +65,28 @@ impl Aio {
         request.aio_buf = self.page.0.as_mut_ptr() as u64;
         request.aio_nbytes = Self::LENGTH as u64;
         let mut requests = [&raw mut request];
-        let before = sleeps()?;
+        let switches = voluntary_switches()?;
         // SAFETY: the kernel copies the one request. It writes no more than `LENGTH` bytes into the page, which lives as
         // long as this value, whose end waits for every read (see `drop`), and which nothing else looks at.
         check(unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1, requests.as_mut_ptr()) })?;
-        let slept = sleeps()? > before;
-        let at_once = self.event(false)?;
-        let done = at_once.is_some();
-        let mut event = at_once;
+        let blocked = voluntary_switches()? > switches;
+        let immediate = self.poll_event(false)?;
+        let done_on_submit = immediate.is_some();
+        let mut event = immediate;
         while event.is_none() {
-            event = self.event(true)?;
+            event = self.poll_event(true)?;
         }
         let result = event.map_or(0, |event| event.result);
         let length = usize::try_from(result)
             .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)))?;
-        Ok(Submitted { done, slept, length })
+        Ok(ReadOutcome { done_on_submit, blocked, length })
     }
 
-    /// What is done, if anything is; else waits for it, if it is to.
-    fn event(&self, wait: bool) -> io::Result<Option<Event>> {
-        let mut event = MaybeUninit::<Event>::uninit();
-        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let timeout = if wait { std::ptr::null() } else { &raw const at_once };
+    /// The event of a read that is done, if there is one; otherwise, with `wait`, waits for one.
+    fn poll_event(&self, wait: bool) -> io::Result<Option<IoEvent>> {
+        let mut event = MaybeUninit::<IoEvent>::uninit();
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = if wait { std::ptr::null() } else { &raw const zero };
         let least = libc::c_long::from(wait);
         // SAFETY: there is room for the one event that is asked for; `timeout` is null or lives across the call.
         let count = unsafe {
@@ -109,8 +109,8 @@ impl Drop for Aio {
     }
 }
 
-/// How often this thread has given up the processor by itself.
-fn sleeps() -> io::Result<libc::c_long> {
+/// The voluntary context switches of this thread: how often it has slept.
+fn voluntary_switches() -> io::Result<libc::c_long> {
     // SAFETY: all bytes 0 are a valid `rusage`.
     let mut usage: libc::rusage = unsafe { zeroed() };
     // SAFETY: the kernel fills in `usage` and nothing else.

@@ -1,6 +1,6 @@
 //! Why there is no policy.
 
-use super::table::{IO_URING, IO_URING_LIBVIRT};
+use super::table::{IO_URING_LIBVIRT, IO_URING_QEMU};
 use super::{Cache, Version};
 use crate::error::Code;
 use crate::pure::connection::ImageFormat;
@@ -39,7 +39,7 @@ pub enum IoPolicyError {
         cache: Cache,
     },
     /// The host's QEMU is from before io_uring.
-    #[error("io mode io_uring needs QEMU {IO_URING} or later, and there is {found}")]
+    #[error("io mode io_uring needs QEMU {IO_URING_QEMU} or later, and there is {found}")]
     IoUringQemu {
         /// The host's.
         found: Version,
@@ -51,10 +51,10 @@ pub enum IoPolicyError {
         found: Version,
     },
     /// The host's QEMU was built without io_uring, or could not be asked.
-    #[error("io mode io_uring needs a QEMU that says that it has io_uring, and {said}")]
+    #[error("io mode io_uring needs a QEMU that says that it has io_uring, and {qemu_answer}")]
     IoUringUnproven {
-        /// What it said.
-        said: &'static str,
+        /// What it answered.
+        qemu_answer: &'static str,
     },
     /// The image's format cannot be shared between guests.
     #[error("a multiattach volume must be raw, not {format}")]

@@ -49,9 +49,10 @@ pub struct Probe {
     pub direct_io: DirectIo,
     /// Reads that were submitted.
     pub reads: u8,
-    /// Those that were under way when their submission returned, and those that were done without the submitter having
-    /// slept.
-    pub not_waited: u8,
+    /// Reads that did not block the submitter: those that were under way when their submission returned, and those that
+    /// were done by then although the submitter had not slept.
+    #[serde(rename = "not_waited")]
+    pub nonblocking_reads: u8,
     /// Error number with which `O_DIRECT` or its first read was refused, if it was.
     pub errno: Option<i32>,
 }
@@ -87,12 +88,12 @@ pub struct AioSlots {
 }
 
 impl AioSlots {
-    /// What QEMU takes for each event loop of a guest. Where it gets none, it does with its threads.
-    const OF_AN_EVENT_LOOP: u64 = 1024;
+    /// The slots that QEMU takes for each event loop of a guest. Where it gets none, it uses its threads.
+    const PER_EVENT_LOOP: u64 = 1024;
 
-    /// Whether one more guest gets its slots.
+    /// Whether the slots for the event loop of one more guest are left.
     #[must_use]
-    pub const fn suffice(self) -> bool {
-        self.used.saturating_add(Self::OF_AN_EVENT_LOOP) <= self.limit
+    pub const fn has_room_for_guest(self) -> bool {
+        self.used.saturating_add(Self::PER_EVENT_LOOP) <= self.limit
     }
 }

@@ -3,15 +3,15 @@
 mod cache;
 mod io;
 
-pub(super) use self::cache::CACHE;
-pub(super) use self::io::IO;
+pub(super) use self::cache::CACHE_RULES;
+pub(super) use self::io::IO_RULES;
 use super::{Cache, CacheModeOption, DirectIo, Facts, IoModeOption, IoOptions, IoPolicyError, Version};
 use crate::pure::connection::ImageFormat;
 
 /// First QEMU that learns the alignment `O_DIRECT` needs.
 const ALIGNED_DIRECT_IO: Version = Version::new(2, 0, 0);
 /// First QEMU with io_uring.
-pub(super) const IO_URING: Version = Version::new(5, 0, 0);
+pub(super) const IO_URING_QEMU: Version = Version::new(5, 0, 0);
 /// First libvirt that knows io_uring.
 pub(super) const IO_URING_LIBVIRT: Version = Version::new(6, 3, 0);
 
@@ -39,22 +39,22 @@ pub struct Cost {
     pub remedy: &'static str,
 }
 
-/// A row that decides a `T`, given a `C`.
-pub(super) struct Rule<C, T> {
+/// A row, and the functions that decide a `T` from a `C`.
+pub(super) struct PolicyRule<C, T> {
     pub(super) row: Row,
     applies: fn(&C) -> bool,
     decides: fn(&C) -> Result<T, IoPolicyError>,
 }
 
-/// What a decision is about.
-pub(super) struct Case {
+/// What both modes are decided from.
+pub(super) struct PolicyInput {
     pub(super) format: ImageFormat,
     pub(super) multiattach: bool,
     pub(super) facts: Facts,
     pub(super) options: IoOptions,
 }
 
-impl Case {
+impl PolicyInput {
     fn has_old_qemu(&self) -> bool {
         self.facts.host.qemu_version.is_some_and(|version| version < ALIGNED_DIRECT_IO)
     }
@@ -77,33 +77,33 @@ impl Case {
     }
 }
 
-/// The same once the cache mode has been decided.
-pub(super) struct Cached {
-    pub(super) case: Case,
+/// What the I/O mode is decided from: the same, and the cache mode that was decided.
+pub(super) struct IoModeInput {
+    pub(super) common: PolicyInput,
     pub(super) cache: Cache,
 }
 
-impl Cached {
+impl IoModeInput {
     fn option(&self) -> IoModeOption {
-        self.case.options.io
+        self.common.options.io
     }
 }
 
 /// The first row of `rules` that applies, and what it decides. The last row of each table always applies.
-pub(super) fn first<C, T>(
-    rules: &'static [Rule<C, T>],
-    case: &C,
+pub(super) fn first_match<C, T>(
+    rules: &'static [PolicyRule<C, T>],
+    input: &C,
 ) -> Result<(T, &'static Row), IoPolicyError> {
-    let rule = rules.iter().find(|rule| (rule.applies)(case)).unwrap_or(&rules[rules.len() - 1]);
-    Ok(((rule.decides)(case)?, &rule.row))
+    let rule = rules.iter().find(|rule| (rule.applies)(input)).unwrap_or(&rules[rules.len() - 1]);
+    Ok(((rule.decides)(input)?, &rule.row))
 }
 
 /// The rows that decide the cache mode, in the order they are tried.
 pub fn cache_rows() -> impl Iterator<Item = &'static Row> {
-    CACHE.iter().map(|rule| &rule.row)
+    CACHE_RULES.iter().map(|rule| &rule.row)
 }
 
 /// The rows that decide the I/O mode once the cache mode is known, in the order they are tried.
 pub fn io_rows() -> impl Iterator<Item = &'static Row> {
-    IO.iter().map(|rule| &rule.row)
+    IO_RULES.iter().map(|rule| &rule.row)
 }

@@ -18,7 +18,7 @@ fn volume(format: ImageFormat) -> ConnectionInfo {
 }
 
 fn saw(direct_io: DirectIo) -> Option<Probe> {
-    Some(Probe { direct_io, reads: 0, not_waited: 0, errno: None })
+    Some(Probe { direct_io, reads: 0, nonblocking_reads: 0, errno: None })
 }
 
 /// A modern host with a mount that does as it should.
@@ -150,9 +150,9 @@ fn io_uring_requires_versions_and_qemu_check() {
         uring(|host| host.libvirt_version = Some(Version::new(6, 2, 0))),
         Err(IoPolicyError::IoUringLibvirt { found: libvirt })
     );
-    for said in [Some(false), None] {
+    for answer in [Some(false), None] {
         let mut facts = best();
-        facts.host.io_uring = said;
+        facts.host.io_uring = answer;
         let error = decided(&facts, "auto", "io_uring").unwrap_err();
         assert!(matches!(error, IoPolicyError::IoUringUnproven { .. }), "{error}");
     }

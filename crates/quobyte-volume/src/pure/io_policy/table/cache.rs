@@ -1,6 +1,6 @@
 //! The rows that decide the cache mode.
 
-use super::{Case, Cost, Row, Rule};
+use super::{Cost, PolicyInput, PolicyRule, Row};
 use crate::pure::connection::ImageFormat;
 use crate::pure::io_policy::{Cache, Choice, IoPolicyError};
 
@@ -13,8 +13,8 @@ const BUFFERED: Cost = Cost {
     remedy: "leave cache_mode at auto",
 };
 
-pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
-    Rule {
+pub(in crate::pure::io_policy) static CACHE_RULES: &[PolicyRule<PolicyInput, Cache>] = &[
+    PolicyRule {
         row: Row {
             name: "shared_qcow2",
             when: "multiattach, and the format is qcow2",
@@ -22,10 +22,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "QEMU keeps a qcow2 image's tables in memory, so two guests destroy it; libvirt requires raw",
             cost: None,
         },
-        applies: |case| case.multiattach && case.format == ImageFormat::Qcow2,
-        decides: |case| Err(IoPolicyError::SharedFormat { format: case.format }),
+        applies: |input| input.multiattach && input.format == ImageFormat::Qcow2,
+        decides: |input| Err(IoPolicyError::SharedFormat { format: input.format }),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "shared_cached",
             when: "multiattach, and the operator or an old QEMU would have another cache mode than none",
@@ -33,10 +33,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "the guests on other hosts would read stale data",
             cost: None,
         },
-        applies: |case| case.multiattach && case.wanted_cache() != Cache::None,
-        decides: |case| Err(IoPolicyError::SharedCache { cache: case.wanted_cache() }),
+        applies: |input| input.multiattach && input.wanted_cache() != Cache::None,
+        decides: |input| Err(IoPolicyError::SharedCache { cache: input.wanted_cache() }),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "shared_without_direct_io",
             when: "multiattach, and the mount refuses O_DIRECT",
@@ -44,10 +44,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "only the page cache is left, and the guests on other hosts would read stale data",
             cost: None,
         },
-        applies: |case| case.multiattach && case.refuses_direct_io(),
+        applies: |input| input.multiattach && input.refuses_direct_io(),
         decides: |_| Err(IoPolicyError::SharedWithoutDirectIo),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "direct_io_refused",
             when: "the operator has fixed none or directsync, and the mount refuses O_DIRECT",
@@ -55,13 +55,13 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "QEMU could not open the image",
             cost: None,
         },
-        applies: |case| {
-            matches!(case.options.cache, Choice::Fixed(cache) if cache.is_direct())
-                && case.refuses_direct_io()
+        applies: |input| {
+            matches!(input.options.cache, Choice::Fixed(cache) if cache.is_direct())
+                && input.refuses_direct_io()
         },
-        decides: |case| Err(IoPolicyError::NoDirectIo { cache: case.wanted_cache() }),
+        decides: |input| Err(IoPolicyError::NoDirectIo { cache: input.wanted_cache() }),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "operator_buffered",
             when: "the operator has fixed writeback or writethrough",
@@ -69,10 +69,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "the operator's word",
             cost: Some(BUFFERED),
         },
-        applies: |case| matches!(case.options.cache, Choice::Fixed(cache) if !cache.is_direct()),
-        decides: |case| Ok(case.wanted_cache()),
+        applies: |input| matches!(input.options.cache, Choice::Fixed(cache) if !cache.is_direct()),
+        decides: |input| Ok(input.wanted_cache()),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "operator_direct",
             when: "the operator has fixed none or directsync",
@@ -80,10 +80,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "the operator's word; directsync is for guests that never flush",
             cost: None,
         },
-        applies: |case| case.options.cache != Choice::Auto,
-        decides: |case| Ok(case.wanted_cache()),
+        applies: |input| input.options.cache != Choice::Auto,
+        decides: |input| Ok(input.wanted_cache()),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "old_qemu",
             when: "QEMU is older than 2.0.0",
@@ -91,10 +91,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "it does not learn which alignment O_DIRECT needs, so none fails where that is more than 512 bytes",
             cost: Some(OLD_QEMU),
         },
-        applies: Case::has_old_qemu,
+        applies: PolicyInput::has_old_qemu,
         decides: |_| Ok(Cache::Writethrough),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "no_direct_io",
             when: "the mount refuses O_DIRECT",
@@ -102,10 +102,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "nothing else works, and a guest's flushes are obeyed",
             cost: Some(Cost { remedy: "have Quobyte's client accept O_DIRECT", ..BUFFERED }),
         },
-        applies: Case::refuses_direct_io,
+        applies: PolicyInput::refuses_direct_io,
         decides: |_| Ok(Cache::Writeback),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "direct_io",
             when: "O_DIRECT works on the mount",
@@ -113,10 +113,10 @@ pub(in crate::pure::io_policy) static CACHE: &[Rule<Case, Cache>] = &[
             why: "the fastest that keeps data over a loss of power, if the guest flushes; guests can migrate live",
             cost: None,
         },
-        applies: |case| case.direct_io().is_some(),
+        applies: |input| input.direct_io().is_some(),
         decides: |_| Ok(Cache::None),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "cache_unprobed",
             when: "the mount was not probed, or cannot be",

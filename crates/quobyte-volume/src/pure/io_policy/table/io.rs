@@ -1,10 +1,10 @@
 //! The rows that decide the I/O mode once the cache mode is known.
 
-use super::{Cached, Cost, IO_URING, IO_URING_LIBVIRT, Row, Rule};
+use super::{Cost, IO_URING_LIBVIRT, IO_URING_QEMU, IoModeInput, PolicyRule, Row};
 use crate::pure::io_policy::{Choice, DirectIo, Facts, IoMode, IoPolicyError, Version};
 
-pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
-    Rule {
+pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option<IoMode>>] = &[
+    PolicyRule {
         row: Row {
             name: "io_uring_missing",
             when: "the operator has fixed io_uring, and QEMU is older than 5.0, or libvirt than 6.3.0, or QEMU itself \
@@ -13,10 +13,12 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             why: "a version alone proves nothing: QEMU may be built without it",
             cost: None,
         },
-        applies: |at| at.option() == Choice::Fixed(IoMode::IoUring) && io_uring(&at.case.facts).is_err(),
-        decides: |at| io_uring(&at.case.facts).map(|()| Some(IoMode::IoUring)),
+        applies: |input| {
+            input.option() == Choice::Fixed(IoMode::IoUring) && io_uring(&input.common.facts).is_err()
+        },
+        decides: |input| io_uring(&input.common.facts).map(|()| Some(IoMode::IoUring)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "native_buffered",
             when: "the operator has fixed native, and the cache mode is neither none nor directsync",
@@ -24,10 +26,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             why: "QEMU opens no image so",
             cost: None,
         },
-        applies: |at| at.option() == Choice::Fixed(IoMode::Native) && !at.cache.is_direct(),
-        decides: |at| Err(IoPolicyError::NativeCached { cache: at.cache }),
+        applies: |input| input.option() == Choice::Fixed(IoMode::Native) && !input.cache.is_direct(),
+        decides: |input| Err(IoPolicyError::NativeCached { cache: input.cache }),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "operator_native_waits",
             when: "the operator has fixed native, and direct I/O is synchronous on the mount",
@@ -39,12 +41,13 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
                 remedy: "leave io_mode at auto, or have Quobyte's client negotiate asynchronous direct I/O",
             }),
         },
-        applies: |at| {
-            at.option() == Choice::Fixed(IoMode::Native) && at.case.direct_io() == Some(DirectIo::Synchronous)
+        applies: |input| {
+            input.option() == Choice::Fixed(IoMode::Native)
+                && input.common.direct_io() == Some(DirectIo::Synchronous)
         },
         decides: |_| Ok(Some(IoMode::Native)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "operator_io_uring",
             when: "the operator has fixed io_uring",
@@ -55,10 +58,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
                 remedy: "leave io_mode at auto",
             }),
         },
-        applies: |at| at.option() == Choice::Fixed(IoMode::IoUring),
+        applies: |input| input.option() == Choice::Fixed(IoMode::IoUring),
         decides: |_| Ok(Some(IoMode::IoUring)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "operator_io",
             when: "the operator has fixed native or threads",
@@ -66,13 +69,13 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             why: "the operator's word",
             cost: None,
         },
-        applies: |at| at.option() != Choice::Auto,
-        decides: |at| match at.option() {
+        applies: |input| input.option() != Choice::Auto,
+        decides: |input| match input.option() {
             Choice::Fixed(mode) => Ok(Some(mode)),
             Choice::Auto => Ok(None),
         },
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "io_old_qemu",
             when: "QEMU is older than 2.0.0",
@@ -80,10 +83,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             why: "Quobyte's threshold",
             cost: None,
         },
-        applies: |at| at.case.has_old_qemu(),
+        applies: |input| input.common.has_old_qemu(),
         decides: |_| Ok(None),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "buffered",
             when: "the cache mode is writeback or writethrough",
@@ -91,10 +94,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             why: "native needs O_DIRECT",
             cost: None,
         },
-        applies: |at| !at.cache.is_direct(),
+        applies: |input| !input.cache.is_direct(),
         decides: |_| Ok(Some(IoMode::Threads)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "synchronous",
             when: "direct I/O is synchronous on the mount",
@@ -105,10 +108,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
                 remedy: "have Quobyte's client negotiate asynchronous direct I/O, then mount the volume anew",
             }),
         },
-        applies: |at| at.case.direct_io() == Some(DirectIo::Synchronous),
+        applies: |input| input.common.direct_io() == Some(DirectIo::Synchronous),
         decides: |_| Ok(Some(IoMode::Threads)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "no_aio_slots",
             when: "fewer than 1024 slots for Linux AIO are left on the host",
@@ -119,10 +122,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
                 remedy: "raise sysctl fs.aio-max-nr, by 1024 for each guest's event loop",
             }),
         },
-        applies: |at| at.case.facts.aio.is_some_and(|slots| !slots.suffice()),
+        applies: |input| input.common.facts.aio.is_some_and(|slots| !slots.has_room_for_guest()),
         decides: |_| Ok(Some(IoMode::Threads)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "asynchronous",
             when: "direct I/O is asynchronous on the mount",
@@ -130,10 +133,10 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
             why: "many requests are under way at once, and none stops the guest's event loop",
             cost: None,
         },
-        applies: |at| at.case.direct_io() == Some(DirectIo::Asynchronous),
+        applies: |input| input.common.direct_io() == Some(DirectIo::Asynchronous),
         decides: |_| Ok(Some(IoMode::Native)),
     },
-    Rule {
+    PolicyRule {
         row: Row {
             name: "io_unprobed",
             when: "the mount was not probed, or cannot be",
@@ -149,7 +152,7 @@ pub(in crate::pure::io_policy) static IO: &[Rule<Cached, Option<IoMode>>] = &[
 /// Whether the host is known to have io_uring.
 fn io_uring(facts: &Facts) -> Result<(), IoPolicyError> {
     let older = |found: Option<Version>, first| found.filter(|version| *version < first);
-    if let Some(found) = older(facts.host.qemu_version, IO_URING) {
+    if let Some(found) = older(facts.host.qemu_version, IO_URING_QEMU) {
         return Err(IoPolicyError::IoUringQemu { found });
     }
     if let Some(found) = older(facts.host.libvirt_version, IO_URING_LIBVIRT) {
@@ -157,7 +160,7 @@ fn io_uring(facts: &Facts) -> Result<(), IoPolicyError> {
     }
     match facts.host.io_uring {
         Some(true) => Ok(()),
-        Some(false) => Err(IoPolicyError::IoUringUnproven { said: "this one does not" }),
-        None => Err(IoPolicyError::IoUringUnproven { said: "this host's could not be asked" }),
+        Some(false) => Err(IoPolicyError::IoUringUnproven { qemu_answer: "this one does not" }),
+        None => Err(IoPolicyError::IoUringUnproven { qemu_answer: "this host's could not be asked" }),
     }
 }
