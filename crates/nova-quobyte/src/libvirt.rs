@@ -159,7 +159,7 @@ impl Guest {
 
     fn disks(&self, flags: sys::virDomainXMLFlags) -> Result<Vec<DomainDisk>, Error> {
         let xml = self.call(self.timeout, "reading", move |domain| domain.xml_desc(flags))?;
-        DomainDisk::all_of(&xml).map_err(|error| Error::Libvirt {
+        DomainDisk::parse_all(&xml).map_err(|error| Error::Libvirt {
             operation: format!("reading domain {}", self.name),
             message: error.to_string(),
         })

@@ -103,7 +103,8 @@ impl Driver {
     #[must_use]
     pub fn locate_image(&self, device_path: &Path) -> Option<(MountPath, ImageName)> {
         let name = ImageName::parse(device_path.file_name()?.to_str()?).ok()?;
-        let mount_path = MountPath::recognise(&self.context.config.mount_point_base, device_path.parent()?)?;
+        let mount_path =
+            MountPath::from_mount_point(&self.context.config.mount_point_base, device_path.parent()?)?;
         Some((mount_path, name))
     }
 

@@ -44,7 +44,7 @@ fn find_guest_use<'a>(
     uses: &'a GuestUses,
 ) -> Option<&'a GuestUse> {
     let mut uses = uses.as_ref().ok()?.iter();
-    uses.find(|guest| guest.disk.is_some() && guest.is_of(attachment, &share.record.mount_path))
+    uses.find(|guest| guest.disk.is_some() && guest.is_disk_of(attachment, &share.record.mount_path))
 }
 
 fn share_json(share: &ShareStatus, uses: &GuestUses) -> Value {

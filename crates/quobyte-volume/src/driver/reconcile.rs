@@ -39,7 +39,7 @@ pub(super) fn reconcile(context: &Context, dry_run: bool) -> Result<Vec<Finding>
     }
     let base = &context.config.mount_point_base;
     let below = mounts_below(context.host(), base)?;
-    shares.extend(below.iter().filter_map(|path| MountPath::recognise(base, path)));
+    shares.extend(below.iter().filter_map(|path| MountPath::from_mount_point(base, path)));
     let shares: Vec<_> = shares.into_iter().collect();
     let guests = OnceLock::new();
     let all_uses =

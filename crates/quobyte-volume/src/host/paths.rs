@@ -42,19 +42,20 @@ pub fn guest_uses(
     descriptions: &[String],
     shares: &[MountPath],
 ) -> Result<Vec<GuestUse>, DomainError> {
-    let locate = |path: &Path| shares.iter().find_map(|at| spelt_below(path, at));
+    let locate = |path: &Path| shares.iter().find_map(|at| path_on_share(path, at));
     domain::uses(instance, name, descriptions, &locate)
 }
 
-/// The path as it is below `at`, if it is. Nothing below the mount point is looked at: it may hang.
-fn spelt_below(path: &Path, at: &MountPath) -> Option<PathBuf> {
+/// The path spelt as one on the share at `at`, if it is on that share. Nothing on the share is touched: it may hang.
+fn path_on_share(path: &Path, at: &MountPath) -> Option<PathBuf> {
     let name = at.as_path().file_name()?;
     let mount_point = path.ancestors().find(|ancestor| ancestor.file_name() == Some(name))?;
     let is_same =
         mount_point == at.as_path() || mount_point.parent()?.canonicalize().ok()?.join(name) == at.resolved();
     let below = path.strip_prefix(mount_point).ok()?;
-    let spelt = if below.as_os_str().is_empty() { at.as_path().to_owned() } else { at.as_path().join(below) };
-    is_same.then_some(spelt)
+    let on_share =
+        if below.as_os_str().is_empty() { at.as_path().to_owned() } else { at.as_path().join(below) };
+    is_same.then_some(on_share)
 }
 
 #[cfg(test)]
@@ -110,8 +111,8 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path(), &link).unwrap();
         let (real, linked) = (at(directory.path()), at(&link));
-        assert_eq!(spelt_below(&linked.as_path().join("a"), &real), Some(real.as_path().join("a")));
-        assert_eq!(spelt_below(&real.as_path().join("a"), &linked), Some(linked.as_path().join("a")));
-        assert_eq!(spelt_below(&at(Path::new("/elsewhere")).as_path().join("a"), &real), None);
+        assert_eq!(path_on_share(&linked.as_path().join("a"), &real), Some(real.as_path().join("a")));
+        assert_eq!(path_on_share(&real.as_path().join("a"), &linked), Some(linked.as_path().join("a")));
+        assert_eq!(path_on_share(&at(Path::new("/elsewhere")).as_path().join("a"), &real), None);
     }
 }

@@ -24,7 +24,7 @@ pub struct Disk {
     policy: IoPolicy,
     source: String,
     /// Path and format of each file below the image.
-    below: Vec<(String, ImageFormat)>,
+    backing_files: Vec<(String, ImageFormat)>,
     target: DiskTarget,
     serial: String,
     io_tune: IoTune,
@@ -55,7 +55,7 @@ impl Disk {
             format: info.format,
             policy: *policy,
             source: source(device_path)?,
-            below: below(device_path, chain)?,
+            backing_files: backing_files(device_path, chain)?,
             target: target.clone(),
             serial: serial(info)?,
             io_tune: info.io_tune.clone(),
@@ -70,7 +70,7 @@ impl Disk {
     }
 }
 
-fn below(image: &Path, chain: &[Layer]) -> Result<Vec<(String, ImageFormat)>, DiskError> {
+fn backing_files(image: &Path, chain: &[Layer]) -> Result<Vec<(String, ImageFormat)>, DiskError> {
     let share = image.parent().unwrap_or(image);
     let layers = chain.iter().skip(1);
     layers.map(|layer| Ok((source(&share.join(layer.path.as_path()))?, layer.format))).collect()
@@ -79,13 +79,13 @@ fn below(image: &Path, chain: &[Layer]) -> Result<Vec<(String, ImageFormat)>, Di
 /// The path as it stands in the XML. XML 1.0 has no way to write most control characters, nor U+FFFE and U+FFFF, and
 /// a reader may turn the rest into spaces.
 fn source(path: &Path) -> Result<String, DiskError> {
-    let fault = |reason| DiskError::Path { path: path.into(), reason };
-    let text = path.to_str().ok_or_else(|| fault("it is not UTF-8"))?;
+    let path_error = |reason| DiskError::Path { path: path.into(), reason };
+    let text = path.to_str().ok_or_else(|| path_error("it is not UTF-8"))?;
     if !path.is_absolute() {
-        return Err(fault("it is not absolute"));
+        return Err(path_error("it is not absolute"));
     }
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
-        return Err(fault("it contains a character that XML cannot hold"));
+        return Err(path_error("it contains a character that XML cannot hold"));
     }
     Ok(text.to_owned())
 }

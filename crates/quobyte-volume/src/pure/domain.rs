@@ -46,7 +46,7 @@ fn located_paths(
     locate: &dyn Fn(&Path) -> Option<PathBuf>,
 ) -> Result<Vec<(PathBuf, Option<GuestDisk>)>, DomainError> {
     let document = Document::parse(xml)?;
-    let disks = DomainDisk::all_of(xml)?;
+    let disks = DomainDisk::parse_all(xml)?;
     let mut paths = Vec::new();
     for node in document.descendants().filter(Node::is_element) {
         let values = node.attributes().map(|attribute| attribute.value()).chain(node.text());

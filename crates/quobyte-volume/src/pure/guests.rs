@@ -20,7 +20,7 @@ pub trait Guests {
 impl GuestUse {
     /// Whether this is the disk of that attachment, whose share is mounted at `at`.
     #[must_use]
-    pub fn is_of(&self, attachment: &Attachment, at: &MountPath) -> bool {
+    pub fn is_disk_of(&self, attachment: &Attachment, at: &MountPath) -> bool {
         self.instance == attachment.instance && self.path == at.image(&attachment.name)
     }
 }

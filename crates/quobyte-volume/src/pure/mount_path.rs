@@ -20,8 +20,8 @@ impl MountPath {
         Self(base.join(md5_hex(export.as_str().as_bytes())))
     }
 
-    /// The mount path that `path` is, if it is one that some export has below `base`.
-    pub(crate) fn recognise(base: &Path, path: &Path) -> Option<Self> {
+    /// The mount point `path` as a mount path, if some export could have it below `base`.
+    pub(crate) fn from_mount_point(base: &Path, path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let is_digest = name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (is_digest && path.parent() == Some(base)).then(|| Self(path.to_owned()))

@@ -103,7 +103,7 @@ fn recorded(view: &ShareView<'_>, record: &ShareRecord) -> Plan {
         Err(reason) => unrepaired.push(Unrepaired::Unknown(reason)),
         Ok(uses) => {
             let has_guest =
-                |attachment: &&Attachment| uses.iter().any(|guest| guest.is_of(attachment, &view.at));
+                |attachment: &&Attachment| uses.iter().any(|guest| guest.is_disk_of(attachment, &view.at));
             let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
             unrepaired.extend(without.map(|one| Unrepaired::NoGuest(one.clone(), view.export.clone())));
         }

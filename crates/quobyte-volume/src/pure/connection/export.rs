@@ -30,7 +30,7 @@ impl Export {
     /// a part that is `.` or `..`.
     pub fn parse(text: &str) -> Result<Self, ConnectionError> {
         let normal = text.strip_prefix(SCHEME).unwrap_or(text).trim_end_matches('/');
-        match fault(normal) {
+        match syntax_error(normal) {
             None => Ok(Self(normal.to_owned())),
             Some(reason) => Err(ConnectionError::Export { export: super::excerpt(text), reason }),
         }
@@ -71,7 +71,7 @@ impl fmt::Display for Export {
 }
 
 /// Why a normalised export cannot be used.
-fn fault(export: &str) -> Option<&'static str> {
+fn syntax_error(export: &str) -> Option<&'static str> {
     if export.is_empty() {
         return Some("it is empty");
     }
@@ -107,7 +107,7 @@ fn is_registry(registry: &str) -> bool {
         Some((host, port)) if !registry.ends_with(']') => (host, Some(port)),
         _ => (registry, None),
     };
-    let host_is_sane = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    let host_is_valid = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
             host.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -115,7 +115,7 @@ fn is_registry(registry: &str) -> bool {
                 && !host.contains("..")
         }
     };
-    host_is_sane
+    host_is_valid
         && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 

@@ -55,7 +55,7 @@ impl Bus {
 }
 
 /// Most letters after the prefix; 18,278 names are enough for any guest.
-const MOST_LETTERS: u32 = 3;
+const MAX_LETTERS: u32 = 3;
 
 /// A disk's name in the domain (`vdb`): unique there, and only a hint to the guest, which names disks itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ impl TargetDev {
     /// [`DiskError::Target`] for anything but `vd`, `sd`, `hd` or `xvd` and one to three lower-case letters.
     pub fn parse(text: &str) -> Result<Self, DiskError> {
         let is_disk = Self::PREFIXES.iter().filter_map(|prefix| text.strip_prefix(prefix)).any(|letters| {
-            (1..=MOST_LETTERS as usize).contains(&letters.len())
+            (1..=MAX_LETTERS as usize).contains(&letters.len())
                 && letters.bytes().all(|b| b.is_ascii_lowercase())
         });
         if is_disk { Ok(Self(text.to_owned())) } else { Err(DiskError::Target { target: text.to_owned() }) }
@@ -85,7 +85,7 @@ impl TargetDev {
         I::Item: Into<String>,
     {
         let used: HashSet<String> = used.into_iter().map(Into::into).collect();
-        (1..=MOST_LETTERS)
+        (1..=MAX_LETTERS)
             .flat_map(names)
             .map(|letters| format!("{}{letters}", bus.target_prefix()))
             .find(|name| !used.contains(name))

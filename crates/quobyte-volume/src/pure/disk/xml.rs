@@ -27,7 +27,7 @@ fn content(writer: &mut XmlWriter, disk: &Disk) -> io::Result<()> {
     let alias = format!("ua-{}", disk.volume_id);
     empty(writer, "alias", [("name", alias.as_str())])?;
     empty(writer, "source", [("file", disk.source.as_str())])?;
-    backing_store(writer, &disk.below)?;
+    backing_store(writer, &disk.backing_files)?;
     let (dev, bus) = (disk.target.dev.as_str(), disk.target.bus.as_str());
     empty(writer, "target", [("dev", dev), ("bus", bus)])?;
     text(writer, "serial", &disk.serial)?;

@@ -37,7 +37,7 @@ impl DomainDisk {
     ///
     /// # Errors
     /// [`DomainError`] when it is not XML.
-    pub fn all_of(xml: &str) -> Result<Vec<Self>, DomainError> {
+    pub fn parse_all(xml: &str) -> Result<Vec<Self>, DomainError> {
         let document = Document::parse(xml)?;
         let devices = child(document.root_element(), "devices");
         let disks = devices
@@ -84,7 +84,7 @@ mod tests {
              <disk type='network' device='disk'><source protocol='rbd' name='p/i'/><target dev='vdc'/></disk>\
              <controller type='usb'/></devices></domain>"
         );
-        let disks = DomainDisk::all_of(&xml).unwrap();
+        let disks = DomainDisk::parse_all(&xml).unwrap();
         let quobyte = DomainDisk {
             target: "vdb".to_owned(),
             format: ImageFormat::Raw,
@@ -100,6 +100,6 @@ mod tests {
 
     #[test]
     fn domain_without_disks_is_accepted() {
-        assert!(DomainDisk::all_of("<domain type='qemu'><name>vm</name></domain>").unwrap().is_empty());
+        assert!(DomainDisk::parse_all("<domain type='qemu'><name>vm</name></domain>").unwrap().is_empty());
     }
 }
