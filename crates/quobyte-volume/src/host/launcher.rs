@@ -27,9 +27,6 @@ use super::service_manager::ServiceManager;
 /// The program that runs a client in a unit.
 pub(super) const CLIENT_UNIT_PROGRAM: &str = "quobyte-client-unit";
 
-/// Names the directory of requests in a unit's environment, beside the variable that names the client.
-const LAUNCH_DIRECTORY_VARIABLE: &str = "NOVA_QUOBYTE_LAUNCH";
-
 /// What a client's unit runs to mount what it is asked for, in its own environment. Not for people.
 ///
 /// # Errors

@@ -11,6 +11,7 @@
 //! synced. A record is replaced whole (written beside, then renamed), so a process killed at any point leaves the old
 //! one or the new one. A share's record is in place before its mount is made and goes after its mount is gone.
 
+mod error;
 mod lock;
 mod record_file;
 
@@ -19,8 +20,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::error::StateError;
 pub use self::lock::LockedShare;
-use crate::error::Code;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
 use crate::pure::mount_path::MountPath;
@@ -30,66 +31,6 @@ use crate::pure::record::ShareRecord;
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
-}
-
-/// Why records cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// The state directory is not there, not ours or not writable. There is no fallback: two directories would mean
-    /// two sets of locks.
-    #[error(
-        "state directory {path} {reason}; make it for the user that runs this, or name another with --state-dir"
-    )]
-    Unavailable {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: &'static str,
-        /// What the kernel said, if it was asked.
-        source: Option<io::Error>,
-    },
-    /// A file of the state directory cannot be read or written.
-    #[error("{path} cannot be read or written")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What failed.
-        source: io::Error,
-    },
-    /// Another process held the share until the deadline.
-    #[error("{at} is still held by another operation")]
-    Locked {
-        /// The share's mount point.
-        at: MountPath,
-    },
-    /// The record is of a version this program does not know.
-    #[error("{path} was written by a newer version of this program (record version {version})")]
-    NewerVersion {
-        /// The record's file.
-        path: PathBuf,
-        /// Its version.
-        version: u64,
-    },
-    /// The record cannot be understood.
-    #[error("{path} is not a record of this program")]
-    Malformed {
-        /// The record's file.
-        path: PathBuf,
-        /// Where it stops making sense.
-        source: serde_json::Error,
-    },
-}
-
-impl StateError {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Unavailable { .. } | Self::Io { .. } => Code::StateUnavailable,
-            Self::Locked { .. } => Code::LockTimeout,
-            Self::NewerVersion { .. } | Self::Malformed { .. } => Code::RecordUnsupported,
-        }
-    }
 }
 
 impl StateDir {
@@ -148,6 +89,15 @@ impl StateDir {
     /// When the directory cannot be listed.
     pub(crate) fn set_aside(&self) -> Result<Vec<PathBuf>, StateError> {
         self.files_with_extension(record_file::SET_ASIDE_EXTENSION)
+    }
+
+    /// Whether a record of the share at `at` has been set aside, so that it is not known who uses the share.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn has_set_aside(&self, at: &MountPath) -> Result<bool, StateError> {
+        let key = at.key();
+        Ok(self.set_aside()?.iter().any(|aside| record_file::key(aside) == Some(&key)))
     }
 
     /// Removes records that a killed process left unfinished and those of an earlier boot, or only counts them. It

@@ -4,6 +4,7 @@
 //! here, before anything is done, and what this driver must not obey (`mount_point_base`, `device_path`, `options`)
 //! has no place in the result.
 
+mod error;
 mod export;
 mod image_name;
 mod io_tune;
@@ -14,10 +15,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::error::ConnectionError;
+pub(crate) use self::error::excerpt;
 pub use self::export::{Export, MAX_EXPORT_LEN};
 pub use self::image_name::ImageName;
 pub use self::io_tune::{IoLimit, IoTune};
-use crate::error::Code;
 
 /// A volume to connect, and how the guest is to see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,18 +63,6 @@ impl ConnectionInfo {
             io_tune: IoTune::default(),
             block_size: BlockSize::default(),
         }
-    }
-
-    /// Parses the JSON object that Cinder's Quobyte driver emits and Nova stores.
-    ///
-    /// Keys nobody here knows are ignored, as Nova and Cinder add new ones; a key given twice is refused, since two
-    /// readers might take different ones.
-    ///
-    /// # Errors
-    /// [`ConnectionError`], which says which field is at fault.
-    pub fn parse(json: &[u8]) -> Result<Self, ConnectionError> {
-        let wire: wire::ConnectionInfo = serde_json::from_slice(json)?;
-        wire.try_into()
     }
 }
 
@@ -191,73 +181,6 @@ impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// Why a `connection_info` is refused. Nothing has been done when this is returned.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// The export cannot be used.
-    #[error("export \"{export}\": {reason}")]
-    Export {
-        /// What was given, cleaned and cut.
-        export: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
-    /// The image's name cannot be used.
-    #[error("image name \"{name}\": {reason}")]
-    Name {
-        /// What was given, cleaned and cut.
-        name: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
-    /// The declared format is not one this driver attaches.
-    #[error("image format \"{format}\" is neither raw nor qcow2")]
-    Format {
-        /// What was given, cleaned and cut.
-        format: String,
-    },
-    /// Another field cannot be used.
-    #[error("connection_info {field} \"{value}\": {reason}")]
-    Field {
-        /// The field, as it stands in the JSON object.
-        field: &'static str,
-        /// What was given, cleaned and cut.
-        value: String,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
-    /// The text is not JSON, lacks a field or has one of the wrong type or twice.
-    #[error("connection_info is not the object Cinder's Quobyte driver emits")]
-    Json(#[from] serde_json::Error),
-}
-
-impl ConnectionError {
-    fn format(format: &str) -> Self {
-        Self::Format { format: excerpt(format) }
-    }
-
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Export { .. } => Code::InvalidExport,
-            Self::Name { .. } => Code::InvalidName,
-            Self::Format { .. } => Code::UnsupportedFormat,
-            Self::Field { .. } | Self::Json(_) => Code::InvalidConnection,
-        }
-    }
-}
-
-/// A peer's text as it may stand in a message: control characters escaped, cut after 80 characters.
-pub(crate) fn excerpt(text: &str) -> String {
-    const MAX_CHARS: usize = 80;
-    let mut shown: String = text.chars().take(MAX_CHARS).flat_map(char::escape_debug).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! cannot tell which of the two drivers attached its disk. Two things are more exact here: cache and I/O mode come
 //! from an [`IoPolicy`], and a path or a serial that libvirt could not be told is an error before it is asked.
 
+mod error;
 mod target;
 mod xml;
 
 use std::path::Path;
 
+pub use self::error::DiskError;
 pub use self::target::{Bus, DiskTarget, TargetDev};
-use crate::error::Code;
 use crate::pure::connection::{AccessMode, ConnectionInfo, ImageFormat, IoTune, VolumeId};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::IoPolicy;
@@ -62,12 +63,6 @@ impl Disk {
             read_only: info.access_mode == AccessMode::ReadOnly,
         })
     }
-
-    /// The `<disk>` element, indented by two spaces, without a line end.
-    #[must_use]
-    pub fn to_xml(&self) -> String {
-        xml::write(self)
-    }
 }
 
 fn backing_files(image: &Path, chain: &[Layer]) -> Result<Vec<(String, ImageFormat)>, DiskError> {
@@ -100,53 +95,6 @@ fn serial(info: &ConnectionInfo) -> Result<String, DiskError> {
         return Err(DiskError::Serial { serial: serial.clone() });
     }
     Ok(serial.clone())
-}
-
-/// Why a volume cannot be described to libvirt.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DiskError {
-    /// The image's path cannot be used.
-    #[error("image path {path:?}: {reason}")]
-    Path {
-        /// The path.
-        path: Box<Path>,
-        /// The rule it breaks.
-        reason: &'static str,
-    },
-    /// The serial number cannot be used.
-    #[error("serial {serial:?}: it is not of letters, digits, '_', '.', '+', '-' and spaces")]
-    Serial {
-        /// What was given.
-        serial: String,
-    },
-    /// The target names no whole disk.
-    #[error("target {target:?} is not vd, sd, hd or xvd and one to three lower-case letters")]
-    Target {
-        /// What was given.
-        target: String,
-    },
-    /// No bus of that name carries disks of ours.
-    #[error("bus {bus:?} is none of virtio, scsi, sata, ide, usb")]
-    Bus {
-        /// What was given.
-        bus: String,
-    },
-}
-
-impl DiskError {
-    fn bus(bus: &str) -> Self {
-        Self::Bus { bus: bus.to_owned() }
-    }
-
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Serial { .. } => Code::InvalidConnection,
-            // A name is checked when it is parsed, so what is wrong with a path comes from the configured base.
-            Self::Path { .. } | Self::Target { .. } | Self::Bus { .. } => Code::InvalidConfig,
-        }
-    }
 }
 
 #[cfg(test)]

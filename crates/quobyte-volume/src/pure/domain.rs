@@ -7,14 +7,9 @@ use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
 
-pub use self::disks::DomainDisk;
+pub use self::disks::{DomainDisk, DomainError};
 use super::connection::InstanceId;
 use super::guests::{GuestDisk, GuestUse};
-
-/// A description that is not XML, so libvirt has not written it.
-#[derive(Debug, thiserror::Error)]
-#[error("a domain's description cannot be read")]
-pub struct DomainError(#[from] roxmltree::Error);
 
 /// Every use of a path on a share that the descriptions of one guest mention: as it runs, as it will start, as it was
 /// saved. `locate` tells whether a path is on a share, and how that share's own mount path spells it.

@@ -9,46 +9,18 @@
 mod error;
 mod facts;
 mod mode;
+mod options;
 mod table;
 mod version;
 
-use std::str::FromStr;
-
 pub use self::error::IoPolicyError;
 pub use self::facts::{AioSlots, DirectIo, Facts, HostFacts, Probe};
-pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption};
+pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption, ModeError};
+pub use self::options::{IoOptions, PhysicalBlockSize, PhysicalBlockSizeError};
 use self::table::{CACHE_RULES, IO_RULES, IoModeInput, PolicyInput, first_match};
 pub use self::table::{Cost, Row, cache_rows, io_rows};
 pub use self::version::Version;
 use crate::pure::connection::{BlockSize, ConnectionInfo};
-
-/// What the operator has fixed; by default nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct IoOptions {
-    /// Option `cache_mode`.
-    pub cache: CacheModeOption,
-    /// Option `io_mode`.
-    pub io: IoModeOption,
-    /// Option `physical_block_size`.
-    pub physical_block_size: Option<PhysicalBlockSize>,
-}
-
-/// The unit that guests should align to, in bytes, where a volume's connection_info does not say: a power of two from
-/// 512 to 2 MiB, as QEMU takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PhysicalBlockSize(u32);
-
-impl FromStr for PhysicalBlockSize {
-    type Err = IoPolicyError;
-
-    fn from_str(text: &str) -> Result<Self, IoPolicyError> {
-        text.parse()
-            .ok()
-            .filter(|bytes: &u32| bytes.is_power_of_two() && (512..=2 << 20).contains(bytes))
-            .map(Self)
-            .ok_or_else(|| IoPolicyError::PhysicalBlockSize { size: text.to_owned() })
-    }
-}
 
 /// How QEMU is to read and write one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +70,7 @@ impl Decision {
         };
         let (cache, cache_row) = first_match(CACHE_RULES, &input)?;
         let (io, io_row) = first_match(IO_RULES, &IoModeInput { common: input, cache })?;
-        let configured = options.physical_block_size.map(|PhysicalBlockSize(bytes)| bytes);
+        let configured = options.physical_block_size.map(PhysicalBlockSize::bytes);
         let policy = IoPolicy {
             cache,
             io,

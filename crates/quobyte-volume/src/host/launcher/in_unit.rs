@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::LAUNCH_DIRECTORY_VARIABLE;
-use super::mailbox::{Mailbox, MountOutcome};
+use super::mailbox::{LAUNCH_DIRECTORY_VARIABLE, Mailbox, MountOutcome};
 use crate::host::client::{self, CLIENT_VARIABLE};
 use crate::host::crash;
 use crate::host::deadline::Deadline;

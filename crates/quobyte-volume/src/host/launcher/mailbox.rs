@@ -22,6 +22,9 @@ use crate::host::crash;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
 
+/// Names the directory of requests in a unit's environment, beside the variable that names the client.
+pub(super) const LAUNCH_DIRECTORY_VARIABLE: &str = "NOVA_QUOBYTE_LAUNCH";
+
 /// What the client did, in a form that outlives the process that saw it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MountOutcome {

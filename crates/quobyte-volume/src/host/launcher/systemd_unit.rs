@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::LAUNCH_DIRECTORY_VARIABLE;
+use super::mailbox::LAUNCH_DIRECTORY_VARIABLE;
 use crate::host::client::CLIENT_VARIABLE;
 use crate::host::service_manager::ServiceManager;
 

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::{StateDir, StateError, record_file};
+use super::error::StateError;
+use super::record_file;
 use crate::host::crash;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
@@ -62,14 +63,6 @@ impl LockedShare {
             Err(StateError::Malformed { .. }) => Ok(None),
             record => record,
         }
-    }
-
-    /// Whether a record of this share has been set aside, so that it is not known who uses the share.
-    pub(crate) fn has_set_aside(&self, state: &StateDir) -> Result<bool, StateError> {
-        Ok(state
-            .set_aside()?
-            .iter()
-            .any(|aside| record_file::key(aside) == record_file::key(&self.record_file)))
     }
 
     /// Puts the record in place, whole.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 
-use super::StateError;
+use super::error::StateError;
 use crate::host::crash;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;

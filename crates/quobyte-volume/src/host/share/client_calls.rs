@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -112,6 +113,12 @@ pub(super) fn open_same_file(root: &OwnedFd, layer: &Layer) -> Result<OwnedFd> {
 /// Opens a file once more, to be used otherwise. Through the descriptor and not the name, so that it is the same file.
 pub(super) fn reopen(file: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
     open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, buffer, offset)
+    }
 }
 
 /// A file that is opened for reading only when it is read.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionError;
+use super::error::{ConnectionError, excerpt};
 
 /// Longest export accepted, in bytes. libvirt reads the mount table in lines of 1 KiB, and the export stands in
 /// such a line beside the mount path.
@@ -32,7 +32,7 @@ impl Export {
         let normal = text.strip_prefix(SCHEME).unwrap_or(text).trim_end_matches('/');
         match syntax_error(normal) {
             None => Ok(Self(normal.to_owned())),
-            Some(reason) => Err(ConnectionError::Export { export: super::excerpt(text), reason }),
+            Some(reason) => Err(ConnectionError::Export { export: excerpt(text), reason }),
         }
     }
 

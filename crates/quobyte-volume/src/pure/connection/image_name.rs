@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionError;
+use super::error::{ConnectionError, excerpt};
 
 /// Longest file name Linux and Quobyte keep, in bytes.
 const NAME_MAX: usize = 255;
@@ -39,7 +39,7 @@ impl ImageName {
         } else {
             return Ok(Self(text.to_owned()));
         };
-        Err(ConnectionError::Name { name: super::excerpt(text), reason })
+        Err(ConnectionError::Name { name: excerpt(text), reason })
     }
 
     /// The name as it stands in the volume's directory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ConnectionError;
+use super::error::ConnectionError;
 
 /// One limit. The names are those of libvirt's `<iotune>` elements, which Cinder's front-end QoS specs share. The
 /// order is the one libvirt writes them in: in Nova's, which mixes bytes and requests, libvirt's schema check refuses

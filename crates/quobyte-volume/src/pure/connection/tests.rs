@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::Code;
 
 /// What Cinder's Quobyte driver emits, as Nova stores it after an attach.
 fn from_cinder() -> Value {

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    AccessMode, BlockSize, ConnectionError, Export, ImageFormat, ImageName, IoLimit, IoTune, VolumeId,
-    excerpt,
-};
+use super::error::{ConnectionError, excerpt};
+use super::{AccessMode, BlockSize, Export, ImageFormat, ImageName, IoLimit, IoTune, VolumeId};
 
 /// The fields this driver reads. Whatever else a peer sends has no place here, so it cannot be obeyed.
 #[derive(Deserialize)]
-pub(super) struct ConnectionInfo {
+struct ConnectionInfo {
     driver_volume_type: String,
     serial: Option<String>,
     multiattach: Option<bool>,
@@ -46,6 +44,19 @@ impl Count {
             Self::Number(number) => Some(*number),
             Self::Text(text) => text.parse().ok(),
         }
+    }
+}
+
+impl super::ConnectionInfo {
+    /// Parses the JSON object that Cinder's Quobyte driver emits and Nova stores.
+    ///
+    /// Keys nobody here knows are ignored, as Nova and Cinder add new ones; a key given twice is refused, since two
+    /// readers might take different ones.
+    ///
+    /// # Errors
+    /// [`ConnectionError`], which says which field is at fault.
+    pub fn parse(json: &[u8]) -> Result<Self, ConnectionError> {
+        serde_json::from_slice::<ConnectionInfo>(json)?.try_into()
     }
 }
 

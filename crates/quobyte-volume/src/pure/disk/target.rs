@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::DiskError;
+use super::error::DiskError;
 
 /// The kind of controller a disk hangs on.
 #[derive(

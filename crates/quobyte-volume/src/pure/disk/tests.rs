@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use strum::VariantArray as _;
 
 use super::*;
+use crate::error::Code;
 use crate::pure::connection::{BlockSize, Export, ImageName, IoLimit};
 use crate::pure::image::{Identity, RelativePath};
 use crate::pure::io_policy::{Cache, Choice, Decision, HostFacts, IoMode, IoOptions, Version};

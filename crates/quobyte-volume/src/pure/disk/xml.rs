@@ -10,15 +10,18 @@ use crate::pure::connection::ImageFormat;
 
 type XmlWriter = Writer<Vec<u8>>;
 
-/// The whole element.
-pub(super) fn write(disk: &Disk) -> String {
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    writer
-        .create_element("disk")
-        .with_attributes([("type", "file"), ("device", "disk")])
-        .write_inner_content(|writer| content(writer, disk))
-        .expect("a vector takes every write");
-    String::from_utf8(writer.into_inner()).expect("only strings were written")
+impl Disk {
+    /// The `<disk>` element, indented by two spaces, without a line end.
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+        writer
+            .create_element("disk")
+            .with_attributes([("type", "file"), ("device", "disk")])
+            .write_inner_content(|writer| content(writer, self))
+            .expect("a vector takes every write");
+        String::from_utf8(writer.into_inner()).expect("only strings were written")
+    }
 }
 
 /// In the order Nova writes the parts; the files below the image, which Nova leaves to libvirt, come behind the source.

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use roxmltree::{Document, Node};
 
-use super::DomainError;
 use crate::pure::connection::{ImageFormat, VolumeId};
+
+/// A description that is not XML, so libvirt has not written it.
+#[derive(Debug, thiserror::Error)]
+#[error("a domain's description cannot be read")]
+pub struct DomainError(#[from] roxmltree::Error);
 
 /// One `<disk>` of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]

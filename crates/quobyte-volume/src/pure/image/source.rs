@@ -1,8 +1,6 @@
 //! Where an image's bytes come from.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 /// Something that can be read at any place, like an open file.
 ///
@@ -14,12 +12,6 @@ pub trait ReadAt {
     /// # Errors
     /// Any error of the source, [`io::ErrorKind::UnexpectedEof`] when it ends before the buffer is full.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-}
-
-impl ReadAt for File {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        FileExt::read_exact_at(self, buffer, offset)
-    }
 }
 
 impl ReadAt for [u8] {

@@ -1,31 +1,13 @@
 //! Why there is no policy.
 
-use super::table::{IO_URING_LIBVIRT, IO_URING_QEMU};
-use super::{Cache, Version};
+use super::mode::Cache;
+use super::version::{IO_URING_LIBVIRT, IO_URING_QEMU, Version};
 use crate::error::Code;
 use crate::pure::connection::ImageFormat;
 
 /// Why no policy can be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IoPolicyError {
-    /// No cache mode of that name may be chosen.
-    #[error("cache mode {mode:?} is none of auto, none, directsync, writeback, writethrough")]
-    CacheMode {
-        /// What was given.
-        mode: String,
-    },
-    /// No I/O mode of that name may be chosen.
-    #[error("io mode {mode:?} is none of auto, native, threads, io_uring")]
-    IoMode {
-        /// What was given.
-        mode: String,
-    },
-    /// No disk has such sectors.
-    #[error("physical block size {size:?} is not a power of two from 512 to 2097152")]
-    PhysicalBlockSize {
-        /// What was given.
-        size: String,
-    },
     /// Linux AIO needs `O_DIRECT`, and QEMU refuses it without.
     #[error("io mode native needs cache mode none or directsync, not {cache}")]
     NativeCached {
@@ -74,23 +56,12 @@ pub enum IoPolicyError {
 }
 
 impl IoPolicyError {
-    pub(super) fn cache_mode(mode: &str) -> Self {
-        Self::CacheMode { mode: mode.to_owned() }
-    }
-
-    pub(super) fn io_mode(mode: &str) -> Self {
-        Self::IoMode { mode: mode.to_owned() }
-    }
-
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
             Self::SharedFormat { .. } => Code::InvalidConnection,
-            Self::CacheMode { .. }
-            | Self::IoMode { .. }
-            | Self::PhysicalBlockSize { .. }
-            | Self::NativeCached { .. }
+            Self::NativeCached { .. }
             | Self::NoDirectIo { .. }
             | Self::IoUringQemu { .. }
             | Self::IoUringLibvirt { .. }

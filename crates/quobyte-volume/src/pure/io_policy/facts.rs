@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Version;
+use super::version::Version;
 
 /// What is known of the hypervisor that runs the guest. What is not known counts as modern, but for io_uring, which has
 /// to be proven.

@@ -3,7 +3,40 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::IoPolicyError;
+use crate::error::Code;
+
+/// No mode of that name may be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModeError {
+    /// A cache mode.
+    #[error("cache mode {mode:?} is none of auto, none, directsync, writeback, writethrough")]
+    Cache {
+        /// What was given.
+        mode: String,
+    },
+    /// An I/O mode.
+    #[error("io mode {mode:?} is none of auto, native, threads, io_uring")]
+    Io {
+        /// What was given.
+        mode: String,
+    },
+}
+
+impl ModeError {
+    fn cache(mode: &str) -> Self {
+        Self::Cache { mode: mode.to_owned() }
+    }
+
+    fn io(mode: &str) -> Self {
+        Self::Io { mode: mode.to_owned() }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::InvalidConfig
+    }
+}
 
 /// How QEMU uses the host's page cache (`cache=`). libvirt's `unsafe` is missing on purpose: it drops the guest's
 /// flushes.
@@ -20,7 +53,7 @@ use super::IoPolicyError;
     strum::VariantArray,
 )]
 #[strum(serialize_all = "snake_case")]
-#[strum(parse_err_ty = IoPolicyError, parse_err_fn = IoPolicyError::cache_mode)]
+#[strum(parse_err_ty = ModeError, parse_err_fn = ModeError::cache)]
 pub enum Cache {
     /// Past the host's cache; flushes are obeyed.
     None,
@@ -60,7 +93,7 @@ impl Cache {
     strum::VariantArray,
 )]
 #[strum(serialize_all = "snake_case")]
-#[strum(parse_err_ty = IoPolicyError, parse_err_fn = IoPolicyError::io_mode)]
+#[strum(parse_err_ty = ModeError, parse_err_fn = ModeError::io)]
 pub enum IoMode {
     /// Linux AIO: asynchronous where the mount does asynchronous direct I/O, else it blocks the guest's event loop.
     Native,

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// First QEMU with io_uring.
+pub(super) const IO_URING_QEMU: Version = Version::new(5, 0, 0);
+
+/// First libvirt that knows io_uring.
+pub(super) const IO_URING_LIBVIRT: Version = Version::new(6, 3, 0);
+
 /// A version of QEMU or of libvirt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {

@@ -1,8 +1,9 @@
 //! The rows that decide the cache mode.
 
-use super::{Cost, PolicyInput, PolicyRule, Row};
+use super::rule::{Cost, PolicyInput, PolicyRule, Row};
 use crate::pure::connection::ImageFormat;
-use crate::pure::io_policy::{Cache, Choice, IoPolicyError};
+use crate::pure::io_policy::error::IoPolicyError;
+use crate::pure::io_policy::mode::{Cache, Choice};
 
 const OLD_QEMU: Cost =
     Cost { loss: "every write waits until it is on the volume", remedy: "run QEMU 2.0.0 or later" };

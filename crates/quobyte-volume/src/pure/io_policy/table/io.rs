@@ -1,7 +1,10 @@
 //! The rows that decide the I/O mode once the cache mode is known.
 
-use super::{Cost, IO_URING_LIBVIRT, IO_URING_QEMU, IoModeInput, PolicyRule, Row};
-use crate::pure::io_policy::{Choice, DirectIo, Facts, IoMode, IoPolicyError, Version};
+use super::rule::{Cost, IoModeInput, PolicyRule, Row};
+use crate::pure::io_policy::error::IoPolicyError;
+use crate::pure::io_policy::facts::{DirectIo, Facts};
+use crate::pure::io_policy::mode::{Choice, IoMode};
+use crate::pure::io_policy::version::{IO_URING_LIBVIRT, IO_URING_QEMU, Version};
 
 pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option<IoMode>>] = &[
     PolicyRule {

@@ -1,0 +1,67 @@
+//! Why records cannot be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::error::Code;
+use crate::pure::mount_path::MountPath;
+
+/// Why records cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The state directory is not there, not ours or not writable. There is no fallback: two directories would mean
+    /// two sets of locks.
+    #[error(
+        "state directory {path} {reason}; make it for the user that runs this, or name another with --state-dir"
+    )]
+    Unavailable {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// What the kernel said, if it was asked.
+        source: Option<io::Error>,
+    },
+    /// A file of the state directory cannot be read or written.
+    #[error("{path} cannot be read or written")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Another process held the share until the deadline.
+    #[error("{at} is still held by another operation")]
+    Locked {
+        /// The share's mount point.
+        at: MountPath,
+    },
+    /// The record is of a version this program does not know.
+    #[error("{path} was written by a newer version of this program (record version {version})")]
+    NewerVersion {
+        /// The record's file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// The record cannot be understood.
+    #[error("{path} is not a record of this program")]
+    Malformed {
+        /// The record's file.
+        path: PathBuf,
+        /// Where it stops making sense.
+        source: serde_json::Error,
+    },
+}
+
+impl StateError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Unavailable { .. } | Self::Io { .. } => Code::StateUnavailable,
+            Self::Locked { .. } => Code::LockTimeout,
+            Self::NewerVersion { .. } | Self::Malformed { .. } => Code::RecordUnsupported,
+        }
+    }
+}
