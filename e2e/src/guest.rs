@@ -7,6 +7,7 @@ use std::{fs, path::PathBuf};
 
 use crate::{Lab, Program, Scratch};
 
+pub use commands::Answer;
 use commands::Commands;
 
 /// The lab's own libvirtd.
@@ -22,15 +23,6 @@ pub struct Guest {
     uri: String,
     console: PathBuf,
     commands: Commands,
-}
-
-/// What a command in a guest left.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Its exit status.
-    pub status: i32,
-    /// What it wrote to its standard output and error.
-    pub output: String,
 }
 
 impl Guest {

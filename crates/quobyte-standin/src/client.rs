@@ -13,8 +13,8 @@ use crate::filesystem::Client;
 use crate::mount_table;
 use crate::report::Report;
 use crate::settings::{Fault, SettingError, Settings};
+use crate::stderr::write_stderr;
 use crate::volume::Volume;
-use crate::write_stderr;
 
 /// Why a client did not mount, or ended.
 #[derive(Debug, thiserror::Error)]

@@ -17,8 +17,8 @@ use fuser::{FileAttr, INodeNo, ReplyData};
 use rustix::io::Errno;
 
 use crate::settings::{Fault, Faults, Features, Settings};
+use crate::stderr::write_stderr;
 use crate::volume::{Result, Volume};
-use crate::write_stderr;
 use latency::{Delay, FuseReply};
 
 /// A served volume.

@@ -10,7 +10,7 @@ use crate::arguments::{self, Arguments, Request, USAGE};
 use crate::client;
 use crate::exit::Exit;
 use crate::report::{MOUNTED, Report};
-use crate::write_stderr;
+use crate::stderr::write_stderr;
 
 /// First argument of the child, which no user gives.
 const CHILD: &str = "--standin-child";

@@ -19,15 +19,16 @@ mod launch;
 mod mount_table;
 mod report;
 mod settings;
+mod stderr;
 mod unmount;
 mod volume;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::exit::Exit;
+use self::exit::Exit;
+use self::stderr::write_stderr;
 
 const EXPLANATION: &str = "\
 quobyte-standin stands in for Quobyte's client. Call it by one of the client's names, through a link:
@@ -49,9 +50,4 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
-}
-
-/// Writes to stderr. A closed stderr is no reason for a daemon to end.
-fn write_stderr(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

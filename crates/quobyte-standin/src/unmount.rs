@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::exit::Exit;
-use crate::write_stderr;
+use crate::stderr::write_stderr;
 
 /// Runs `umount.quobyte` with the arguments after the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> Exit {

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use super::Answer;
 use crate::wait;
 
 /// Ample for a boot, or for one command, of an emulated guest on a busy machine.
@@ -19,6 +18,15 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// To one QEMU.
 pub(super) type Connection = BufReader<UnixStream>;
+
+/// What a command in a guest left.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its exit status.
+    pub status: i32,
+    /// What it wrote to its standard output and error.
+    pub output: String,
+}
 
 /// QEMU connects to us, and so early that no byte of the guest is lost.
 #[derive(Debug)]

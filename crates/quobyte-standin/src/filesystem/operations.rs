@@ -15,9 +15,9 @@ use rustix::io::Errno;
 use super::replies::{self, done, entry};
 use super::{Client, locking, xattrs};
 use crate::exit::Exit;
+use crate::stderr::write_stderr;
 use crate::volume::locks::{Lock, Mode, Range};
 use crate::volume::{Change, Creator, Volume};
-use crate::write_stderr;
 
 fn creator(request: &Request) -> Creator {
     Creator { user: request.uid(), group: request.gid() }
