@@ -122,7 +122,7 @@ impl Driver {
         instance: InstanceId,
         facts: &HostFacts,
     ) -> Result<Connected, Error> {
-        connect::connect(&self.context, &ConnectRequest { info, instance, is_open: false, facts })
+        connect::connect(&self.context, &ConnectRequest { info, instance, has_image_open: false, facts })
     }
 
     /// The same for a guest that has the image open already: it goes on with the files it has, so an attachment on
@@ -130,13 +130,13 @@ impl Driver {
     ///
     /// # Errors
     /// Those of [`Driver::connect`].
-    pub fn connect_open(
+    pub fn connect_running(
         &self,
         info: &ConnectionInfo,
         instance: InstanceId,
         facts: &HostFacts,
     ) -> Result<Connected, Error> {
-        connect::connect(&self.context, &ConnectRequest { info, instance, is_open: true, facts })
+        connect::connect(&self.context, &ConnectRequest { info, instance, has_image_open: true, facts })
     }
 
     /// Disconnects a volume from a guest, and unmounts its share when no attachment and no guest is left and the
@@ -160,7 +160,7 @@ impl Driver {
     }
 
     /// Disconnects the volume that a guest was given as the file `name` at `at`, where no more than that is known for
-    /// certain. What the records say of that file counts, then `stated`.
+    /// certain. What the records say of that file counts, then `fallback`.
     ///
     /// # Errors
     /// Those of [`Driver::disconnect`].
@@ -169,10 +169,10 @@ impl Driver {
         at: &MountPath,
         name: &ImageName,
         instance: InstanceId,
-        stated: Option<VolumeId>,
+        fallback: Option<VolumeId>,
         force: Force,
     ) -> Result<Disconnected, Error> {
-        disconnect::disconnect_file(&self.context, at, name, instance, stated, force)
+        disconnect::disconnect_file(&self.context, at, name, instance, fallback, force)
     }
 
     /// The image and everything below it as they are now, verified as a connect would. Where the volume is connected,

@@ -53,7 +53,7 @@ pub(super) fn run(
     let is_image_open = guest.active && !attach_live;
     let connected = progress::with_spinner(format!("connecting {}", info.export), || {
         if is_image_open {
-            driver.connect_open(info, guest.instance, &facts)
+            driver.connect_running(info, guest.instance, &facts)
         } else {
             driver.connect(info, guest.instance, &facts)
         }

@@ -33,7 +33,7 @@ pub struct Connected {
     /// Whether this call changed anything; `false` when the volume was connected just so already.
     pub changed: bool,
     /// Attachments whose files were opened on a mount that is gone: each of those guests has to be restarted, or its
-    /// volume detached and attached again. The attachment itself is among them only after [`Driver::connect_open`](super::Driver::connect_open).
+    /// volume detached and attached again. The attachment itself is among them only after [`Driver::connect_running`](super::Driver::connect_running).
     pub lost: Vec<Attachment>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct ConnectRequest<'a> {
     pub(super) info: &'a ConnectionInfo,
     pub(super) instance: InstanceId,
     /// Whether the guest has the image open already.
-    pub(super) is_open: bool,
+    pub(super) has_image_open: bool,
     pub(super) facts: &'a HostFacts,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     // The client answers while everything else is found out.
     let early = Inquiry::start_fast(context.host(), &at, &info.export, Some(request.image()));
     let before = lock.load()?;
-    if let Some(holder) = before.as_ref().and_then(|before| rival(before, info, instance)) {
+    if let Some(holder) = before.as_ref().and_then(|before| conflicting_attachment(before, info, instance)) {
         return Err(Error::InUse { export: info.export.clone(), holder: Box::new(holder.clone()) });
     }
     let record = match &before {
@@ -110,9 +110,9 @@ impl ShareOperation<'_> {
         let ConnectRequest { info, instance, .. } = *request;
         let recorded = self.record.attachments.iter().find(|one| one.matches(instance, info.volume_id));
         let generation = match recorded {
-            Some(attachment) if request.is_open => attachment.generation,
+            Some(attachment) if request.has_image_open => attachment.generation,
             // Whatever it has open is on a mount that is gone.
-            None if request.is_open && self.rollback.client.is_some() => 0,
+            None if request.has_image_open && self.rollback.client.is_some() => 0,
             _ => self.record.generation,
         };
         Attachment {
@@ -128,7 +128,11 @@ impl ShareOperation<'_> {
 
 /// The attachment of another guest to a volume that is not multiattach. A guest that has the volume already keeps it: it
 /// may have been given it by another driver, and has to be able to connect again.
-fn rival<'a>(record: &'a ShareRecord, info: &ConnectionInfo, instance: InstanceId) -> Option<&'a Attachment> {
+fn conflicting_attachment<'a>(
+    record: &'a ShareRecord,
+    info: &ConnectionInfo,
+    instance: InstanceId,
+) -> Option<&'a Attachment> {
     if info.multiattach || record.has_attachment(instance, info.volume_id) {
         return None;
     }

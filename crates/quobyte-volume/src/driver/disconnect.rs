@@ -55,14 +55,14 @@ pub(super) fn disconnect_file(
     at: &MountPath,
     name: &ImageName,
     instance: InstanceId,
-    stated: Option<VolumeId>,
+    fallback: Option<VolumeId>,
     force: Force,
 ) -> Result<Disconnected, Error> {
     let recorded = context.lock(at)?.load()?.and_then(|record| {
         let is_of_file = |other: &Attachment| other.instance == instance && other.name == *name;
         record.attachments.into_iter().find(is_of_file)
     });
-    match recorded.map(|attachment| attachment.volume).or(stated) {
+    match recorded.map(|attachment| attachment.volume).or(fallback) {
         Some(volume) => disconnect(context, at, volume, instance, force),
         None => {
             let still_mounted = unrecorded_mount(context, at)?;

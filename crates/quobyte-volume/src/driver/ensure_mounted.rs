@@ -15,7 +15,7 @@ impl ShareOperation<'_> {
         let mut found = self.clear_dead(early)?;
         // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
         if found.is_none() && self.lock.load()?.is_some_and(|record| record.mount.is_none()) {
-            self.end_client(self.record.generation)?;
+            self.kill_client(self.record.generation)?;
             found = self.clear_dead(None)?;
         }
         let mount = match found {

@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// The mounts below the configured base cannot be listed.
     #[error("mounts below {path} cannot be listed")]
-    Base {
+    MountsUnlisted {
         /// The base.
         path: PathBuf,
         /// What failed.
@@ -41,12 +41,12 @@ pub enum Error {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The image holds more than it is to hold.
-    #[error("{path} holds {held} bytes and is not cut to {requested}")]
+    #[error("{path} holds {current_size} bytes and is not cut to {requested}")]
     WouldShrink {
         /// The image.
         path: PathBuf,
         /// What it holds, in bytes.
-        held: u64,
+        current_size: u64,
         /// What it is to hold, in bytes.
         requested: u64,
     },
@@ -90,7 +90,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Config { .. } => Code::InvalidConfig,
-            Self::Base { .. } => Code::Internal,
+            Self::MountsUnlisted { .. } => Code::Internal,
             Self::Connection(error) => error.code(),
             Self::IoPolicy(error) => error.code(),
             Self::Disk(error) => error.code(),

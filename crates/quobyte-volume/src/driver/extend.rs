@@ -10,11 +10,11 @@ const SECTOR: u64 = 512;
 
 /// The size to which QEMU is to resize a volume: see [`Driver::extend`](super::Driver::extend).
 pub(super) fn extend(context: &Context, info: &ConnectionInfo, requested: u64) -> Result<u64, Error> {
-    let held = chain(context, info)?.first().map_or(0, |image| image.virtual_size);
+    let current_size = chain(context, info)?.first().map_or(0, |image| image.virtual_size);
     let size = requested.checked_next_multiple_of(SECTOR).unwrap_or(requested);
-    if size < held {
+    if size < current_size {
         let path = context.mount_path(&info.export).image(&info.name);
-        return Err(Error::WouldShrink { path, held, requested });
+        return Err(Error::WouldShrink { path, current_size, requested });
     }
     Ok(size)
 }

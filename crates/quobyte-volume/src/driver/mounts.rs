@@ -10,7 +10,7 @@ use crate::pure::record::ShareRecord;
 
 /// The mount points directly below `base`, each as often as something is mounted there.
 pub(super) fn mounts_below(host: &dyn Host, base: &Path) -> Result<Vec<PathBuf>, Error> {
-    host.mounts_below(base).map_err(|source| Error::Base { path: base.to_owned(), source })
+    host.mounts_below(base).map_err(|source| Error::MountsUnlisted { path: base.to_owned(), source })
 }
 
 /// How many mounts lie on each other at `at`.

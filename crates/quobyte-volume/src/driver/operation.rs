@@ -160,7 +160,7 @@ impl<'a> ShareOperation<'a> {
     }
 
     /// Ends what may be left of the client that was started for that generation, which is not on record as mounted.
-    pub(super) fn end_client(&self, generation: u64) -> Result<(), MountError> {
+    pub(super) fn kill_client(&self, generation: u64) -> Result<(), MountError> {
         let at = &self.record.mount_path;
         let unmount = |source| MountError::Unmount { at: at.clone(), source };
         match self.host.kill_client(at, generation).map_err(unmount)? {

@@ -67,7 +67,7 @@ impl ShareOperation<'_> {
         }
         // A client that a killed call has left may be about to mount. One that has mounted ends by itself.
         if record.mount.is_none() && self.top_mount(None)?.is_none() {
-            self.end_client(record.generation)?;
+            self.kill_client(record.generation)?;
         }
         let still_mounted = self.unmount_all(detaching, force)?;
         match still_mounted {
@@ -132,7 +132,7 @@ impl ShareOperation<'_> {
                 if self.context.state.has_set_aside(at)? {
                     return Ok(Some(StillMounted::Unknown("a record of it was set aside".to_owned())));
                 }
-                if let Some(still_mounted) = self.needed_by_guests(detaching) {
+                if let Some(still_mounted) = self.still_used_by_guests(detaching) {
                     return Ok(Some(still_mounted));
                 }
                 guests_asked = true;
@@ -153,7 +153,7 @@ impl ShareOperation<'_> {
     }
 
     /// Why the share has to stay for guests, if it has.
-    fn needed_by_guests(&self, detaching: Option<&Detaching>) -> Option<StillMounted> {
+    fn still_used_by_guests(&self, detaching: Option<&Detaching>) -> Option<StillMounted> {
         match self.context.guests.uses_below(slice::from_ref(&self.record.mount_path)) {
             Err(error) => Some(StillMounted::Unknown(error.to_string())),
             Ok(mut uses) => {

@@ -46,7 +46,7 @@ impl ShareOperation<'_> {
     /// Unmounts whatever the client that this operation started has mounted, and ends what is left of it.
     fn unmount_begun(&self, generation: u64) -> Result<(), Error> {
         self.unmount_unanswered()?;
-        self.end_client(generation)?;
+        self.kill_client(generation)?;
         // It may have mounted as it was being ended.
         self.unmount_unanswered()
     }

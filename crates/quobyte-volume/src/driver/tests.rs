@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::fake::{Client, FakeHost, Image, Life};
+use super::fake::{ClientState, FakeHost, Image, MountBehavior};
 use super::*;
 use crate::pure::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
 use crate::pure::guests::GuestDisk;
@@ -68,7 +68,7 @@ impl Fixture {
     fn assert_clean(&self, context: impl std::fmt::Debug) {
         let world = self.host.world();
         assert!(world.mounts.is_empty() && world.directories.is_empty(), "{context:?}: {world:?}");
-        assert!(world.late.is_empty(), "{context:?}: {world:?}");
+        assert!(world.pending_mounts.is_empty(), "{context:?}: {world:?}");
         drop(world);
         let (shares, unusable) = self.driver.status().unwrap();
         assert!(shares.is_empty() && unusable.is_empty(), "{context:?}: {shares:?}");
@@ -168,25 +168,25 @@ fn disconnect_of_unconnected_volume_succeeds() {
 #[test]
 fn failed_connect_rolls_back_completely() {
     for (client, image, code) in [
-        (Client::ExitsWithoutMount, Image::Regular, "mount_failed"),
-        (Client::Refuses, Image::Regular, "mount_failed"),
-        (Client::IsMissing, Image::Regular, "client_not_found"),
-        (Client::TimesOut, Image::Regular, "mount_timeout"),
-        (Client::TimesOutAndMountsLate, Image::Regular, "mount_timeout"),
-        (Client::TimesOutHavingMounted, Image::Regular, "mount_timeout"),
-        (Client::MountsLate, Image::Regular, "mount_failed"),
-        (Client::MountsAndHangs, Image::Regular, "mount_hung"),
-        (Client::MountsAndDies, Image::Regular, "mount_stale"),
-        (Client::MountsAnotherType, Image::Regular, "not_quobyte"),
-        (Client::MountsAnotherVolume, Image::Regular, "wrong_volume"),
-        (Client::MountsWithoutRegistries, Image::Regular, "mount_stale"),
-        (Client::Mounts, Image::Missing, "image_missing"),
-        (Client::Mounts, Image::Link, "image_rejected"),
-        (Client::Mounts, Image::Directory, "image_rejected"),
-        (Client::Mounts, Image::OnAnotherDevice, "image_rejected"),
+        (MountBehavior::ExitsWithoutMount, Image::Regular, "mount_failed"),
+        (MountBehavior::Refuses, Image::Regular, "mount_failed"),
+        (MountBehavior::IsMissing, Image::Regular, "client_not_found"),
+        (MountBehavior::TimesOut, Image::Regular, "mount_timeout"),
+        (MountBehavior::TimesOutAndMountsLate, Image::Regular, "mount_timeout"),
+        (MountBehavior::TimesOutHavingMounted, Image::Regular, "mount_timeout"),
+        (MountBehavior::MountsLate, Image::Regular, "mount_failed"),
+        (MountBehavior::MountsAndHangs, Image::Regular, "mount_hung"),
+        (MountBehavior::MountsAndDies, Image::Regular, "mount_stale"),
+        (MountBehavior::MountsAnotherType, Image::Regular, "not_quobyte"),
+        (MountBehavior::MountsAnotherVolume, Image::Regular, "wrong_volume"),
+        (MountBehavior::MountsWithoutRegistries, Image::Regular, "mount_stale"),
+        (MountBehavior::Mounts, Image::Missing, "image_missing"),
+        (MountBehavior::Mounts, Image::Link, "image_rejected"),
+        (MountBehavior::Mounts, Image::Directory, "image_rejected"),
+        (MountBehavior::Mounts, Image::OnAnotherDevice, "image_rejected"),
     ] {
         let f = fixture();
-        f.host.world().client = client;
+        f.host.world().mount_behavior = client;
         f.host.world().image = image;
         let error = f.connect(&volume("a"), 1).unwrap_err();
         assert_eq!(error.code().as_str(), code, "{client:?} {image:?}: {error}");
@@ -197,7 +197,7 @@ fn failed_connect_rolls_back_completely() {
 #[test]
 fn mount_table_overrides_client_status() {
     let f = fixture();
-    f.host.world().client = Client::MountsAndComplains;
+    f.host.world().mount_behavior = MountBehavior::MountsAndComplains;
     assert!(f.connect(&volume("a"), 1).unwrap().mounted);
 }
 
@@ -238,7 +238,7 @@ fn busy_share_is_unmounted_by_later_disconnect() {
 fn unrecorded_mount_is_used_but_not_unmounted() {
     let f = fixture();
     let a = volume("a");
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::NotRecorded));
     assert_eq!(f.host.layers(&f.at(&a)), 1);
     assert!(!f.connect(&a, 1).unwrap().mounted);
@@ -249,7 +249,7 @@ fn other_users_mount_is_used_but_not_unmounted() {
     let f = fixture();
     let a = volume("a");
     f.host.world().user = 0;
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     assert!(!f.connect(&a, 1).unwrap().mounted);
     assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::NotOwner));
     assert_eq!(f.host.layers(&f.at(&a)), 1);
@@ -261,7 +261,7 @@ fn foreign_mount_over_share_is_preserved() {
     let f = fixture();
     let a = volume("a");
     f.connect(&a, 1).unwrap();
-    f.host.world().put(&f.at(&a), "tmpfs", "tmpfs".to_owned(), Life::Serving);
+    f.host.world().add_mount(&f.at(&a), "tmpfs", "tmpfs".to_owned(), ClientState::Healthy);
     assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "not_quobyte");
     assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::Foreign));
     assert_eq!(f.host.layers(&f.at(&a)), 2);
@@ -274,7 +274,7 @@ fn covered_mount_is_unmounted_once_uncovered() {
         let a = volume("a");
         f.connect(&a, 1).unwrap();
         f.host.world().user = user;
-        f.host.world().put(&f.at(&a), fs_type, a.export.mount_source(), Life::Serving);
+        f.host.world().add_mount(&f.at(&a), fs_type, a.export.mount_source(), ClientState::Healthy);
         assert!(f.disconnect(&a, 1).still_mounted.is_some());
         drop(f.host.world().mounts.get_mut(f.at(&a).as_path()).unwrap().pop());
         f.driver.reconcile(false).unwrap();

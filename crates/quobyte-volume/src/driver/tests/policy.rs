@@ -41,7 +41,7 @@ fn replaced_mount_is_probed_again() {
     f.connect(&volume("a"), 1).unwrap();
     f.becomes(Some(DirectIo::Synchronous));
     assert_eq!(f.modes("b", 1), (Cache::None, Some(IoMode::Native)));
-    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Gone);
+    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Dead);
     assert_eq!(f.modes("b", 1), (Cache::None, Some(IoMode::Threads)));
     assert_eq!(f.probes(), 2);
 }

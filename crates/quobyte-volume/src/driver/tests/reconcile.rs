@@ -41,12 +41,14 @@ fn healthy_shares_yield_no_findings() {
 
 #[test]
 fn dead_or_missing_mount_is_remounted() {
-    for life in [Some(Life::Gone), None] {
+    for client_state in [Some(ClientState::Dead), None] {
         let f = fixture();
         f.connect(&volume("a"), 1).unwrap();
         uses(&f, 1, "a");
-        match life {
-            Some(life) => f.host.change(&f.at(&volume("a")), |layer| layer.life = life),
+        match client_state {
+            Some(client_state) => {
+                f.host.change(&f.at(&volume("a")), |layer| layer.client_state = client_state);
+            }
             None => f.host.world().mounts.clear(),
         }
         let before = f.host.world().clone();
@@ -54,7 +56,7 @@ fn dead_or_missing_mount_is_remounted() {
         assert_eq!(*f.host.world(), before, "a dry run changes nothing");
         assert_eq!(found(&f, false), ["Remounted"]);
         assert_eq!(found(&f, false), ["left: Lost"]);
-        let open = f.driver.connect_open(&volume("a"), instance(1), &HostFacts::default()).unwrap();
+        let open = f.driver.connect_running(&volume("a"), instance(1), &HostFacts::default()).unwrap();
         assert!(open.lost.iter().any(|lost| lost.instance == instance(1)), "what is open stays dead");
         assert_eq!(found(&f, false), ["left: Lost"]);
         f.connect(&volume("a"), 1).unwrap();
@@ -66,8 +68,8 @@ fn dead_or_missing_mount_is_remounted() {
 fn failed_remount_is_reported_and_keeps_record() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Gone);
-    f.host.world().client = Client::Refuses;
+    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Dead);
+    f.host.world().mount_behavior = MountBehavior::Refuses;
     assert_eq!(found(&f, false), ["left: Failed"]);
     assert_eq!(f.recorded(), [volume("a").volume_id]);
 }
@@ -105,7 +107,7 @@ fn unused_share_is_unmounted() {
 fn guests_of_unrecorded_mount_are_adopted() {
     let f = fixture();
     let a = volume("a");
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     assert_eq!(found(&f, false), ["left: NotRecorded"]);
     f.host.world().guests = None;
     assert_eq!(found(&f, false), ["left: Unknown"]);
@@ -121,11 +123,11 @@ fn hung_or_foreign_mount_is_only_reported() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     uses(&f, 1, "a");
-    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Silent);
+    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Hung);
     assert_eq!(found(&f, false), ["left: Hung"]);
-    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::WithoutRegistries);
+    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Disconnected);
     assert_eq!(found(&f, false), ["left: Disconnected"]);
-    f.host.world().put(&f.at(&volume("a")), "tmpfs", "tmpfs".to_owned(), Life::Serving);
+    f.host.world().add_mount(&f.at(&volume("a")), "tmpfs", "tmpfs".to_owned(), ClientState::Healthy);
     assert_eq!(found(&f, false), ["left: Foreign"]);
 }
 
@@ -148,9 +150,9 @@ fn client_of_killed_caller_never_mounts() {
     share.store(&record).unwrap();
     drop(share);
     f.host.world().directories.insert(at.as_path().to_owned());
-    f.host.world().late.push((at.clone(), a.export.clone(), record.generation));
+    f.host.world().pending_mounts.push((at.clone(), a.export.clone(), record.generation));
     assert_eq!(found(&f, false), ["TakenDown"]);
-    f.host.world().mount_late();
+    f.host.world().mount_pending();
     f.assert_clean("after reconcile");
 }
 
@@ -166,7 +168,7 @@ fn failed_guest_query_is_reported() {
 fn only_disks_are_adopted_by_volume_id() {
     let f = fixture();
     let a = volume("a");
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     let using = |name: &str, disk| GuestUse {
         instance: instance(7),
         name: "vm".to_owned(),

@@ -6,12 +6,12 @@ use crate::host::{Launcher, LinuxConfig, LinuxHost};
 use crate::pure::guests::GuestUse;
 use crate::pure::record::ShareRecord;
 
-/// A share with one attachment, whose client is now like `life`.
-fn share_with(life: Life, busy: bool) -> Fixture {
+/// A share with one attachment, whose client is now like `client_state`.
+fn share_with(client_state: ClientState, busy: bool) -> Fixture {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| {
-        layer.life = life;
+        layer.client_state = client_state;
         layer.busy = busy;
     });
     f
@@ -20,7 +20,7 @@ fn share_with(life: Life, busy: bool) -> Fixture {
 #[test]
 fn dead_mount_is_replaced_even_if_busy() {
     for busy in [false, true] {
-        let f = share_with(Life::Gone, busy);
+        let f = share_with(ClientState::Dead, busy);
         let connected = f.connect(&volume("b"), 2).unwrap();
         assert!(connected.mounted);
         let lost: Vec<_> = connected.lost.iter().map(|attachment| attachment.instance).collect();
@@ -31,26 +31,26 @@ fn dead_mount_is_replaced_even_if_busy() {
 
 #[test]
 fn reconnected_guest_is_no_longer_lost() {
-    let f = share_with(Life::Gone, true);
+    let f = share_with(ClientState::Dead, true);
     assert!(f.connect(&volume("a"), 1).unwrap().lost.is_empty());
     assert!(f.connect(&volume("b"), 2).unwrap().lost.is_empty());
 }
 
 #[test]
 fn dead_mounts_over_healthy_mount_are_removed() {
-    let f = share_with(Life::Serving, false);
+    let f = share_with(ClientState::Healthy, false);
     let a = volume("a");
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Dead);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Dead);
     assert!(!f.connect(&volume("b"), 2).unwrap().mounted);
     assert_eq!(f.host.layers(&f.at(&a)), 1);
 }
 
 #[test]
 fn mount_without_registry_is_replaced_if_unused() {
-    let f = share_with(Life::WithoutRegistries, false);
+    let f = share_with(ClientState::Disconnected, false);
     assert!(f.connect(&volume("b"), 2).unwrap().mounted);
-    let f = share_with(Life::WithoutRegistries, true);
+    let f = share_with(ClientState::Disconnected, true);
     assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "mount_stale");
     assert_eq!(f.recorded().len(), 1);
 }
@@ -60,7 +60,7 @@ fn other_users_dead_mount_is_refused_with_remedy() {
     let f = fixture();
     let a = volume("a");
     f.host.world().user = 4711;
-    f.host.world().put(&f.at(&a), "fuse.quobyte", a.export.mount_source(), Life::Gone);
+    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Dead);
     let error = f.connect(&a, 1).unwrap_err();
     assert_eq!(error.code().as_str(), "mount_stale");
     assert!(error.to_string().contains("user 4711 has to run: fusermount3 -u /mnt/"), "{error}");
@@ -68,7 +68,7 @@ fn other_users_dead_mount_is_refused_with_remedy() {
 
 #[test]
 fn hung_mount_is_reported_with_attachments() {
-    let f = share_with(Life::Silent, true);
+    let f = share_with(ClientState::Hung, true);
     let error = f.connect(&volume("b"), 2).unwrap_err();
     assert_eq!(error.code().as_str(), "mount_hung");
     assert!(error.to_string().contains(&instance(1).to_string()), "{error}");
@@ -77,21 +77,21 @@ fn hung_mount_is_reported_with_attachments() {
 
 #[test]
 fn disconnect_succeeds_in_every_mount_state() {
-    for (life, busy, kept) in [
-        (Life::Gone, false, None),
-        (Life::Gone, true, None),
-        (Life::WithoutRegistries, false, None),
-        (Life::WithoutRegistries, true, Some(StillMounted::Busy)),
-        (Life::Silent, false, None),
-        (Life::Silent, true, Some(StillMounted::Hung)),
+    for (client_state, busy, kept) in [
+        (ClientState::Dead, false, None),
+        (ClientState::Dead, true, None),
+        (ClientState::Disconnected, false, None),
+        (ClientState::Disconnected, true, Some(StillMounted::Busy)),
+        (ClientState::Hung, false, None),
+        (ClientState::Hung, true, Some(StillMounted::Hung)),
     ] {
-        let f = share_with(life, busy);
+        let f = share_with(client_state, busy);
         let gone = f.disconnect(&volume("a"), 1);
         assert!(gone.changed);
-        assert_eq!(gone.still_mounted, kept, "{life:?} {busy}");
+        assert_eq!(gone.still_mounted, kept, "{client_state:?} {busy}");
         assert!(f.recorded().is_empty());
     }
-    let f = share_with(Life::Serving, false);
+    let f = share_with(ClientState::Healthy, false);
     f.host.world().mounts.clear();
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     f.assert_clean("somebody else unmounted");
@@ -99,14 +99,14 @@ fn disconnect_succeeds_in_every_mount_state() {
 
 #[test]
 fn force_unmounts_busy_or_hung_mount_if_alone() {
-    for life in [Life::Serving, Life::Silent, Life::WithoutRegistries] {
-        let f = share_with(life, true);
-        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted, None, "{life:?}");
-        f.assert_clean(life);
+    for client_state in [ClientState::Healthy, ClientState::Hung, ClientState::Disconnected] {
+        let f = share_with(client_state, true);
+        assert_eq!(f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted, None, "{client_state:?}");
+        f.assert_clean(client_state);
     }
-    let f = share_with(Life::Serving, false);
+    let f = share_with(ClientState::Healthy, false);
     f.connect(&volume("b"), 2).unwrap();
-    f.host.change(&f.at(&volume("a")), |layer| layer.life = Life::Silent);
+    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Hung);
     let kept = f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted;
     assert!(matches!(kept, Some(StillMounted::Attachments(_))), "{kept:?}");
     assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Always).still_mounted, None);
@@ -126,7 +126,7 @@ fn guest_use(f: &Fixture, guest: u128, name: &str) -> GuestUse {
 
 #[test]
 fn unrecorded_or_unknown_guests_keep_the_mount() {
-    let f = share_with(Life::Serving, false);
+    let f = share_with(ClientState::Healthy, false);
     let stranger = guest_use(&f, 9, "x");
     f.host.world().guests = Some(vec![stranger.clone()]);
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, Some(StillMounted::Guests(vec![stranger])));
@@ -139,17 +139,17 @@ fn unrecorded_or_unknown_guests_keep_the_mount() {
 
 #[test]
 fn disconnecting_disk_does_not_keep_the_mount() {
-    let f = share_with(Life::Serving, false);
+    let f = share_with(ClientState::Healthy, false);
     f.host.world().guests = Some(vec![guest_use(&f, 1, "a")]);
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
-    let f = share_with(Life::Serving, false);
+    let f = share_with(ClientState::Healthy, false);
     f.host.world().guests = Some(vec![guest_use(&f, 1, "other-disk-of-the-same-guest")]);
     assert!(f.disconnect(&volume("a"), 1).still_mounted.is_some());
 }
 
 #[test]
 fn dead_mount_is_unmounted_without_guest_query() {
-    let f = share_with(Life::Gone, true);
+    let f = share_with(ClientState::Dead, true);
     f.host.world().guests = None;
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
 }
@@ -171,7 +171,7 @@ fn client_mounting_while_killed_leaves_no_mount() {
         share.store(&record).unwrap();
         drop(share);
         f.host.world().directories.insert(at.as_path().to_owned());
-        f.host.world().late.push((at, a.export.clone(), record.generation));
+        f.host.world().pending_mounts.push((at, a.export.clone(), record.generation));
         f.host.world().mounts_when_ended = true;
         recover(&f);
         f.assert_clean("the stray has mounted");
@@ -183,16 +183,21 @@ fn client_of_lazy_unmount_is_never_killed() {
     let connect = |f: &Fixture| drop(f.connect(&volume("b"), 2));
     let reconcile = |f: &Fixture| drop(f.driver.reconcile(false).unwrap());
     let disconnect = |f: &Fixture| assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
-    let clients = [Client::Mounts, Client::Refuses, Client::TimesOutAndMountsLate, Client::MountsAndHangs];
+    let clients = [
+        MountBehavior::Mounts,
+        MountBehavior::Refuses,
+        MountBehavior::TimesOutAndMountsLate,
+        MountBehavior::MountsAndHangs,
+    ];
     for (client, call) in clients.into_iter().flat_map(|client| {
         let calls: [fn(&Fixture); 3] = [connect, reconcile, disconnect];
         calls.map(|call| (client, call))
     }) {
-        let f = share_with(Life::Serving, true);
+        let f = share_with(ClientState::Healthy, true);
         f.host.world().unmount_lazily(&f.at(&volume("a")));
         let before = f.host.world().detached.clone();
         assert_eq!(before.len(), 1);
-        f.host.world().client = client;
+        f.host.world().mount_behavior = client;
         // The second finds what the first has left.
         call(&f);
         call(&f);
@@ -202,7 +207,7 @@ fn client_of_lazy_unmount_is_never_killed() {
 
 #[test]
 fn serving_client_is_not_mistaken_for_stray() {
-    let f = share_with(Life::Serving, true);
+    let f = share_with(ClientState::Healthy, true);
     let at = f.at(&volume("a"));
     f.host.world().unmount_lazily(&at);
     let before = f.host.world().detached.clone();
@@ -213,19 +218,19 @@ fn serving_client_is_not_mistaken_for_stray() {
     record.advance_generation();
     share.store(&record).unwrap();
     drop(share);
-    f.host.world().late.push((at.clone(), record.export.clone(), record.generation));
+    f.host.world().pending_mounts.push((at.clone(), record.export.clone(), record.generation));
     assert!(f.connect(&volume("b"), 2).unwrap().mounted);
-    assert!(f.host.world().late.is_empty());
+    assert!(f.host.world().pending_mounts.is_empty());
     assert_eq!(f.host.world().detached, before);
 }
 
 #[test]
 fn externally_replaced_mount_reports_lost_guests() {
-    let f = share_with(Life::Gone, true);
+    let f = share_with(ClientState::Dead, true);
     let a = volume("a");
     let at = f.at(&a);
     f.host.world().mounts.clear();
-    f.host.world().put(&at, "fuse.quobyte", a.export.mount_source(), Life::Serving);
+    f.host.world().add_mount(&at, "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     let lost = f.connect(&volume("b"), 2).unwrap().lost;
     assert_eq!(lost.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(1)]);
 }
@@ -233,7 +238,7 @@ fn externally_replaced_mount_reports_lost_guests() {
 #[test]
 fn failing_client_stays_mounted_until_forced() {
     for busy in [false, true] {
-        let f = share_with(Life::Failing, busy);
+        let f = share_with(ClientState::Failing, busy);
         let kept = f.disconnect(&volume("a"), 1).still_mounted;
         assert!(matches!(kept, Some(StillMounted::Unknown(_))), "{kept:?}");
         assert!(f.recorded().is_empty());
@@ -255,7 +260,7 @@ impl Guests for Remounter {
     ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
         let at = &places[0];
         self.0.world().mounts.remove(at.as_path());
-        self.0.world().put(at, "fuse.quobyte", self.1.export.mount_source(), Life::Serving);
+        self.0.world().add_mount(at, "fuse.quobyte", self.1.export.mount_source(), ClientState::Healthy);
         self.0.change(at, |layer| {
             layer.busy = true;
             layer.mount.unique_id = layer.mount.unique_id.filter(|_| self.2);
@@ -267,16 +272,18 @@ impl Guests for Remounter {
 #[test]
 fn mount_made_during_forced_unmount_is_kept() {
     let a = volume("a");
-    let lives = [Life::Silent, Life::Serving, Life::Failing];
-    for (life, ids) in lives.into_iter().flat_map(|life| [(life, true), (life, false)]) {
-        let f = share_with(life, true);
+    let lives = [ClientState::Hung, ClientState::Healthy, ClientState::Failing];
+    for (client_state, ids) in
+        lives.into_iter().flat_map(|client_state| [(client_state, true), (client_state, false)])
+    {
+        let f = share_with(client_state, true);
         f.host.change(&f.at(&a), |layer| layer.mount.unique_id = layer.mount.unique_id.filter(|_| ids));
         let guests = Box::new(Remounter(f.host.clone(), a.clone(), ids));
         let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
         let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
         let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::IfAlone).unwrap();
-        assert_eq!(gone.still_mounted, Some(StillMounted::Busy), "{life:?}, with ids: {ids}");
-        assert_eq!(f.host.layers(&f.at(&a)), 1, "{life:?}, with ids: {ids}");
+        assert_eq!(gone.still_mounted, Some(StillMounted::Busy), "{client_state:?}, with ids: {ids}");
+        assert_eq!(f.host.layers(&f.at(&a)), 1, "{client_state:?}, with ids: {ids}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use super::steps::{Event, User, export};
-use crate::driver::fake::{Layer, Life};
+use crate::driver::fake::{ClientState, FakeMount};
 
 impl Machine {
     pub(super) fn happen(&mut self, event: Event) {
@@ -16,22 +16,22 @@ impl Machine {
                     world.guests = answers.then(Vec::new);
                 }
             }
-            Event::ClientsWill(client) => self.host.world().client = client,
+            Event::ClientsWill(client) => self.host.world().mount_behavior = client,
             Event::ImagesAre(image) => self.host.world().image = image,
-            Event::ClientBecomes(share, life) => self.change(share, |layers| {
+            Event::ClientBecomes(share, client_state) => self.change(share, |layers| {
                 // The dead do not come back.
-                if let Some(top) = layers.last_mut().filter(|top| top.life != Life::Gone) {
-                    top.life = life;
+                if let Some(top) = layers.last_mut().filter(|top| top.client_state != ClientState::Dead) {
+                    top.client_state = client_state;
                 }
             }),
-            Event::LateMounts => self.host.world().mount_late(),
+            Event::LateMounts => self.host.world().mount_pending(),
             Event::MountedOver(share, fs_type) => {
                 if fs_type == "fuse.quobyte" {
-                    self.forget_late(share);
+                    self.forget_pending(share);
                 }
                 let mut world = self.host.world();
                 world.user = 4711;
-                world.put(&self.at(share), fs_type, export(share).mount_source(), Life::Serving);
+                world.add_mount(&self.at(share), fs_type, export(share).mount_source(), ClientState::Healthy);
                 world.user = 1000;
             }
             // The kernel lets its owner take a mount away that no file is open on. One that is torn away all the same,
@@ -60,7 +60,7 @@ impl Machine {
         }
         let mut opened = None;
         self.change(user.share, |layers| {
-            let top = layers.last_mut().filter(|top| top.life == Life::Serving);
+            let top = layers.last_mut().filter(|top| top.client_state == ClientState::Healthy);
             if let Some(top) = top.filter(|top| top.mount.is_of(&export(user.share))) {
                 top.busy = true;
                 opened = Some(top.mount.clone());
@@ -101,21 +101,23 @@ impl Machine {
     fn remount_by_hand(&self, share: usize) {
         let mut is_removed = false;
         self.change(share, |layers| {
-            let is_dead = |top: &mut Layer| top.life == Life::Gone && top.mount.owner() == Some(1000);
+            let is_dead = |top: &mut FakeMount| {
+                top.client_state == ClientState::Dead && top.mount.owner() == Some(1000)
+            };
             is_removed = layers.pop_if(is_dead).is_some();
         });
         if is_removed {
-            self.forget_late(share);
+            self.forget_pending(share);
             let source = export(share).mount_source();
-            self.host.world().put(&self.at(share), "fuse.quobyte", source, Life::Serving);
+            self.host.world().add_mount(&self.at(share), "fuse.quobyte", source, ClientState::Healthy);
         }
     }
 
     /// A limit that the driver has (SEMANTICS 5): once somebody has mounted a share by hand, the client of a killed call
     /// that has not is looked for no more. Here such a client never mounts.
-    fn forget_late(&self, share: usize) {
+    fn forget_pending(&self, share: usize) {
         let at = self.at(share);
-        self.host.world().late.retain(|(other, ..)| *other != at);
+        self.host.world().pending_mounts.retain(|(other, ..)| *other != at);
     }
 
     /// Who has unmounted its own takes a directory along that no record says is ours: while it was mounted on, the driver
@@ -128,7 +130,7 @@ impl Machine {
     }
 
     /// Changes what is mounted for a share.
-    fn change(&self, share: usize, change: impl FnOnce(&mut Vec<Layer>)) {
+    fn change(&self, share: usize, change: impl FnOnce(&mut Vec<FakeMount>)) {
         let mut world = self.host.world();
         let at = self.at(share);
         if let Some(layers) = world.mounts.get_mut(at.as_path()) {
@@ -147,7 +149,7 @@ impl Machine {
             let mut world = self.host.world();
             world.mounts.clear();
             world.detached.clear();
-            world.late.clear();
+            world.pending_mounts.clear();
             world.directories.clear();
         }
         self.attached.clear();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::steps::Interruption;
-use crate::driver::fake::{FakeHost, Life};
+use crate::driver::fake::{ClientState, FakeHost};
 use crate::host::client::ClientError;
 use crate::host::records::LockedShare;
 use crate::host::share::{PendingShareReply, ShareError};
@@ -23,45 +23,45 @@ use crate::pure::mounts::Mount;
 pub(super) struct Killed;
 
 /// What will happen, and after how many further steps.
-pub(super) type Fuse = Arc<Mutex<Option<(u32, Interruption)>>>;
+pub(super) type PendingInterruption = Arc<Mutex<Option<(u32, Interruption)>>>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Interrupted {
     pub(super) host: FakeHost,
-    pub(super) fuse: Fuse,
+    pub(super) pending: PendingInterruption,
     /// Whether the kernel tells of one mount, as it does since Linux 6.13.
-    pub(super) tells_at_once: bool,
+    pub(super) has_statmount: bool,
 }
 
 impl Interrupted {
     /// Does one thing; before and after it is a chance for the interruption.
-    fn around<T>(&self, act: impl FnOnce(&FakeHost) -> T) -> T {
-        self.burn();
+    fn with_interruptions<T>(&self, act: impl FnOnce(&FakeHost) -> T) -> T {
+        self.count_down();
         let answer = act(&self.host);
-        self.burn();
+        self.count_down();
         answer
     }
 
-    fn burn(&self) {
-        let mut fuse = self.fuse.lock().unwrap_or_else(PoisonError::into_inner);
-        match *fuse {
+    fn count_down(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        match *pending {
             None => {}
             Some((0, interruption)) => {
-                *fuse = None;
-                drop(fuse);
+                *pending = None;
+                drop(pending);
                 self.interrupt(interruption);
             }
-            Some((left, interruption)) => *fuse = Some((left - 1, interruption)),
+            Some((left, interruption)) => *pending = Some((left - 1, interruption)),
         }
     }
 
     fn interrupt(&self, interruption: Interruption) {
         match interruption {
             Interruption::Crash => resume_unwind(Box::new(Killed)),
-            Interruption::LateMounts => self.host.world().mount_late(),
+            Interruption::LateMounts => self.host.world().mount_pending(),
             Interruption::ClientsDie => {
                 for layer in self.host.world().mounts.values_mut().filter_map(|layers| layers.last_mut()) {
-                    layer.life = Life::Gone;
+                    layer.client_state = ClientState::Dead;
                 }
             }
         }
@@ -70,26 +70,26 @@ impl Interrupted {
 
 impl Host for Interrupted {
     fn top_mount(&self, at: &MountPath, known: Option<&Mount>) -> io::Result<Option<Mount>> {
-        self.around(|host| host.top_mount(at, known))
+        self.with_interruptions(|host| host.top_mount(at, known))
     }
 
     fn top_mount_fast(&self, at: &MountPath) -> Option<Mount> {
-        self.around(|host| host.top_mount_fast(at)).filter(|_| self.tells_at_once)
+        self.with_interruptions(|host| host.top_mount_fast(at)).filter(|_| self.has_statmount)
     }
 
     fn mounts_below(&self, base: &Path) -> io::Result<Vec<PathBuf>> {
-        self.around(|host| host.mounts_below(base))
+        self.with_interruptions(|host| host.mounts_below(base))
     }
 
     fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
-        self.burn();
+        self.count_down();
         let reply = self.host.query_share(at, image);
-        self.burn();
-        Box::new(move || self.around(|_| reply()))
+        self.count_down();
+        Box::new(move || self.with_interruptions(|_| reply()))
     }
 
     fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
-        self.around(|host| host.probe(at, image))
+        self.with_interruptions(|host| host.probe(at, image))
     }
 
     fn aio_slots(&self) -> Option<AioSlots> {
@@ -97,19 +97,19 @@ impl Host for Interrupted {
     }
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
-        self.around(|host| host.make_mount_point(at))
+        self.with_interruptions(|host| host.make_mount_point(at))
     }
 
     fn remove_directory(&self, directory: &Path) -> io::Result<()> {
-        self.around(|host| host.remove_directory(directory))
+        self.with_interruptions(|host| host.remove_directory(directory))
     }
 
     fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
-        self.around(|host| host.mount(export, at, generation))
+        self.with_interruptions(|host| host.mount(export, at, generation))
     }
 
     fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
-        self.around(|host| host.kill_client(at, generation))
+        self.with_interruptions(|host| host.kill_client(at, generation))
     }
 
     fn may_unmount(&self, mount: &Mount) -> bool {
@@ -117,20 +117,20 @@ impl Host for Interrupted {
     }
 
     fn unmount(&self, at: &MountPath, mode: UnmountMode, lock: &LockedShare) -> io::Result<UnmountOutcome> {
-        self.around(|host| host.unmount(at, mode, lock))
+        self.with_interruptions(|host| host.unmount(at, mode, lock))
     }
 
     fn abort(&self, mount: &Mount) -> io::Result<()> {
-        self.around(|host| host.abort(mount))
+        self.with_interruptions(|host| host.abort(mount))
     }
 
     fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
-        self.around(|host| host.raise_max_background(mount))
+        self.with_interruptions(|host| host.raise_max_background(mount))
     }
 }
 
 impl Guests for Interrupted {
     fn uses_below(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        self.around(|host| host.uses_below(places))
+        self.with_interruptions(|host| host.uses_below(places))
     }
 }

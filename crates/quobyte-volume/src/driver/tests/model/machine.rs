@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::interrupted::{Fuse, Interrupted, Killed};
+use super::interrupted::{Interrupted, Killed, PendingInterruption};
 use super::steps::{Call, Event, Interruption, Step, User, export};
 use super::verdict::Before;
-use crate::driver::fake::{Client, FakeHost, Image, Layer, Life};
+use crate::driver::fake::{ClientState, FakeHost, FakeMount, Image, MountBehavior};
 use crate::driver::tests::disk;
 use crate::driver::{Config, Driver, Finding, Force, Repair};
 use crate::host::records::StateDir;
@@ -22,7 +22,7 @@ use crate::pure::record::ShareRecord;
 pub(super) struct Machine {
     pub(super) directory: tempfile::TempDir,
     pub(super) host: FakeHost,
-    fuse: Fuse,
+    pending: PendingInterruption,
     pub(super) drivers: Vec<Driver>,
     /// The model: who is attached.
     pub(super) attached: BTreeSet<User>,
@@ -33,9 +33,9 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (host, fuse) = (FakeHost::new(), Fuse::default());
+        let (host, pending) = (FakeHost::new(), PendingInterruption::default());
         let (drivers, attached, open) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-        let mut machine = Self { directory, host, fuse, drivers, attached, open };
+        let mut machine = Self { directory, host, pending, drivers, attached, open };
         machine.drivers = (0..2).map(|caller| machine.driver(caller)).collect();
         machine
     }
@@ -47,8 +47,8 @@ impl Machine {
             lock_timeout: Duration::from_secs(30),
             io: IoOptions::default(),
         };
-        let (host, fuse) = (self.host.clone(), self.fuse.clone());
-        let host = Interrupted { host, fuse, tells_at_once: caller == 0 };
+        let (host, pending) = (self.host.clone(), self.pending.clone());
+        let host = Interrupted { host, pending, has_statmount: caller == 0 };
         let driver = Driver::new(config, self.state(), Box::new(host.clone()), Box::new(host)).unwrap();
         // What comes between two steps is to come between the same two each time.
         driver.with_max_parallel_shares(1)
@@ -82,16 +82,17 @@ impl Machine {
             self.take(&Step::Call { caller: 0, call, interruption: None });
         }
         let mut world = self.host.world();
-        world.mount_late();
+        world.mount_pending();
         assert!(world.mounts.is_empty() && world.directories.is_empty(), "{world:?}");
         assert_eq!(self.record_files(), BTreeMap::new());
     }
 
     fn mend_world(&self) {
         let mut world = self.host.world();
-        (world.client, world.image, world.guests) = (Client::Mounts, Image::Regular, Some(Vec::new()));
+        (world.mount_behavior, world.image, world.guests) =
+            (MountBehavior::Mounts, Image::Regular, Some(Vec::new()));
         world.mounts.retain(|path, layers| {
-            let is_ours = |layer: &Layer| {
+            let is_ours = |layer: &FakeMount| {
                 let mut exports =
                     (0..super::steps::SHARES.len()).filter(|share| self.at(*share).as_path() == path);
                 exports.any(|share| is_ours(share, layer))
@@ -99,7 +100,11 @@ impl Machine {
             layers.retain(is_ours);
             for layer in layers.iter_mut() {
                 layer.busy = false;
-                layer.life = if layer.life == Life::Gone { Life::Gone } else { Life::Serving };
+                layer.client_state = if layer.client_state == ClientState::Dead {
+                    ClientState::Dead
+                } else {
+                    ClientState::Healthy
+                };
             }
             !layers.is_empty()
         });
@@ -107,9 +112,9 @@ impl Machine {
 
     fn call(&mut self, caller: usize, call: Call, interruption: Option<(u32, Interruption)>) {
         let before = Before::of(self, call);
-        *self.fuse.lock().unwrap() = interruption;
+        *self.pending.lock().unwrap() = interruption;
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run(caller, call)));
-        let is_unspent = self.fuse.lock().unwrap().take().is_some();
+        let is_unspent = self.pending.lock().unwrap().take().is_some();
         let interruption = interruption.filter(|_| !is_unspent).map(|(_, interruption)| interruption);
         match outcome {
             Ok((attached, succeeded)) => {
@@ -213,6 +218,6 @@ impl Machine {
 }
 
 /// Whether a mount of that share is one the driver made, or may take for one.
-pub(super) fn is_ours(share: usize, layer: &Layer) -> bool {
+pub(super) fn is_ours(share: usize, layer: &FakeMount) -> bool {
     layer.mount.owner() == Some(1000) && layer.mount.is_of(&export(share))
 }

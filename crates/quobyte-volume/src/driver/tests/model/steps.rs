@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::driver::Force;
-use crate::driver::fake::{Client, Image, Life};
+use crate::driver::fake::{ClientState, Image, MountBehavior};
 use crate::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 
 /// A volume attached, or to be attached, to a guest: the model's attachment.
@@ -78,9 +78,9 @@ pub(super) enum Event {
     /// Whether the guest's description names the image, be the guest running or not.
     Describes(User, bool),
     HypervisorAnswers(bool),
-    ClientsWill(Client),
+    ClientsWill(MountBehavior),
     ImagesAre(Image),
-    ClientBecomes(usize, Life),
+    ClientBecomes(usize, ClientState),
     LateMounts,
     /// Somebody else mounts over the share: the same export, or something else.
     MountedOver(usize, &'static str),
@@ -128,31 +128,37 @@ fn event() -> impl Strategy<Value = Event> {
     use Event::*;
     let share = || 0..SHARES.len();
     let clients = [
-        Client::MountsAndComplains,
-        Client::MountsAndHangs,
-        Client::MountsAndDies,
-        Client::MountsLate,
-        Client::ExitsWithoutMount,
-        Client::Refuses,
-        Client::IsMissing,
-        Client::TimesOut,
-        Client::TimesOutAndMountsLate,
-        Client::TimesOutHavingMounted,
-        Client::MountsAnotherType,
-        Client::MountsAnotherVolume,
-        Client::MountsWithoutRegistries,
+        MountBehavior::MountsAndComplains,
+        MountBehavior::MountsAndHangs,
+        MountBehavior::MountsAndDies,
+        MountBehavior::MountsLate,
+        MountBehavior::ExitsWithoutMount,
+        MountBehavior::Refuses,
+        MountBehavior::IsMissing,
+        MountBehavior::TimesOut,
+        MountBehavior::TimesOutAndMountsLate,
+        MountBehavior::TimesOutHavingMounted,
+        MountBehavior::MountsAnotherType,
+        MountBehavior::MountsAnotherVolume,
+        MountBehavior::MountsWithoutRegistries,
     ];
-    let lives =
-        vec![Life::Serving, Life::Serving, Life::WithoutRegistries, Life::Silent, Life::Gone, Life::Gone];
+    let lives = vec![
+        ClientState::Healthy,
+        ClientState::Healthy,
+        ClientState::Disconnected,
+        ClientState::Hung,
+        ClientState::Dead,
+        ClientState::Dead,
+    ];
     prop_oneof![
         4 => user().prop_map(Opens),
         2 => user().prop_map(Closes),
         3 => (user(), prop::bool::weighted(0.3)).prop_map(|(user, named)| Describes(user, named)),
         1 => prop::bool::weighted(0.7).prop_map(HypervisorAnswers),
-        4 => Just(ClientsWill(Client::Mounts)),
+        4 => Just(ClientsWill(MountBehavior::Mounts)),
         4 => select(clients.to_vec()).prop_map(ClientsWill),
         1 => select(vec![Image::Regular, Image::Regular, Image::Missing, Image::Link]).prop_map(ImagesAre),
-        6 => (share(), select(lives)).prop_map(|(share, life)| ClientBecomes(share, life)),
+        6 => (share(), select(lives)).prop_map(|(share, client_state)| ClientBecomes(share, client_state)),
         2 => Just(LateMounts),
         1 => (share(), select(vec!["fuse.quobyte", "tmpfs"])).prop_map(|(share, fs)| MountedOver(share, fs)),
         2 => share().prop_map(Uncovered),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::machine::{Machine, is_ours};
 use super::steps::{Call, SHARES, User, export};
-use crate::driver::fake::{Client, Image, Layer, Life, World};
+use crate::driver::fake::{ClientState, FakeMount, Image, MountBehavior, World};
 use crate::driver::{Finding, Force};
 use crate::pure::mounts::Mount;
 
@@ -15,7 +15,7 @@ pub(super) struct Before {
     record_files: BTreeMap<PathBuf, Vec<u8>>,
     recorded_shares: BTreeSet<usize>,
     /// The mounts that must outlive the call, each with its share.
-    needed: Vec<(usize, Layer)>,
+    needed: Vec<(usize, FakeMount)>,
 }
 
 impl Before {
@@ -47,7 +47,7 @@ impl Before {
             let Some(after) = layers.find(|layer| layer.mount == before.mount) else {
                 panic!("{call:?} took {before:?} away");
             };
-            assert_eq!(after.life, before.life, "{call:?} killed the client of {before:?}");
+            assert_eq!(after.client_state, before.client_state, "{call:?} killed the client of {before:?}");
         }
     }
 
@@ -89,9 +89,11 @@ impl Before {
     /// Whether nothing stood in the way of connecting.
     fn could_connect(&self, machine: &Machine, user: User) -> bool {
         let layers = layers(machine, &self.world, user.share);
-        let is_usable =
-            |layer: &Layer| is_ours(user.share, layer) && matches!(layer.life, Life::Serving | Life::Gone);
-        (self.world.client, self.world.image) == (Client::Mounts, Image::Regular)
+        let is_usable = |layer: &FakeMount| {
+            is_ours(user.share, layer)
+                && matches!(layer.client_state, ClientState::Healthy | ClientState::Dead)
+        };
+        (self.world.mount_behavior, self.world.image) == (MountBehavior::Mounts, Image::Regular)
             && layers.iter().all(is_usable)
             && (machine.attached.contains(&user)
                 || !machine.attached.iter().any(|other| other.is_rival(user)))
@@ -99,7 +101,7 @@ impl Before {
 
     /// Whether nothing stood in the way of unmounting the share, and nobody needs it any more.
     fn could_unmount(&self, machine: &Machine, share: usize) -> bool {
-        let is_free = |layer: &Layer| is_ours(share, layer) && !layer.busy;
+        let is_free = |layer: &FakeMount| is_ours(share, layer) && !layer.busy;
         let on_share = |user: &User| user.share == share;
         layers(machine, &self.world, share).iter().all(is_free)
             && self.world.guests.as_ref().is_some_and(Vec::is_empty)
@@ -108,7 +110,7 @@ impl Before {
     }
 }
 
-fn layers<'a>(machine: &Machine, world: &'a World, share: usize) -> &'a [Layer] {
+fn layers<'a>(machine: &Machine, world: &'a World, share: usize) -> &'a [FakeMount] {
     world.mounts.get(machine.at(share).as_path()).map_or(&[], Vec::as_slice)
 }
 
@@ -119,7 +121,7 @@ fn is_needed(
     described: &BTreeSet<User>,
     call: Call,
     share: usize,
-    layer: &Layer,
+    layer: &FakeMount,
 ) -> bool {
     let (leaving, force) = match call {
         Call::Disconnect(user, force) => (Some(user), force),
@@ -128,12 +130,14 @@ fn is_needed(
     let stays = |user: &User| user.share == share && Some(*user) != leaving;
     let has_users =
         machine.attached.iter().any(stays) || described.iter().any(stays) || world.guests.is_none();
-    match layer.life {
+    match layer.client_state {
         _ if force == Force::Always => false,
-        Life::Gone => false,
-        Life::Serving | Life::Silent | Life::Failing => has_users || (layer.busy && force == Force::No),
+        ClientState::Dead => false,
+        ClientState::Healthy | ClientState::Hung | ClientState::Failing => {
+            has_users || (layer.busy && force == Force::No)
+        }
         // connect replaces it where nothing is open on it.
-        Life::WithoutRegistries => layer.busy && (has_users || force == Force::No),
+        ClientState::Disconnected => layer.busy && (has_users || force == Force::No),
     }
 }
 
@@ -146,7 +150,7 @@ fn assert_everybody_concerned_is_told(machine: &Machine, share: usize) {
     }
     let serves = |mount: &Mount| {
         let mut layers = layers(machine, &world, share).iter();
-        layers.any(|layer| layer.mount == *mount && layer.life != Life::Gone)
+        layers.any(|layer| layer.mount == *mount && layer.client_state != ClientState::Dead)
     };
     let of_share = machine.open.iter().filter(|(user, _)| user.share == share);
     for (user, _) in of_share.filter(|(user, mount)| machine.attached.contains(user) && !serves(mount)) {
