@@ -2,23 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
 use super::error::ConnectionError;
 
 /// One limit. The names are those of libvirt's `<iotune>` elements, which Cinder's front-end QoS specs share. The
 /// order is the one libvirt writes them in: in Nova's, which mixes bytes and requests, libvirt's schema check refuses
 /// some sets that libvirt takes.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray,
 )]
 #[strum(serialize_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are libvirt's")]

@@ -4,21 +4,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
 use super::error::DiskError;
 
 /// The kind of controller a disk hangs on.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Default,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Display, EnumString, IntoStaticStr, VariantArray,
 )]
 #[strum(serialize_all = "snake_case")]
 #[strum(parse_err_ty = DiskError, parse_err_fn = DiskError::bus)]
@@ -134,8 +126,6 @@ pub struct DiskTarget {
 
 #[cfg(test)]
 mod tests {
-    use strum::VariantArray as _;
-
     use super::*;
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
 use crate::error::Code;
 
 /// No mode of that name may be chosen.
@@ -40,18 +42,7 @@ impl ModeError {
 
 /// How QEMU uses the host's page cache (`cache=`). libvirt's `unsafe` is missing on purpose: it drops the guest's
 /// flushes.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 #[strum(parse_err_ty = ModeError, parse_err_fn = ModeError::cache)]
 pub enum Cache {
@@ -80,18 +71,7 @@ impl Cache {
 }
 
 /// How QEMU submits I/O to the host (`io=`).
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 #[strum(parse_err_ty = ModeError, parse_err_fn = ModeError::io)]
 pub enum IoMode {
@@ -112,7 +92,7 @@ impl IoMode {
 }
 
 /// What becomes of the guest's discards (`discard=`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Discard {
     /// They free space on the volume.
