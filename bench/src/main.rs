@@ -6,16 +6,16 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quobyte_volume::driver::{Config, Driver, Force};
+use quobyte_volume::driver::{Driver, DriverConfig, Force};
 use quobyte_volume::host::mount_table::{Lookup, top_mount};
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{Launcher, LinuxConfig, LinuxHost};
 use quobyte_volume::mount::{MountState, inspect};
 use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 use quobyte_volume::pure::guests::{GuestUse, Guests};
-use quobyte_volume::pure::io_policy::{HostFacts, IoOptions};
+use quobyte_volume::pure::io_policy::{HypervisorFacts, IoOptions};
+use quobyte_volume::pure::kernel_mount::Mount;
 use quobyte_volume::pure::mount_path::MountPath;
-use quobyte_volume::pure::mounts::Mount;
 use uuid::Uuid;
 
 /// What takes microseconds is done so often in a row; the answer is for one.
@@ -35,8 +35,11 @@ fn main() -> Result<()> {
         probe_timeout: Duration::from_secs(5),
         launcher: Launcher::Direct,
     };
-    let config =
-        Config { mount_point_base: base, lock_timeout: Duration::from_secs(60), io: IoOptions::default() };
+    let config = DriverConfig {
+        mount_point_base: base,
+        lock_timeout: Duration::from_secs(60),
+        io: IoOptions::default(),
+    };
     // Two hosts, since a driver keeps its own to itself.
     let host = LinuxHost::new(linux.clone(), state.clone());
     let validating = LinuxHost::new(linux, state.clone());
@@ -69,7 +72,9 @@ fn run(driver: &Driver, host: &LinuxHost, line: &str) -> Result<Duration> {
         }
         ["connect", export, instance] => {
             let (info, instance) = (image(export)?, instance.parse::<InstanceId>()?);
-            timed(|| driver.connect(&info, instance, &HostFacts::default()).map(drop).map_err(Into::into))
+            timed(|| {
+                driver.connect(&info, instance, &HypervisorFacts::default()).map(drop).map_err(Into::into)
+            })
         }
         ["disconnect", export, instance] => {
             let (info, instance) = (image(export)?, instance.parse::<InstanceId>()?);

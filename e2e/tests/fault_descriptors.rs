@@ -8,12 +8,12 @@ use std::{
 
 use e2e::{Lab, Program, Site, faults::ALICE, mount_at};
 use quobyte_volume::{
-    driver::{Config, Driver},
+    driver::{Driver, DriverConfig},
     host::{Launcher, LinuxConfig, LinuxHost, records::StateDir},
     pure::{
         connection::ConnectionInfo,
         guests::{GuestUse, Guests},
-        io_policy::{HostFacts, IoOptions},
+        io_policy::{HypervisorFacts, IoOptions},
         mount_path::MountPath,
     },
 };
@@ -37,8 +37,11 @@ fn driver(site: &Site, directory: &Path) -> Driver {
         mount_timeout: limit,
         probe_timeout: limit,
     };
-    let config =
-        Config { mount_point_base: site.base().to_owned(), lock_timeout: limit, io: IoOptions::default() };
+    let config = DriverConfig {
+        mount_point_base: site.base().to_owned(),
+        lock_timeout: limit,
+        io: IoOptions::default(),
+    };
     let host = LinuxHost::new(host, state.clone());
     Driver::new(config, state, Box::new(host), Box::new(NoGuests)).expect("the configuration is good")
 }
@@ -65,11 +68,11 @@ fn long_lived_caller_keeps_no_share_file_open() {
     let driver = driver(&site, &site.scratch().path().join("own-state"));
     let info = ConnectionInfo::parse(site.info("one").to_string().as_bytes()).expect("it is good");
     let guest = ALICE.parse().expect("it is a UUID");
-    let connected = driver.connect(&info, guest, &HostFacts::default()).expect("connect");
+    let connected = driver.connect(&info, guest, &HypervisorFacts::default()).expect("connect");
     assert!(connected.mounted);
 
     unmount(connected.mount_path.as_path());
     assert!(mount_at(connected.mount_path.as_path()).is_none());
-    let again = driver.connect(&info, guest, &HostFacts::default()).expect("connect again");
+    let again = driver.connect(&info, guest, &HypervisorFacts::default()).expect("connect again");
     assert!(again.mounted, "and the next call does not mistake what it knew for what is");
 }

@@ -12,7 +12,7 @@ use image_corpus::{Verdict, hostile, legitimate};
 use quobyte_volume::pure::{
     connection::ImageFormat,
     image::{ChainError, Identity, Layer, Opened, RelativePath, walk},
-    mounts::Device,
+    kernel_mount::Device,
 };
 use rustix::fs::{major, minor};
 use serde_json::Value;

@@ -70,7 +70,7 @@ fn mount_table_of_user_matches_real_client() {
 }
 
 #[test]
-fn mount_table_of_root_matches_real_client() {
+fn standin_mount_entry_matches_when_root() {
     let target = Target::new(&[]);
     let finished = target.mount(Program::as_root("mount.quobyte"), &[], "h1,h2/vol");
     assert!(finished.status.success(), "{finished:?}");

@@ -111,7 +111,7 @@ fn error_of(result: io::Result<impl Sized>) -> Option<Errno> {
 }
 
 #[test]
-fn exit_without_mounting_reports_success() {
+fn standin_can_exit_0_without_mounting() {
     let client = Client::new(&["standin.fault=exit-without-mounting"]);
     let finished = client.run();
     assert!(finished.status.success(), "{finished:?}");
@@ -168,7 +168,7 @@ fn delayed_mount_is_reported_once_mounted() {
 }
 
 #[test]
-fn late_mount_is_reported_before_mounting() {
+fn standin_late_mount_exits_0_before_mounting() {
     let client = Client::new(&["standin.late_mount_ms=3600000"]);
     let finished = client.run();
     assert!(finished.status.success(), "{finished:?}");
@@ -197,7 +197,7 @@ fn file_system_subtype_is_configurable() {
 }
 
 #[test]
-fn stale_root_has_a_size() {
+fn standin_stale_root_has_a_size() {
     let (mount, client) = Client::mounted(&["standin.fault=stale-root"]);
     let size = || fs::metadata(mount.path()).expect("stat the root").size();
     assert_eq!(size(), 4096);
@@ -218,7 +218,7 @@ fn eio_fails_every_request_until_cleared() {
 }
 
 #[test]
-fn no_answer_makes_caller_unkillable() {
+fn standin_no_answer_blocks_sigkill() {
     let client = Client::new(&[]);
     let log = client.scratch.path().join("log");
     make_pipe(&log);
@@ -278,7 +278,7 @@ fn late_client_exit_preserves_newer_mount() {
 }
 
 #[test]
-fn dead_mount_counts_as_busy() {
+fn standin_refuses_dead_mount_point() {
     let (mount, client) = Client::mounted(&[]);
     client.daemon().crash();
     assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::NOTCONN));

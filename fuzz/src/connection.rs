@@ -4,7 +4,7 @@ use std::path::Path;
 
 use quobyte_volume::pure::connection::{ConnectionInfo, Export, MAX_EXPORT_LEN};
 use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
-use quobyte_volume::pure::io_policy::{Decision, HostFacts, IoOptions};
+use quobyte_volume::pure::io_policy::{Decision, HypervisorFacts, IoOptions};
 use quobyte_volume::pure::mount_path::MountPath;
 
 const BASE: &str = "/var/lib/nova/mnt";
@@ -44,7 +44,7 @@ pub fn connection_info(input: &[u8]) {
     assert_eq!(path.parent(), Some(mount_path.as_path()));
     assert!(!info.name.as_str().starts_with('-'), "{:?}", info.name);
 
-    let facts = HostFacts::default();
+    let facts = HypervisorFacts::default();
     let Ok(decision) = Decision::make(&info, &facts.into(), &IoOptions::default()) else { return };
     let target =
         DiskTarget { dev: TargetDev::parse("vda").expect("it is one"), bus: Bus::Virtio, unit: None };

@@ -7,7 +7,7 @@ use quobyte_volume::pure::connection::ImageFormat;
 use quobyte_volume::pure::image::{
     ChainError, Identity, ImageHeader, MAX_LAYERS, Opened, RelativePath, walk,
 };
-use quobyte_volume::pure::mounts::Device;
+use quobyte_volume::pure::kernel_mount::Device;
 
 use crate::encoding::{File, decode_files};
 

@@ -1,6 +1,6 @@
 //! What the kernel shows, part of which is a peer's word: the source of a FUSE mount.
 
-use quobyte_volume::pure::mounts::MountInfo;
+use quobyte_volume::pure::kernel_mount::MountInfo;
 
 /// In a mount table that is understood something is on top wherever anything is mounted, and only there.
 ///

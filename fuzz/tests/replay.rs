@@ -52,7 +52,7 @@ fn image_corpus_seeds_are_committed() {
 fn some_inputs_of_every_parser_are_accepted() {
     use quobyte_volume::pure::{
         connection::{ConnectionInfo, Export},
-        mounts::MountInfo,
+        kernel_mount::MountInfo,
         record::ShareRecord,
     };
     let assert_any_accepted = |target, accepts: fn(&[u8]) -> bool| {

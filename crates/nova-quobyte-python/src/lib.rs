@@ -4,10 +4,10 @@
 //! the interpreter while it works, so that the rest of nova-compute goes on; what the library logs meanwhile is handed
 //! to Python's logging once it is done.
 
-mod driver;
 mod error;
 mod guests;
 mod log;
+mod native_driver;
 mod options;
 mod results;
 
@@ -20,11 +20,11 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::driver::Driver;
-    #[pymodule_export]
     use crate::error::QuobyteError;
     #[pymodule_export]
-    use crate::results::{Connected, Disconnected, Disk, Finding};
+    use crate::native_driver::NativeDriver;
+    #[pymodule_export]
+    use crate::results::{Connected, DisconnectOutcome, Disk, Finding};
 
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use quobyte_volume::driver::Config;
+use quobyte_volume::driver::DriverConfig;
 use quobyte_volume::host::LinuxConfig;
 use quobyte_volume::host::qemu;
-use quobyte_volume::pure::io_policy::{HostFacts, IoOptions, Version};
+use quobyte_volume::pure::io_policy::{HypervisorFacts, IoOptions, Version};
 
 /// A dictionary with these keys; `_native.pyi` describes it.
 #[derive(FromPyObject)]
@@ -32,10 +32,10 @@ pub(crate) struct Options {
 
 /// The same in the library's types.
 pub(crate) struct Settings {
-    pub(crate) config: Config,
+    pub(crate) config: DriverConfig,
     pub(crate) linux: LinuxConfig,
     pub(crate) state_dir: PathBuf,
-    pub(crate) facts: HostFacts,
+    pub(crate) facts: HypervisorFacts,
     /// The QEMU to ask for io_uring, where an option depends on it.
     pub(crate) emulator: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ impl TryFrom<Options> for Settings {
                 .transpose()
                 .map_err(text)?,
         };
-        let config = Config {
+        let config = DriverConfig {
             mount_point_base: options.mount_point_base,
             lock_timeout: seconds(options.lock_timeout)?,
             io,
@@ -66,7 +66,7 @@ impl TryFrom<Options> for Settings {
             mount_timeout: seconds(options.mount_timeout)?,
             probe_timeout: seconds(options.probe_timeout)?,
         };
-        let mut facts = HostFacts::new(Some(Version::from_libvirt(options.qemu_version)));
+        let mut facts = HypervisorFacts::new(Some(Version::from_libvirt(options.qemu_version)));
         facts.libvirt_version = Some(Version::from_libvirt(options.libvirt_version));
         let emulator = match options.domain_capabilities {
             Some(capabilities) => qemu::emulator_path(&capabilities).map_err(text)?,

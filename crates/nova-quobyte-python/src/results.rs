@@ -63,14 +63,14 @@ impl Disk {
 
 /// What a disconnect did.
 #[pyclass(frozen, get_all)]
-pub(crate) struct Disconnected {
+pub(crate) struct DisconnectOutcome {
     mount_path: PathBuf,
     changed: bool,
     still_mounted: Option<&'static str>,
 }
 
-impl From<driver::Disconnected> for Disconnected {
-    fn from(disconnected: driver::Disconnected) -> Self {
+impl From<driver::DisconnectOutcome> for DisconnectOutcome {
+    fn from(disconnected: driver::DisconnectOutcome) -> Self {
         Self {
             mount_path: disconnected.mount_path.as_path().to_owned(),
             changed: disconnected.changed,

@@ -16,7 +16,7 @@ use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
-pub(crate) use self::facts::host_facts;
+pub(crate) use self::facts::hypervisor_facts;
 pub(crate) use self::ffi::DeviceEvents;
 pub(crate) use self::guests::LibvirtGuests;
 use self::timeout::call_with_timeout;

@@ -5,10 +5,10 @@ mod file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quobyte_volume::driver::{Config, Driver};
+use quobyte_volume::driver::{Driver, DriverConfig};
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{LinuxConfig, LinuxHost};
-use quobyte_volume::pure::io_policy::{HostFacts, IoModeOption, IoOptions};
+use quobyte_volume::pure::io_policy::{HypervisorFacts, IoModeOption, IoOptions};
 
 use self::file::ConfigFile;
 use crate::cli::Options;
@@ -18,7 +18,7 @@ use crate::libvirt::{self, Hypervisor, LibvirtGuests};
 /// What an operator has configured.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    config: Config,
+    config: DriverConfig,
     state_dir: PathBuf,
     linux: LinuxConfig,
     connect_uri: String,
@@ -33,7 +33,7 @@ impl Settings {
     pub(crate) fn load(options: &Options) -> Result<Self, Error> {
         let file =
             options.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_else(ConfigFile::empty);
-        let config = Config {
+        let config = DriverConfig {
             mount_point_base: match &options.quobyte_mount_point_base {
                 Some(base) => base.clone(),
                 None => {
@@ -90,8 +90,8 @@ impl Settings {
     }
 
     /// What libvirt reports of the hypervisor on this host.
-    pub(crate) fn host_facts(&self) -> HostFacts {
-        libvirt::host_facts(&self.connect_uri, self.libvirt_timeout, self.config.io.io)
+    pub(crate) fn hypervisor_facts(&self) -> HypervisorFacts {
+        libvirt::hypervisor_facts(&self.connect_uri, self.libvirt_timeout, self.config.io.io)
     }
 
     /// The I/O mode that the operator has fixed.

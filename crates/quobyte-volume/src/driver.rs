@@ -11,14 +11,14 @@ mod ensure_mounted;
 mod error;
 mod extend;
 mod inspect_image;
-mod mounts;
 mod operation;
 mod parallel;
 mod policy;
-mod probe;
+mod probe_direct_io;
 mod reconcile;
 mod release;
 mod rollback;
+mod stacked_mounts;
 mod status;
 mod verify_chain;
 
@@ -26,9 +26,9 @@ use std::path::{Path, PathBuf};
 
 use self::connect::ConnectRequest;
 pub use self::connect::Connected;
-pub use self::context::Config;
 use self::context::Context;
-pub use self::disconnect::Disconnected;
+pub use self::context::DriverConfig;
+pub use self::disconnect::DisconnectOutcome;
 pub use self::error::Error;
 pub use self::inspect_image::ImageInspection;
 pub use self::reconcile::{Finding, Repair, Unrepaired};
@@ -39,7 +39,7 @@ use crate::host::records::{StateDir, StateError};
 use crate::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
 use crate::pure::guests::{GuestUse, Guests};
 use crate::pure::image::Layer;
-use crate::pure::io_policy::{Decision, Facts, HostFacts};
+use crate::pure::io_policy::{Decision, Facts, HypervisorFacts};
 use crate::pure::mount_path::MountPath;
 
 /// Connects and disconnects volumes on one host. Any number of threads and processes may do so at once.
@@ -56,7 +56,7 @@ impl Driver {
     /// # Errors
     /// [`Error::Config`] for a mount point base that cannot be used.
     pub fn new(
-        config: Config,
+        config: DriverConfig,
         state: StateDir,
         host: Box<dyn Host + Send + Sync>,
         guests: Box<dyn Guests + Send + Sync>,
@@ -120,7 +120,7 @@ impl Driver {
         &self,
         info: &ConnectionInfo,
         instance: InstanceId,
-        facts: &HostFacts,
+        facts: &HypervisorFacts,
     ) -> Result<Connected, Error> {
         connect::connect(&self.context, &ConnectRequest { info, instance, has_image_open: false, facts })
     }
@@ -134,7 +134,7 @@ impl Driver {
         &self,
         info: &ConnectionInfo,
         instance: InstanceId,
-        facts: &HostFacts,
+        facts: &HypervisorFacts,
     ) -> Result<Connected, Error> {
         connect::connect(&self.context, &ConnectRequest { info, instance, has_image_open: true, facts })
     }
@@ -155,7 +155,7 @@ impl Driver {
         volume: VolumeId,
         instance: InstanceId,
         force: Force,
-    ) -> Result<Disconnected, Error> {
+    ) -> Result<DisconnectOutcome, Error> {
         disconnect::disconnect(&self.context, at, volume, instance, force)
     }
 
@@ -171,7 +171,7 @@ impl Driver {
         instance: InstanceId,
         fallback: Option<VolumeId>,
         force: Force,
-    ) -> Result<Disconnected, Error> {
+    ) -> Result<DisconnectOutcome, Error> {
         disconnect::disconnect_file(&self.context, at, name, instance, fallback, force)
     }
 
@@ -189,13 +189,17 @@ impl Driver {
     ///
     /// # Errors
     /// Those of [`Driver::chain`] and [`Error::IoPolicy`].
-    pub fn inspect_image(&self, info: &ConnectionInfo, facts: &HostFacts) -> Result<ImageInspection, Error> {
+    pub fn inspect_image(
+        &self,
+        info: &ConnectionInfo,
+        facts: &HypervisorFacts,
+    ) -> Result<ImageInspection, Error> {
         inspect_image::inspect_image(&self.context, info, facts)
     }
 
     /// What is known without asking a mount.
     #[must_use]
-    pub fn unprobed_facts(&self, host: &HostFacts) -> Facts {
+    pub fn unprobed_facts(&self, host: &HypervisorFacts) -> Facts {
         self.context.unprobed_facts(host)
     }
 

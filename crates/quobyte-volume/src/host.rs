@@ -33,10 +33,10 @@ pub use self::service_manager::ServiceManager;
 use self::share::{PendingShareReply, ShareError};
 pub use self::unmount::{UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
-use crate::pure::image::{Declared, Layer};
+use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
 ///
@@ -63,14 +63,18 @@ pub trait Host {
     /// # Errors
     /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
-    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a>;
+    fn query_share<'a>(
+        &'a self,
+        at: &'a MountPath,
+        image: Option<DeclaredImage<'_>>,
+    ) -> PendingShareReply<'a>;
 
     /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its
     /// own where that is too short.
     ///
     /// # Errors
     /// [`ShareError::Failed`] where nothing can be read so, [`ShareError::Missing`] where it is another file by now.
-    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError>;
+    fn probe_direct_io(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError>;
 
     /// The slots for Linux AIO; `None` where the kernel does not tell.
     fn aio_slots(&self) -> Option<AioSlots>;

@@ -21,9 +21,9 @@ pub use self::error::MountError;
 use crate::host::Host;
 use crate::host::share::{ChainReply, PendingShareReply, ShareError, ShareReply};
 use crate::pure::connection::Export;
-use crate::pure::image::Declared;
+use crate::pure::image::DeclaredImage;
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 
 /// What is at a mount point.
 #[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
@@ -46,6 +46,19 @@ pub enum MountState {
 }
 
 impl MountState {
+    /// Whether nothing that was open on the mount on record will ever be served again.
+    #[must_use]
+    pub const fn has_lost_open_files(&self) -> bool {
+        match self {
+            Self::Absent | Self::Dead(_) => true,
+            Self::Healthy(_)
+            | Self::Disconnected(_)
+            | Self::Hung(_)
+            | Self::WrongVolume(_)
+            | Self::Foreign(_) => false,
+        }
+    }
+
     /// The state as scripts see it, in `snake_case`.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -94,8 +107,8 @@ enum InquiryState<'a> {
 pub(crate) struct Inspection {
     /// The state of the mount point.
     pub(crate) state: MountState,
-    /// The layers of the image asked for: none unless the mount is healthy and an image is named.
-    pub(crate) chain: ChainReply,
+    /// The layers of the image asked for; `None` unless the mount is healthy.
+    pub(crate) chain: Option<ChainReply>,
 }
 
 impl<'a> Inquiry<'a> {
@@ -108,7 +121,7 @@ impl<'a> Inquiry<'a> {
         at: &'a MountPath,
         export: &Export,
         known: Option<&Mount>,
-        image: Option<Declared<'_>>,
+        image: Option<DeclaredImage<'_>>,
     ) -> Result<Self, MountError> {
         let state = match top_mount(host, at, known)? {
             None => InquiryState::Known(MountState::Absent),
@@ -125,7 +138,7 @@ impl<'a> Inquiry<'a> {
         host: &'a dyn Host,
         at: &'a MountPath,
         export: &Export,
-        image: Option<Declared<'_>>,
+        image: Option<DeclaredImage<'_>>,
     ) -> Option<Self> {
         let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
         Some(Self { at, state: InquiryState::Pending(mount, host.query_share(at, image)) })
@@ -136,20 +149,19 @@ impl<'a> Inquiry<'a> {
     /// # Errors
     /// [`MountError::Unreadable`]
     pub(crate) fn wait(self) -> Result<Inspection, MountError> {
-        let no_chain = Ok(Vec::new());
         let (mount, reply) = match self.state {
-            InquiryState::Known(state) => return Ok(Inspection { state, chain: no_chain }),
+            InquiryState::Known(state) => return Ok(Inspection { state, chain: None }),
             InquiryState::Pending(mount, reply) => (mount, reply),
         };
         let state = match reply() {
             Ok(ShareReply { root, chain }) if root.is_connected() && root.device == mount.device => {
-                return Ok(Inspection { state: MountState::Healthy(mount), chain });
+                return Ok(Inspection { state: MountState::Healthy(mount), chain: Some(chain) });
             }
             Ok(_) => MountState::Disconnected(mount),
             Err(ShareError::Dead { .. }) => MountState::Dead(mount),
             Err(ShareError::Hung { .. }) => MountState::Hung(mount),
             Err(source) => return Err(MountError::Unreadable { at: self.at.clone(), source }),
         };
-        Ok(Inspection { state, chain: no_chain })
+        Ok(Inspection { state, chain: None })
     }
 }

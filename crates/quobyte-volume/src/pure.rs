@@ -7,6 +7,7 @@ pub mod domain;
 pub mod guests;
 pub mod image;
 pub mod io_policy;
+pub mod kernel_mount;
 pub mod mount_path;
-pub mod mounts;
+
 pub mod record;

@@ -61,7 +61,7 @@ class Disk:
     backing: list[tuple[Path, str]]
 
 @final
-class Disconnected:
+class DisconnectOutcome:
     """What a disconnect did."""
 
     mount_path: Path
@@ -90,21 +90,23 @@ LogRecords = list[tuple[int, str]]
 Domains = Callable[[], list[tuple[str, str, list[str]]]]
 
 @final
-class Driver:
+class NativeDriver:
     """Connects and disconnects volumes on this host, from any number of threads.
 
     Making one and each method append to ``log_records`` what is to be logged, whether they succeed or raise
     QuobyteError. ``connection_info`` is Cinder's, as JSON.
     """
 
-    def __new__(cls, log_records: LogRecords, options: Options, domains: Domains) -> Driver: ...
+    def __new__(cls, log_records: LogRecords, options: Options, domains: Domains) -> NativeDriver: ...
     def connect(self, log_records: LogRecords, connection_info: str, instance: str) -> Connected:
         """Mount the volume's share, check its image, and keep it mounted for the instance."""
 
     def disk(self, log_records: LogRecords, connection_info: str) -> Disk:
         """Describe a volume whose share is mounted."""
 
-    def disconnect(self, log_records: LogRecords, connection_info: str, instance: str, force: bool) -> Disconnected:
+    def disconnect(
+        self, log_records: LogRecords, connection_info: str, instance: str, force: bool
+    ) -> DisconnectOutcome:
         """Let go of the volume; with nobody left its share is unmounted.
 
         ``force`` takes it away even if it hangs, as long as nobody else is recorded.

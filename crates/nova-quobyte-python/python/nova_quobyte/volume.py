@@ -49,7 +49,7 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         super().__init__(_HostWithoutSecrets(host), is_block_dev=False)
         self._domains = Domains(host)
         settings = options.native(*self._domains.versions(), self._domains.capabilities())
-        self._native = call_native(_native.Driver, settings, self._domains, default_error=exception.InternalError)
+        self._native = call_native(_native.NativeDriver, settings, self._domains, default_error=exception.InternalError)
         self._reconciling = threading.Thread(target=self._reconcile, daemon=True)
         self._reconciling.start()
 

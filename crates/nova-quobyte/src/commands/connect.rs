@@ -12,7 +12,7 @@ use crate::progress;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceId) -> Result<Answer, Error> {
-    let facts = settings.host_facts();
+    let facts = settings.hypervisor_facts();
     let driver = settings.driver()?;
     let connected = progress::with_spinner(format!("connecting {}", info.export), || {
         driver.connect(info, instance, &facts)

@@ -18,7 +18,7 @@ pub(super) fn run(
 ) -> Result<Answer, Error> {
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
     let target = DiskTarget { dev: target.clone(), bus, unit: None };
-    let facts = settings.host_facts();
+    let facts = settings.hypervisor_facts();
     let ImageInspection { chain, decision, .. } = settings.driver()?.inspect_image(info, &facts)?;
     let xml = Disk::new(info, &device_path, &chain, &target, &decision.policy)?.to_xml();
     Ok(Answer { json: json!({ "xml": xml }), text: xml })

@@ -11,7 +11,7 @@ use crate::output::Answer;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, info: &ConnectionInfo) -> Result<Answer, Error> {
-    let host = settings.host_facts();
+    let host = settings.hypervisor_facts();
     let driver = settings.driver()?;
     let (mounted, facts, decision) = match driver.inspect_image(info, &host) {
         Ok(ImageInspection { facts, decision, .. }) => (true, facts, decision),
@@ -65,9 +65,9 @@ fn alternatives(
 fn facts_json(info: &ConnectionInfo, facts: &Facts) -> Value {
     let version = |version: Option<Version>| version.map(|version| version.to_string());
     json!({
-        "qemu": version(facts.host.qemu_version),
-        "libvirt": version(facts.host.libvirt_version),
-        "io_uring": facts.host.io_uring,
+        "qemu": version(facts.hypervisor.qemu_version),
+        "libvirt": version(facts.hypervisor.libvirt_version),
+        "io_uring": facts.hypervisor.io_uring,
         "direct_io": facts.probe.map(|probe| probe.direct_io.as_str()),
         "probe": facts.probe,
         "aio_slots": facts.aio.map(|slots| json!({"used": slots.used, "limit": slots.limit})),

@@ -1,6 +1,6 @@
 //! How the library's values look, for scripts and for people: what more than one subcommand prints.
 
-use quobyte_volume::driver::{Connected, Disconnected, StillMounted};
+use quobyte_volume::driver::{Connected, DisconnectOutcome, StillMounted};
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::guests::GuestUse;
 use quobyte_volume::pure::io_policy::{Discard, IoMode};
@@ -38,7 +38,7 @@ pub(super) fn attachment_json(attachment: &Attachment) -> Value {
 }
 
 /// Whether the share is still mounted, why and for whom, as JSON.
-pub(super) fn disconnect_json(disconnected: &Disconnected) -> Value {
+pub(super) fn disconnect_json(disconnected: &DisconnectOutcome) -> Value {
     let (mut attachments, mut guests, mut detail) = (Vec::new(), Vec::new(), None);
     match &disconnected.still_mounted {
         Some(StillMounted::Attachments(others)) => attachments = others.iter().map(attachment_json).collect(),
@@ -58,7 +58,7 @@ pub(super) fn disconnect_json(disconnected: &Disconnected) -> Value {
 }
 
 /// What the disconnect did, as a sentence.
-pub(super) fn summary(disconnected: &Disconnected) -> String {
+pub(super) fn summary(disconnected: &DisconnectOutcome) -> String {
     let at = &disconnected.mount_path;
     let done = if disconnected.changed { "disconnected" } else { "was not connected" };
     match &disconnected.still_mounted {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quobyte_volume::host::qemu;
-use quobyte_volume::pure::io_policy::{Choice, HostFacts, IoMode, IoModeOption, Version};
+use quobyte_volume::pure::io_policy::{Choice, HypervisorFacts, IoMode, IoModeOption, Version};
 
 use super::{Hypervisor, call_with_timeout, libvirt_error};
 use crate::error::Error;
@@ -15,11 +15,11 @@ const FACTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The facts as far as the libvirt at `uri` tells them, each of whose calls gets `timeout`, but no more than 5 s.
 /// Without them a volume can still be connected.
-pub(crate) fn host_facts(uri: &str, timeout: Duration, io_mode: IoModeOption) -> HostFacts {
+pub(crate) fn hypervisor_facts(uri: &str, timeout: Duration, io_mode: IoModeOption) -> HypervisorFacts {
     let libvirt = Hypervisor::open(uri, timeout.min(FACTS_TIMEOUT));
     libvirt.and_then(|libvirt| libvirt.facts(io_mode)).unwrap_or_else(|error| {
         tracing::info!(%error, "the versions of libvirt and QEMU are not known");
-        HostFacts::default()
+        HypervisorFacts::default()
     })
 }
 
@@ -28,7 +28,7 @@ impl Hypervisor {
     ///
     /// # Errors
     /// When libvirt does not tell the versions.
-    pub(crate) fn facts(&self, io_mode: IoModeOption) -> Result<HostFacts, Error> {
+    pub(crate) fn facts(&self, io_mode: IoModeOption) -> Result<HypervisorFacts, Error> {
         let connection = self.connection.clone();
         let operation = "asking for the versions of libvirt and QEMU";
         let versions = call_with_timeout(self.timeout, operation, move || {
@@ -38,7 +38,7 @@ impl Hypervisor {
                 .map_err(|error| libvirt_error(operation.to_owned(), &error))
         });
         let (qemu, libvirt) = versions?;
-        let mut facts = HostFacts::new(Some(Version::from_libvirt(qemu)));
+        let mut facts = HypervisorFacts::new(Some(Version::from_libvirt(qemu)));
         facts.libvirt_version = Some(Version::from_libvirt(libvirt));
         if io_mode == Choice::Fixed(IoMode::IoUring) {
             facts.io_uring = self.default_emulator()?.and_then(|emulator| match qemu::has_io_uring(&emulator) {

@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use quobyte_volume::pure::kernel_mount::{Mount, MountInfo};
 use quobyte_volume::pure::mount_path::MountPath;
-use quobyte_volume::pure::mounts::{Mount, MountInfo};
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::Hypervisor;

@@ -7,10 +7,10 @@ use super::error::Error;
 use super::operation::ShareOperation;
 use crate::mount::Inquiry;
 use crate::pure::connection::{ConnectionInfo, InstanceId};
-use crate::pure::image::{Declared, Layer};
-use crate::pure::io_policy::{Decision, Facts, HostFacts, IoPolicy};
+use crate::pure::image::Layer;
+use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, IoPolicy};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 use crate::pure::record::{Attachment, ShareRecord};
 
 /// A connected volume.
@@ -43,24 +43,18 @@ pub(super) struct ConnectRequest<'a> {
     pub(super) instance: InstanceId,
     /// Whether the guest has the image open already.
     pub(super) has_image_open: bool,
-    pub(super) facts: &'a HostFacts,
-}
-
-impl ConnectRequest<'_> {
-    fn image(&self) -> Declared<'_> {
-        (&self.info.name, self.info.format)
-    }
+    pub(super) facts: &'a HypervisorFacts,
 }
 
 /// Connects a volume: see [`Driver::connect`](super::Driver::connect).
 pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result<Connected, Error> {
     let ConnectRequest { info, instance, .. } = *request;
     // What no later finding could allow is refused before anything is begun.
-    Decision::check(info, request.facts, &context.config.io)?;
+    Decision::check_before_mount(info, request.facts, &context.config.io)?;
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     // The client answers while everything else is found out.
-    let early = Inquiry::start_fast(context.host(), &at, &info.export, Some(request.image()));
+    let early_inquiry = Inquiry::start_fast(context.host(), &at, &info.export, Some(info.into()));
     let before = lock.load()?;
     if let Some(holder) = before.as_ref().and_then(|before| conflicting_attachment(before, info, instance)) {
         return Err(Error::InUse { export: info.export.clone(), holder: Box::new(holder.clone()) });
@@ -69,8 +63,8 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
         Some(record) => record.clone(),
         None => ShareRecord::new(info.export.clone(), at.clone())?,
     };
-    let mut operation = ShareOperation::new(context, &lock, before, record).with_image(request.image());
-    match operation.connect(request, early) {
+    let mut operation = ShareOperation::new(context, &lock, before, record).with_image(info.into());
+    match operation.connect(request, early_inquiry) {
         Ok((mount, chain, policy)) => Ok(Connected {
             device_path: at.image(&info.name),
             mount_path: at.clone(),
@@ -91,12 +85,12 @@ impl ShareOperation<'_> {
     fn connect(
         &mut self,
         request: &ConnectRequest<'_>,
-        early: Option<Inquiry<'_>>,
+        early_inquiry: Option<Inquiry<'_>>,
     ) -> Result<(Mount, Vec<Layer>, IoPolicy), Error> {
         let facts = self.context.unprobed_facts(request.facts);
-        let mount = self.ensure_mounted(early)?;
+        let mount = self.ensure_mounted(early_inquiry)?;
         let chain = self.verify_image(&mount)?;
-        let probe = self.probe_mount(&chain)?;
+        let probe = self.probe_once(&chain)?;
         let policy = self.decide(request.info, &Facts { probe, ..facts })?;
         self.record.attach(self.attachment(request, &chain));
         if self.before.as_ref() != Some(&self.record) {

@@ -8,12 +8,12 @@ use crate::host::records::{LockedShare, StateDir};
 use crate::host::{Deadline, Host};
 use crate::pure::connection::Export;
 use crate::pure::guests::Guests;
-use crate::pure::io_policy::{Facts, HostFacts, IoOptions};
+use crate::pure::io_policy::{Facts, HypervisorFacts, IoOptions};
 use crate::pure::mount_path::MountPath;
 
 /// What an operator configures.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct DriverConfig {
     /// Where shares are mounted, `quobyte_mount_point_base`. Absolute.
     pub mount_point_base: PathBuf,
     /// How long an operation waits for another one on the same share.
@@ -24,7 +24,7 @@ pub struct Config {
 
 /// What the operations of a driver have in common.
 pub(super) struct Context {
-    pub(super) config: Config,
+    pub(super) config: DriverConfig,
     pub(super) state: StateDir,
     pub(super) host: Box<dyn Host + Send + Sync>,
     pub(super) guests: Box<dyn Guests + Send + Sync>,
@@ -42,7 +42,7 @@ impl Context {
     }
 
     /// What is known of host and hypervisor without asking a mount.
-    pub(super) fn unprobed_facts(&self, host: &HostFacts) -> Facts {
+    pub(super) fn unprobed_facts(&self, host: &HypervisorFacts) -> Facts {
         Facts { aio: self.host().aio_slots(), ..Facts::from(*host) }
     }
 

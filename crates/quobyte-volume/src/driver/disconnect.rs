@@ -11,7 +11,7 @@ use crate::pure::record::Attachment;
 
 /// What a disconnect did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disconnected {
+pub struct DisconnectOutcome {
     /// Where the share is, or was, mounted.
     pub mount_path: MountPath,
     /// Whether the volume was connected until now.
@@ -27,7 +27,7 @@ pub(super) fn disconnect(
     volume: VolumeId,
     instance: InstanceId,
     force: Force,
-) -> Result<Disconnected, Error> {
+) -> Result<DisconnectOutcome, Error> {
     let mut mount_path = at.clone();
     let mut lock = context.lock(at)?;
     let mut record = lock.load()?;
@@ -46,7 +46,7 @@ pub(super) fn disconnect(
             operation.disconnect(volume, instance, force)?
         }
     };
-    Ok(Disconnected { mount_path, changed, still_mounted })
+    Ok(DisconnectOutcome { mount_path, changed, still_mounted })
 }
 
 /// Disconnects a volume known by its file: see [`Driver::disconnect_file`](super::Driver::disconnect_file).
@@ -57,7 +57,7 @@ pub(super) fn disconnect_file(
     instance: InstanceId,
     fallback: Option<VolumeId>,
     force: Force,
-) -> Result<Disconnected, Error> {
+) -> Result<DisconnectOutcome, Error> {
     let recorded = context.lock(at)?.load()?.and_then(|record| {
         let is_of_file = |other: &Attachment| other.instance == instance && other.name == *name;
         record.attachments.into_iter().find(is_of_file)
@@ -66,7 +66,7 @@ pub(super) fn disconnect_file(
         Some(volume) => disconnect(context, at, volume, instance, force),
         None => {
             let still_mounted = unrecorded_mount(context, at)?;
-            Ok(Disconnected { mount_path: at.clone(), changed: false, still_mounted })
+            Ok(DisconnectOutcome { mount_path: at.clone(), changed: false, still_mounted })
         }
     }
 }

@@ -1,22 +1,22 @@
 //! Making a share's mount healthy: clearing what is dead, mounting what is missing.
 
 use super::error::Error;
-use super::mounts::is_replaced;
 use super::operation::ShareOperation;
+use super::stacked_mounts::is_replaced;
 use crate::host::client::ClientError;
 use crate::host::{UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, MountError, MountState};
-use crate::pure::mounts::Mount;
+use crate::pure::kernel_mount::Mount;
 
 impl ShareOperation<'_> {
     /// Makes sure that the record's export is mounted and healthy, and returns that mount. It may be a mount of before
-    /// or one that this call made. The client of the mount on top may have been asked `early`.
-    pub(super) fn ensure_mounted(&mut self, early: Option<Inquiry<'_>>) -> Result<Mount, Error> {
-        let mut found = self.clear_dead(early)?;
+    /// or one that this call made. The client of the mount on top may have been asked by `early_inquiry`.
+    pub(super) fn ensure_mounted(&mut self, early_inquiry: Option<Inquiry<'_>>) -> Result<Mount, Error> {
+        let mut found = self.remove_stale_mounts(early_inquiry)?;
         // An earlier call that was killed may have left a client that is about to mount, or does so as it is ended.
         if found.is_none() && self.lock.load()?.is_some_and(|record| record.mount.is_none()) {
             self.kill_client(self.record.generation)?;
-            found = self.clear_dead(None)?;
+            found = self.remove_stale_mounts(None)?;
         }
         let mount = match found {
             Some(mount) => {
@@ -32,11 +32,14 @@ impl ShareOperation<'_> {
     }
 
     /// Takes away dead layers until the mount on top is healthy or there is none.
-    fn clear_dead(&mut self, mut early: Option<Inquiry<'_>>) -> Result<Option<Mount>, Error> {
+    fn remove_stale_mounts(
+        &mut self,
+        mut early_inquiry: Option<Inquiry<'_>>,
+    ) -> Result<Option<Mount>, Error> {
         let mut known = self.record.mount.clone();
         loop {
-            let state = match early.take() {
-                Some(inquiry) => self.finish(inquiry)?,
+            let state = match early_inquiry.take() {
+                Some(inquiry) => self.await_inquiry(inquiry)?,
                 None => self.inspect(known.take().as_ref())?,
             };
             match state {
@@ -44,7 +47,9 @@ impl ShareOperation<'_> {
                 MountState::Healthy(mount) => return Ok(Some(mount)),
                 MountState::Dead(mount) => self.unmount_stale(&mount, UnmountMode::Lazy)?,
                 MountState::Disconnected(mount) => self.unmount_stale(&mount, UnmountMode::IfUnused)?,
-                state => return Err(self.unusable(state).into()),
+                state @ (MountState::Hung(_) | MountState::WrongVolume(_) | MountState::Foreign(_)) => {
+                    return Err(self.unusable(state).into());
+                }
             }
         }
     }

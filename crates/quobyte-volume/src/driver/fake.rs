@@ -15,10 +15,10 @@ use crate::host::share::{PendingShareReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::guests::{GuestUse, Guests};
-use crate::pure::image::{self, Declared};
+use crate::pure::image::{self, DeclaredImage};
 use crate::pure::io_policy::{AioSlots, DirectIo, Probe};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 
 pub(super) use self::world::{ClientState, FakeMount, Image, MountBehavior, World};
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl FakeHost {
     }
 
     /// How often something is mounted at `at`.
-    pub(super) fn layers(&self, at: &MountPath) -> usize {
+    pub(super) fn count_stacked(&self, at: &MountPath) -> usize {
         self.world().mounts.get(at.as_path()).map_or(0, Vec::len)
     }
 
@@ -73,12 +73,16 @@ impl Host for FakeHost {
     }
 
     /// Answered at once, however long nobody waits for it.
-    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
+    fn query_share<'a>(
+        &'a self,
+        at: &'a MountPath,
+        image: Option<DeclaredImage<'_>>,
+    ) -> PendingShareReply<'a> {
         let reply = self.world().query_share(at, image);
         Box::new(|| reply)
     }
 
-    fn probe(&self, at: &MountPath, image: &image::Layer) -> Result<Probe, ShareError> {
+    fn probe_direct_io(&self, at: &MountPath, image: &image::Layer) -> Result<Probe, ShareError> {
         let mut world = self.world();
         world.ask(at)?;
         let path = at.as_path().join(image.path.as_path());

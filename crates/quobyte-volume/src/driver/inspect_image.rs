@@ -3,11 +3,11 @@
 use super::context::Context;
 use super::error::Error;
 use super::operation::ShareOperation;
-use super::probe::probe;
+use super::probe_direct_io::probe_direct_io;
 use crate::mount::{MountError, MountState};
 use crate::pure::connection::ConnectionInfo;
 use crate::pure::image::{self, Layer};
-use crate::pure::io_policy::{Decision, Facts, HostFacts, Probe};
+use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, Probe};
 
 /// An image as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct ImageInspection {
 pub(super) fn chain(context: &Context, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
-    let mut operation = ShareOperation::without_record(context, &lock, &at, &info.export)?
-        .with_image((&info.name, info.format));
+    let mut operation =
+        ShareOperation::without_record(context, &lock, &at, &info.export)?.with_image(info.into());
     Ok(operation.mounted_image(info)?.chain)
 }
 
@@ -33,14 +33,15 @@ pub(super) fn chain(context: &Context, info: &ConnectionInfo) -> Result<Vec<Laye
 pub(super) fn inspect_image(
     context: &Context,
     info: &ConnectionInfo,
-    facts: &HostFacts,
+    facts: &HypervisorFacts,
 ) -> Result<ImageInspection, Error> {
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
-    let mut operation = ShareOperation::without_record(context, &lock, &at, &info.export)?
-        .with_image((&info.name, info.format));
+    let mut operation =
+        ShareOperation::without_record(context, &lock, &at, &info.export)?.with_image(info.into());
     let MountedImage { chain, probe: known } = operation.mounted_image(info)?;
-    let probe = known.map_or_else(|| probe(context.host(), &at, &chain), |known| Ok(Some(known)))?;
+    let probe =
+        known.map_or_else(|| probe_direct_io(context.host(), &at, &chain), |known| Ok(Some(known)))?;
     let facts = Facts { probe, ..context.unprobed_facts(facts) };
     let decision = Decision::make(info, &facts, &context.config.io)?;
     Ok(ImageInspection { chain, facts, decision })
@@ -73,7 +74,9 @@ impl ShareOperation<'_> {
                 let remedy = "connect the volume, or reconcile".to_owned();
                 Err(MountError::Stale { at, export: info.export.clone(), remedy }.into())
             }
-            state => Err(self.unusable(state).into()),
+            state @ (MountState::Hung(_) | MountState::WrongVolume(_) | MountState::Foreign(_)) => {
+                Err(self.unusable(state).into())
+            }
         }
     }
 }

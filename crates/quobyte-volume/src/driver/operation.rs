@@ -10,9 +10,9 @@ use crate::host::share::ChainReply;
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, MountError, MountState, top_mount};
 use crate::pure::connection::Export;
-use crate::pure::image::{Declared, Layer};
+use crate::pure::image::{DeclaredImage, Layer};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 use crate::pure::record::ShareRecord;
 
 /// One operation on one share: host and guests (through the context), lock, record and rollback. The operations and
@@ -35,9 +35,9 @@ pub(super) struct ShareOperation<'a> {
 
 /// An image that is to be connected, and what the client of its share says of it.
 pub(super) struct RequestedImage<'a> {
-    pub(super) declared: Declared<'a>,
-    /// The newest answer; no layers before there is one.
-    pub(super) chain: ChainReply,
+    pub(super) declared: DeclaredImage<'a>,
+    /// The newest answer; `None` unless it came from a healthy mount.
+    pub(super) chain: Option<ChainReply>,
 }
 
 /// What an operation has changed so far, in the order it happened.
@@ -79,8 +79,8 @@ impl<'a> ShareOperation<'a> {
     }
 
     /// The same, about an image.
-    pub(super) fn with_image(self, declared: Declared<'a>) -> Self {
-        Self { image: Some(RequestedImage { declared, chain: Ok(Vec::new()) }), ..self }
+    pub(super) fn with_image(self, declared: DeclaredImage<'a>) -> Self {
+        Self { image: Some(RequestedImage { declared, chain: None }), ..self }
     }
 
     /// Finds out the state of the mount point, and in the same round trip what the image is.
@@ -94,13 +94,13 @@ impl<'a> ShareOperation<'a> {
     }
 
     /// The same by an inquiry that was begun before.
-    pub(super) fn finish(&mut self, inquiry: Inquiry<'_>) -> Result<MountState, MountError> {
+    pub(super) fn await_inquiry(&mut self, inquiry: Inquiry<'_>) -> Result<MountState, MountError> {
         let inspection = inquiry.wait()?;
         self.keep_chain(inspection.chain);
         Ok(inspection.state)
     }
 
-    fn keep_chain(&mut self, chain: ChainReply) {
+    fn keep_chain(&mut self, chain: Option<ChainReply>) {
         if let Some(image) = &mut self.image {
             image.chain = chain;
         }
@@ -108,8 +108,13 @@ impl<'a> ShareOperation<'a> {
 
     /// The layers of the requested image on `mount`, once it is certain that they may be given to a guest.
     pub(super) fn verify_image(&mut self, mount: &Mount) -> Result<Vec<Layer>, Error> {
-        let Some(image) = self.image.take() else { return Ok(Vec::new()) };
-        verify_chain(image.declared, image.chain, mount, &self.record.mount_path)
+        match self.image.take() {
+            Some(RequestedImage { declared, chain: Some(chain) }) => {
+                verify_chain(declared, chain, mount, &self.record.mount_path)
+            }
+            // Nothing was seen of it, so nothing of it is given to a guest.
+            _ => Err(self.unusable(MountState::Absent).into()),
+        }
     }
 
     /// Why a mount point in that state cannot be used for the record's export.

@@ -11,10 +11,10 @@ impl ShareOperation<'_> {
         let decision = Decision::make(info, facts, &self.context.config.io)?;
         let record = &mut self.record;
         for (row, cost) in decision.costs() {
-            if !record.warned.iter().any(|warned| warned == row.name) {
+            if !record.warned_rows.iter().any(|warned| warned == row.name) {
                 let (export, mount_path, remedy) = (&record.export, &record.mount_path, cost.remedy);
                 tracing::warn!(%export, %mount_path, row = row.name, remedy, "{}", cost.loss);
-                record.warned.push(row.name.to_owned());
+                record.warned_rows.push(row.name.to_owned());
             }
         }
         Ok(decision.policy)

@@ -13,14 +13,14 @@ pub use self::finding::{Finding, Repair, Unrepaired};
 use self::plan::{Action, ShareView, Uses};
 use super::context::Context;
 use super::error::Error;
-use super::mounts::{is_replaced, mounts_below};
 use super::operation::ShareOperation;
 use super::parallel::map_parallel;
 use super::release::{Force, StillMounted};
+use super::stacked_mounts::{is_replaced, mounts_below};
 use crate::mount::{MountState, top_mount};
 use crate::pure::connection::Export;
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 use crate::pure::record::ShareRecord;
 
 /// Reconciles every share of this host: see [`Driver::reconcile`](super::Driver::reconcile).

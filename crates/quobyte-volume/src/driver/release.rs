@@ -3,8 +3,8 @@
 use std::slice;
 
 use super::error::Error;
-use super::mounts::count_stacked;
 use super::operation::ShareOperation;
+use super::stacked_mounts::count_stacked;
 use crate::host::{UnmountMode, UnmountOutcome};
 use crate::mount::{MountError, MountState, inspect};
 use crate::pure::connection::{Export, ImageName, InstanceId, VolumeId};
@@ -143,8 +143,15 @@ impl ShareOperation<'_> {
                     MountState::Dead(_) => {}
                     MountState::Hung(_) if force == Force::No => return Ok(Some(StillMounted::Hung)),
                     MountState::Hung(_) => self.abort(&mount),
-                    _ if force == Force::No => return Ok(Some(StillMounted::Busy)),
-                    _ => {}
+                    MountState::Absent
+                    | MountState::Healthy(_)
+                    | MountState::Disconnected(_)
+                    | MountState::WrongVolume(_)
+                    | MountState::Foreign(_) => {
+                        if force == Force::No {
+                            return Ok(Some(StillMounted::Busy));
+                        }
+                    }
                 }
                 self.unmount(&mount, UnmountMode::Lazy)?;
             }

@@ -22,8 +22,11 @@ impl ShareStatus {
     /// again, but where somebody unmounted it lazily: its client serves them until they are closed.
     #[must_use]
     pub fn is_lost(&self, attachment: &Attachment) -> bool {
-        let mount_is_gone = matches!(self.state, ShareState::Known(MountState::Absent | MountState::Dead(_)));
-        mount_is_gone || attachment.generation < self.record.generation
+        let is_mount_lost = match &self.state {
+            ShareState::Known(state) => state.has_lost_open_files(),
+            ShareState::Unknown(_) => false,
+        };
+        is_mount_lost || attachment.generation < self.record.generation
     }
 }
 

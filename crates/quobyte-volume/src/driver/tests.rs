@@ -12,7 +12,7 @@ use super::fake::{ClientState, FakeHost, Image, MountBehavior};
 use super::*;
 use crate::pure::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
 use crate::pure::guests::GuestDisk;
-use crate::pure::io_policy::{HostFacts, IoOptions};
+use crate::pure::io_policy::{HypervisorFacts, IoOptions};
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -21,7 +21,7 @@ struct Fixture {
 }
 
 fn driver(directory: &tempfile::TempDir, host: &FakeHost, base: &str) -> Driver {
-    let config = Config {
+    let config = DriverConfig {
         mount_point_base: base.into(),
         lock_timeout: Duration::from_secs(30),
         io: IoOptions::default(),
@@ -39,14 +39,14 @@ fn fixture() -> Fixture {
 
 impl Fixture {
     fn connect(&self, info: &ConnectionInfo, guest: u128) -> Result<Connected, Error> {
-        self.driver.connect(info, instance(guest), &HostFacts::default())
+        self.driver.connect(info, instance(guest), &HypervisorFacts::default())
     }
 
-    fn disconnect(&self, info: &ConnectionInfo, guest: u128) -> Disconnected {
+    fn disconnect(&self, info: &ConnectionInfo, guest: u128) -> DisconnectOutcome {
         self.disconnect_by(info, guest, Force::No)
     }
 
-    fn disconnect_by(&self, info: &ConnectionInfo, guest: u128, force: Force) -> Disconnected {
+    fn disconnect_by(&self, info: &ConnectionInfo, guest: u128, force: Force) -> DisconnectOutcome {
         self.driver.disconnect(&self.at(info), info.volume_id, instance(guest), force).unwrap()
     }
 
@@ -100,13 +100,13 @@ fn first_connect_mounts_last_disconnect_unmounts() {
     );
     let second = f.connect(&b, 2).unwrap();
     assert!(!second.mounted && second.changed);
-    assert_eq!(f.host.layers(&first.mount_path), 1);
+    assert_eq!(f.host.count_stacked(&first.mount_path), 1);
 
     let Some(StillMounted::Attachments(left)) = f.disconnect(&a, 1).still_mounted else {
         panic!("b still needs the share")
     };
     assert_eq!(left.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(2)]);
-    assert_eq!(f.host.layers(&first.mount_path), 1);
+    assert_eq!(f.host.count_stacked(&first.mount_path), 1);
     let last = f.disconnect(&b, 2);
     assert_eq!((last.changed, last.still_mounted), (true, None));
     f.assert_clean("after the last disconnect");
@@ -207,7 +207,7 @@ fn failed_connect_keeps_existing_attachments() {
     f.connect(&volume("a"), 1).unwrap();
     f.host.world().image = Image::Missing;
     assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "image_missing");
-    assert_eq!(f.host.layers(&f.at(&volume("a"))), 1);
+    assert_eq!(f.host.count_stacked(&f.at(&volume("a"))), 1);
     assert_eq!(f.recorded(), [volume("a").volume_id]);
 }
 
@@ -240,7 +240,7 @@ fn unrecorded_mount_is_used_but_not_unmounted() {
     let a = volume("a");
     f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::NotRecorded));
-    assert_eq!(f.host.layers(&f.at(&a)), 1);
+    assert_eq!(f.host.count_stacked(&f.at(&a)), 1);
     assert!(!f.connect(&a, 1).unwrap().mounted);
 }
 
@@ -252,7 +252,7 @@ fn other_users_mount_is_used_but_not_unmounted() {
     f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
     assert!(!f.connect(&a, 1).unwrap().mounted);
     assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::NotOwner));
-    assert_eq!(f.host.layers(&f.at(&a)), 1);
+    assert_eq!(f.host.count_stacked(&f.at(&a)), 1);
     assert!(f.recorded().is_empty());
 }
 
@@ -264,7 +264,7 @@ fn foreign_mount_over_share_is_preserved() {
     f.host.world().add_mount(&f.at(&a), "tmpfs", "tmpfs".to_owned(), ClientState::Healthy);
     assert_eq!(f.connect(&volume("b"), 2).unwrap_err().code().as_str(), "not_quobyte");
     assert_eq!(f.disconnect(&a, 1).still_mounted, Some(StillMounted::Foreign));
-    assert_eq!(f.host.layers(&f.at(&a)), 2);
+    assert_eq!(f.host.count_stacked(&f.at(&a)), 2);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn disconnect_uses_recorded_mount_path() {
 fn invalid_mount_base_is_refused() {
     let f = fixture();
     for base in ["mnt", "", "/m\nt", "/m\u{1b}[2Jt"] {
-        let config = Config { mount_point_base: base.into(), ..f.driver.context.config.clone() };
+        let config = DriverConfig { mount_point_base: base.into(), ..f.driver.context.config.clone() };
         let (host, guests) = (Box::new(f.host.clone()), Box::new(f.host.clone()));
         let Err(error) = Driver::new(config, f.driver.context.state.clone(), host, guests) else {
             panic!("{base:?} is accepted")

@@ -4,14 +4,14 @@ use super::error::Error;
 use crate::host::share::{ChainReply, ShareError};
 use crate::mount::MountError;
 use crate::pure::connection::{ImageFormat, ImageName, VolumeId};
-use crate::pure::image::{Declared, ImageError, Layer, Rule, Violation};
+use crate::pure::image::{DeclaredImage, ImageError, Layer, Rule, Violation};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 
 /// Makes sure that the image, and everything below it, may be given to a guest: regular files on `mount`, the healthy
 /// mount at `at`, that keep every [`Rule`]. Returns its layers, the image first.
 pub(super) fn verify_chain(
-    (name, format): Declared<'_>,
+    DeclaredImage { name, format }: DeclaredImage<'_>,
     chain: ChainReply,
     mount: &Mount,
     at: &MountPath,

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::pure::mounts::Mount;
+use crate::pure::kernel_mount::Mount;
 
 /// Requests that the kernel lets be under way in the background: as many as a guest's virtio-blk queue holds.
 ///

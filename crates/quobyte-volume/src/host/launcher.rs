@@ -12,16 +12,16 @@
 //! What is to be mounted goes through a file that the unit reads as the same user: nothing of it becomes a part of a
 //! unit's name, settings or command line, and systemd itself, which is root, never opens what the user has written.
 
-mod detect;
+mod client_launcher;
 mod in_unit;
-mod launch;
 mod mailbox;
+mod systemd_setup;
 mod systemd_unit;
 
 use std::io;
 
-use self::detect::SystemdSetup;
-pub(super) use self::launch::ClientLauncher;
+pub(super) use self::client_launcher::ClientLauncher;
+use self::systemd_setup::SystemdSetup;
 use super::service_manager::ServiceManager;
 
 /// The program that runs a client in a unit.

@@ -13,10 +13,10 @@ use super::share::{HelperPool, PendingShareReply, ShareError};
 use super::unmount::{self, UnmountMode, UnmountOutcome};
 use super::{Host, crash, fusectl, mount_point};
 use crate::pure::connection::Export;
-use crate::pure::image::{Declared, Layer};
+use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 
 /// The machine this process runs on, as the user it runs as.
 #[derive(Debug)]
@@ -74,12 +74,16 @@ impl Host for LinuxHost {
         mount_table::mounts_below(base)
     }
 
-    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
+    fn query_share<'a>(
+        &'a self,
+        at: &'a MountPath,
+        image: Option<DeclaredImage<'_>>,
+    ) -> PendingShareReply<'a> {
         self.helpers.query(at, image)
     }
 
-    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
-        self.helpers.probe(at, image)
+    fn probe_direct_io(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
+        self.helpers.probe_direct_io(at, image)
     }
 
     fn aio_slots(&self) -> Option<AioSlots> {

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 pub(crate) use self::self_mountinfo::mounts_below;
-use crate::pure::mounts::{Device, Mount};
+use crate::pure::kernel_mount::{Device, Mount};
 
 /// `STATX_MNT_ID_UNIQUE`, Linux 6.8: an id that no later mount gets again.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);

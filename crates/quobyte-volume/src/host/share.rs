@@ -15,7 +15,7 @@
 
 mod client_calls;
 mod helper;
-mod probe;
+mod probe_direct_io;
 mod protocol;
 
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ use self::protocol::{HelperAnswer, HelperRequest, VERSION};
 use crate::error::Code;
 use crate::host::deadline::Deadline;
 use crate::host::records::StateDir;
-use crate::pure::image::{Declared, Layer, Violation};
+use crate::pure::image::{DeclaredImage, Layer, Violation};
 use crate::pure::io_policy::Probe;
 use crate::pure::mount_path::MountPath;
 
@@ -140,9 +140,9 @@ impl HelperPool {
     pub(crate) fn query<'a>(
         &'a self,
         at: &'a MountPath,
-        image: Option<Declared<'_>>,
+        image: Option<DeclaredImage<'_>>,
     ) -> PendingShareReply<'a> {
-        let request = HelperRequest::Query(image.map(|(name, format)| (name.clone(), format)));
+        let request = HelperRequest::Query(image.map(|image| (image.name.clone(), image.format)));
         let pending = self.send_to_idle_helper(at, &request);
         Box::new(move || {
             let answer = match pending {
@@ -161,7 +161,7 @@ impl HelperPool {
 
     /// Finds out how the mount at `at` does direct I/O, by reading a layer that a query has returned, or a file of its
     /// own where that is too short.
-    pub(crate) fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
+    pub(crate) fn probe_direct_io(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
         match self.ask(at, &HelperRequest::Probe(image.clone()))? {
             HelperAnswer::Probe(probe) => Ok(probe),
             HelperAnswer::Failed(errno) => {

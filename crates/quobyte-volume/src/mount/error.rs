@@ -6,8 +6,8 @@ use crate::error::Code;
 use crate::host::client::ClientError;
 use crate::host::share::ShareError;
 use crate::pure::connection::Export;
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 use crate::pure::record::Attachment;
 
 /// Why a mount point is not as it should be.

@@ -1,7 +1,7 @@
 //! What a file on the share is, and whether it may be given to a guest.
 
 mod chain;
-mod detect;
+mod other_formats;
 mod path;
 mod qcow2;
 mod source;
@@ -17,7 +17,7 @@ pub use self::source::ReadAt;
 pub(crate) use self::swap::check_not_swapped;
 pub use self::violation::{InspectError, Rule, Violation};
 use crate::error::Code;
-use crate::pure::connection::{ImageFormat, ImageName};
+use crate::pure::connection::{ConnectionInfo, ImageFormat, ImageName};
 
 /// Why a file may not be given to a guest.
 #[derive(Debug, thiserror::Error)]
@@ -49,5 +49,17 @@ impl ImageError {
     }
 }
 
-/// An image as somebody asks for it: its name directly on the share, and the format it is declared as.
-pub type Declared<'a> = (&'a ImageName, ImageFormat);
+/// An image as a caller asks for it.
+#[derive(Debug, Clone, Copy)]
+pub struct DeclaredImage<'a> {
+    /// Its name, directly on the share.
+    pub name: &'a ImageName,
+    /// The format that it is declared as.
+    pub format: ImageFormat,
+}
+
+impl<'a> From<&'a ConnectionInfo> for DeclaredImage<'a> {
+    fn from(info: &'a ConnectionInfo) -> Self {
+        Self { name: &info.name, format: info.format }
+    }
+}

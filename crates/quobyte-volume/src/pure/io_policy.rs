@@ -14,7 +14,7 @@ mod table;
 mod version;
 
 pub use self::error::IoPolicyError;
-pub use self::facts::{AioSlots, DirectIo, Facts, HostFacts, Probe};
+pub use self::facts::{AioSlots, DirectIo, Facts, HypervisorFacts, Probe};
 pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption, ModeError};
 pub use self::options::{IoOptions, PhysicalBlockSize, PhysicalBlockSizeError};
 use self::table::{CACHE_RULES, IO_RULES, IoModeInput, PolicyInput, first_match};
@@ -53,7 +53,11 @@ impl Decision {
     ///
     /// # Errors
     /// Those of [`Decision::make`].
-    pub fn check(info: &ConnectionInfo, host: &HostFacts, options: &IoOptions) -> Result<(), IoPolicyError> {
+    pub fn check_before_mount(
+        info: &ConnectionInfo,
+        host: &HypervisorFacts,
+        options: &IoOptions,
+    ) -> Result<(), IoPolicyError> {
         Self::make(info, &Facts::from(*host), options).map(drop)
     }
 

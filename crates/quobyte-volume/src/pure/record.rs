@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
 use super::image::Layer;
 use super::io_policy::Probe;
+use super::kernel_mount::Mount;
 use super::mount_path::MountPath;
-use super::mounts::Mount;
 
 /// One share: what was mounted where, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct ShareRecord {
     pub probe: Option<Probe>,
     /// The rows of the I/O policy whose cost an operator has been told of, for that mount.
     #[serde(default, rename = "told")]
-    pub warned: Vec<String>,
+    pub warned_rows: Vec<String>,
     /// Which of its mounts this is about, later ones having greater numbers; see `advance_generation`.
     pub generation: u64,
     /// Who uses it.
@@ -64,7 +64,7 @@ impl ShareRecord {
     pub(crate) fn set_mount(&mut self, mount: Mount) {
         if !self.is_for_mount(&mount) {
             self.probe = None;
-            self.warned.clear();
+            self.warned_rows.clear();
         }
         self.mount = Some(mount);
     }

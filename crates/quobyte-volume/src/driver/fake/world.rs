@@ -10,10 +10,10 @@ use crate::host::client::ClientError;
 use crate::host::share::{RootFacts, ShareError, ShareReply};
 use crate::pure::connection::Export;
 use crate::pure::guests::GuestUse;
-use crate::pure::image::{self, Declared, Identity, Rule, Violation};
+use crate::pure::image::{self, DeclaredImage, Identity, Rule, Violation};
 use crate::pure::io_policy::DirectIo;
+use crate::pure::kernel_mount::{Device, Mount};
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::{Device, Mount};
 
 /// What the client does when it is asked to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl World {
         &self,
         at: &MountPath,
         device: Device,
-        (name, format): Declared<'_>,
+        DeclaredImage { name, format }: DeclaredImage<'_>,
     ) -> Result<Vec<image::Layer>, ShareError> {
         let path = at.image(name);
         let refused =
@@ -220,7 +220,7 @@ impl World {
     pub(super) fn query_share(
         &self,
         at: &MountPath,
-        image: Option<Declared<'_>>,
+        image: Option<DeclaredImage<'_>>,
     ) -> Result<ShareReply, ShareError> {
         let top = self.ask(at)?;
         let size = if top.client_state == ClientState::Healthy { 0 } else { 4096 };

@@ -95,7 +95,12 @@ fn recorded(view: &ShareView<'_>, record: &ShareRecord) -> Plan {
         MountState::Healthy(_) if view.is_replaced => {
             return Plan::to(Action::Remount(record.attachments.clone()));
         }
-        _ => {}
+        MountState::Healthy(_)
+        | MountState::Dead(_)
+        | MountState::Disconnected(_)
+        | MountState::Hung(_)
+        | MountState::WrongVolume(_)
+        | MountState::Foreign(_) => {}
     }
     let mut unrepaired: Vec<_> = about_mount(view).into_iter().collect();
     unrepaired.extend(record.lost().into_iter().map(Unrepaired::Lost));

@@ -18,13 +18,13 @@ use self::steps::step;
 
 proptest! {
     #[test]
-    fn records_and_mounts_match_the_model(
+    fn random_steps_match_the_model(
         steps in vec(step(), 1..40),
     ) {
         let mut machine = Machine::new();
         for step in &steps {
-            machine.take(step);
+            machine.run_step(step);
         }
-        machine.settle();
+        machine.disconnect_all();
     }
 }

@@ -30,7 +30,7 @@ fn mount_is_probed_only_once() {
         assert_eq!(f.modes(name, guest), (Cache::None, Some(IoMode::Native)));
     }
     assert_eq!(f.probes(), 1);
-    let examined = f.driver.inspect_image(&volume("c"), &HostFacts::default()).unwrap();
+    let examined = f.driver.inspect_image(&volume("c"), &HypervisorFacts::default()).unwrap();
     assert_eq!(examined.facts.probe, f.record().probe);
     assert_eq!(f.probes(), 1);
 }
@@ -53,7 +53,7 @@ fn remount_by_reconcile_clears_probe() {
     assert_eq!(f.modes("a", 1), (Cache::Writeback, Some(IoMode::Threads)));
     f.host.world().mounts.clear();
     f.driver.reconcile(false).unwrap();
-    assert_eq!((f.record().probe, f.record().warned), (None, Vec::new()));
+    assert_eq!((f.record().probe, f.record().warned_rows), (None, Vec::new()));
     f.becomes(Some(DirectIo::Asynchronous));
     assert_eq!(f.modes("a", 1), (Cache::None, Some(IoMode::Native)));
 }
@@ -72,10 +72,10 @@ fn policy_cost_is_warned_once_per_mount() {
     let f = fixture();
     f.becomes(Some(DirectIo::Synchronous));
     f.connect(&volume("a"), 1).unwrap();
-    assert_eq!(f.record().warned, ["synchronous"]);
+    assert_eq!(f.record().warned_rows, ["synchronous"]);
     assert!(!f.connect(&volume("a"), 1).unwrap().changed);
     f.connect(&volume("b"), 2).unwrap();
-    assert_eq!(f.record().warned, ["synchronous"]);
+    assert_eq!(f.record().warned_rows, ["synchronous"]);
 }
 
 #[test]
@@ -89,13 +89,13 @@ fn multiattach_without_direct_io_is_rolled_back() {
 }
 
 #[test]
-fn examine_does_not_change_record() {
+fn inspect_image_does_not_change_record() {
     let f = fixture();
     f.becomes(None);
     f.connect(&volume("a"), 1).unwrap();
     let before = f.record();
     f.becomes(Some(DirectIo::Synchronous));
-    let examined = f.driver.inspect_image(&volume("a"), &HostFacts::default()).unwrap();
+    let examined = f.driver.inspect_image(&volume("a"), &HypervisorFacts::default()).unwrap();
     assert_eq!(examined.decision.policy.io, Some(IoMode::Threads));
     assert_eq!(f.record(), before);
 }

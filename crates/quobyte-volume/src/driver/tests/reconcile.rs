@@ -56,7 +56,7 @@ fn dead_or_missing_mount_is_remounted() {
         assert_eq!(*f.host.world(), before, "a dry run changes nothing");
         assert_eq!(found(&f, false), ["Remounted"]);
         assert_eq!(found(&f, false), ["left: Lost"]);
-        let open = f.driver.connect_running(&volume("a"), instance(1), &HostFacts::default()).unwrap();
+        let open = f.driver.connect_running(&volume("a"), instance(1), &HypervisorFacts::default()).unwrap();
         assert!(open.lost.iter().any(|lost| lost.instance == instance(1)), "what is open stays dead");
         assert_eq!(found(&f, false), ["left: Lost"]);
         f.connect(&volume("a"), 1).unwrap();
@@ -205,7 +205,7 @@ fn hypervisor_is_queried_at_most_once() {
     let mut infos = Vec::new();
     for export in ["reg/one", "reg/two", "reg/three"] {
         let info = ConnectionInfo { export: Export::parse(export).unwrap(), ..volume("a") };
-        driver.connect(&info, instance(1), &HostFacts::default()).unwrap();
+        driver.connect(&info, instance(1), &HypervisorFacts::default()).unwrap();
         infos.push(info);
     }
     let left = driver.reconcile(false).unwrap();

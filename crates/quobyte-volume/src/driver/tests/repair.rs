@@ -25,7 +25,7 @@ fn dead_mount_is_replaced_even_if_busy() {
         assert!(connected.mounted);
         let lost: Vec<_> = connected.lost.iter().map(|attachment| attachment.instance).collect();
         assert_eq!(lost, [instance(1)]);
-        assert_eq!(f.host.layers(&connected.mount_path), 1);
+        assert_eq!(f.host.count_stacked(&connected.mount_path), 1);
     }
 }
 
@@ -43,7 +43,7 @@ fn dead_mounts_over_healthy_mount_are_removed() {
     f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Dead);
     f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Dead);
     assert!(!f.connect(&volume("b"), 2).unwrap().mounted);
-    assert_eq!(f.host.layers(&f.at(&a)), 1);
+    assert_eq!(f.host.count_stacked(&f.at(&a)), 1);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn force_unmounts_busy_or_hung_mount_if_alone() {
     let kept = f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted;
     assert!(matches!(kept, Some(StillMounted::Attachments(_))), "{kept:?}");
     assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Always).still_mounted, None);
-    assert_eq!(f.host.layers(&f.at(&volume("a"))), 0);
+    assert_eq!(f.host.count_stacked(&f.at(&volume("a"))), 0);
     assert_eq!(f.recorded(), [volume("b").volume_id]);
 }
 
@@ -206,7 +206,7 @@ fn client_of_lazy_unmount_is_never_killed() {
 }
 
 #[test]
-fn serving_client_is_not_mistaken_for_stray() {
+fn lazily_unmounted_client_keeps_serving() {
     let f = share_with(ClientState::Healthy, true);
     let at = f.at(&volume("a"));
     f.host.world().unmount_lazily(&at);
@@ -283,7 +283,7 @@ fn mount_made_during_forced_unmount_is_kept() {
         let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
         let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::IfAlone).unwrap();
         assert_eq!(gone.still_mounted, Some(StillMounted::Busy), "{client_state:?}, with ids: {ids}");
-        assert_eq!(f.host.layers(&f.at(&a)), 1, "{client_state:?}, with ids: {ids}");
+        assert_eq!(f.host.count_stacked(&f.at(&a)), 1, "{client_state:?}, with ids: {ids}");
     }
 }
 
@@ -300,7 +300,7 @@ fn concurrent_rollbacks_below_new_base_succeed() {
         probe_timeout: timeout,
     };
     for round in 0..50 {
-        let config = Config {
+        let config = DriverConfig {
             mount_point_base: directory.path().join(format!("{round}/mnt")),
             lock_timeout: timeout,
             io: IoOptions::default(),

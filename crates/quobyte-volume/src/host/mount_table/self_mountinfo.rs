@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pure::mounts::{Mount, MountInfo};
+use crate::pure::kernel_mount::{Mount, MountInfo};
 
 /// The mount on top at `path`, from the table of this process.
 pub(super) fn top_mount(path: &Path) -> io::Result<Option<Mount>> {

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::host::sys;
-use crate::pure::mounts::{Device, Mount};
+use crate::pure::kernel_mount::{Device, Mount};
 
 // `STATMOUNT_*`, what is asked for; what the kernel does not know it leaves out of the mask it returns.
 const SB_BASIC: u64 = 0x01;

@@ -32,7 +32,7 @@ impl ShareRecord {
             mount_path,
             mount: None,
             probe: None,
-            warned: Vec::new(),
+            warned_rows: Vec::new(),
             generation: 0,
             attachments: Vec::new(),
         })

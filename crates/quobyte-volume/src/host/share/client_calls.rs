@@ -11,9 +11,9 @@ use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::pure::image::{
-    self, ChainError, Declared, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation,
+    self, ChainError, DeclaredImage, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation,
 };
-use crate::pure::mounts::Device;
+use crate::pure::kernel_mount::Device;
 
 /// What a live client says of a share's root directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) enum ChainFailure {
 /// A client that has lost its registries is not asked for what it cannot know.
 pub(super) fn query_share(
     mount_point: &Path,
-    image: Option<Declared<'_>>,
+    image: Option<DeclaredImage<'_>>,
 ) -> Result<(RootFacts, std::result::Result<Vec<Layer>, ChainFailure>)> {
     let directory = open_root(mount_point)?;
     let root = statx_force_sync(&directory)?;
@@ -61,7 +61,7 @@ pub(super) fn query_share(
 /// it is known to be a regular file, and only if it has to be read: a FIFO in its place blocks nobody.
 pub(super) fn read_chain(
     root: &OwnedFd,
-    (name, format): Declared<'_>,
+    DeclaredImage { name, format }: DeclaredImage<'_>,
 ) -> std::result::Result<Vec<Layer>, ChainFailure> {
     let mut open = |path: &RelativePath| {
         let refused = |rule| Err(ChainFailure::Refused(path.clone(), Violation::new(rule, path)));
@@ -164,7 +164,9 @@ pub(super) mod tests {
         name: &str,
         format: ImageFormat,
     ) -> std::result::Result<Vec<Layer>, ChainFailure> {
-        read_chain(&File::open(mount_point).unwrap().into(), (&ImageName::parse(name).unwrap(), format))
+        let name = ImageName::parse(name).unwrap();
+        let root = File::open(mount_point).unwrap().into();
+        read_chain(&root, DeclaredImage { name: &name, format })
     }
 
     fn raw(mount_point: &Path, name: &str) -> std::result::Result<Vec<Layer>, ChainFailure> {

@@ -10,9 +10,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::client_calls::{self, ChainFailure, RootFacts};
-use super::probe;
+use super::probe_direct_io;
 use crate::pure::connection::{ImageFormat, ImageName};
-use crate::pure::image::Layer;
+use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::Probe;
 
 /// What caller and helper have to have in common.
@@ -67,13 +67,15 @@ pub(super) fn serve(
 fn answer(mount_point: &Path, request: HelperRequest) -> HelperAnswer {
     match request {
         HelperRequest::Query(image) => {
-            match client_calls::query_share(mount_point, image.as_ref().map(|(name, format)| (name, *format)))
-            {
+            match client_calls::query_share(
+                mount_point,
+                image.as_ref().map(|(name, format)| DeclaredImage { name, format: *format }),
+            ) {
                 Ok((root, chain)) => HelperAnswer::Query(root, chain),
                 Err(errno) => HelperAnswer::Failed(errno.raw_os_error()),
             }
         }
-        HelperRequest::Probe(image) => match probe::probe(mount_point, &image) {
+        HelperRequest::Probe(image) => match probe_direct_io::probe_direct_io(mount_point, &image) {
             Ok(probe) => HelperAnswer::Probe(probe),
             Err(error) => HelperAnswer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
         },

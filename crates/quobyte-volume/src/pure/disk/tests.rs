@@ -8,8 +8,8 @@ use super::*;
 use crate::error::Code;
 use crate::pure::connection::{BlockSize, Export, ImageName, IoLimit};
 use crate::pure::image::{Identity, RelativePath};
-use crate::pure::io_policy::{Cache, Choice, Decision, HostFacts, IoMode, IoOptions, Version};
-use crate::pure::mounts::Device;
+use crate::pure::io_policy::{Cache, Choice, Decision, HypervisorFacts, IoMode, IoOptions, Version};
+use crate::pure::kernel_mount::Device;
 
 const VOLUME: &str = "volume-8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39";
 const MOUNT: &str = "/var/lib/nova/mnt/93ebb11c53e18e5d2fa3ca60f647e18c";
@@ -20,7 +20,7 @@ struct Case {
     path: PathBuf,
     chain: Vec<Layer>,
     target: DiskTarget,
-    host: HostFacts,
+    host: HypervisorFacts,
     options: IoOptions,
 }
 
@@ -32,7 +32,7 @@ fn case(format: ImageFormat) -> Case {
         path: PathBuf::from(MOUNT).join(VOLUME),
         chain: vec![layer(VOLUME, format)],
         target: DiskTarget { dev: TargetDev::parse("vdb").unwrap(), bus: Bus::Virtio, unit: None },
-        host: HostFacts::new(Some(Version::new(7, 2, 22))),
+        host: HypervisorFacts::new(Some(Version::new(7, 2, 22))),
         options: IoOptions::default(),
     }
 }
@@ -156,7 +156,7 @@ fn scsi_disk_without_unit_has_no_address() {
 #[test]
 fn disk_xml_for_qemu_before_2_0() {
     let mut case = case(ImageFormat::Raw);
-    case.host = HostFacts::new(Some(Version::new(1, 7, 2)));
+    case.host = HypervisorFacts::new(Some(Version::new(1, 7, 2)));
     insta::assert_snapshot!("old_qemu", case.xml());
 }
 

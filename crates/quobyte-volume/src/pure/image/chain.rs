@@ -14,7 +14,7 @@ use super::qcow2::{Backing, ImageHeader};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
 use crate::pure::connection::ImageFormat;
-use crate::pure::mounts::Device;
+use crate::pure::kernel_mount::Device;
 
 /// The most files a chain may have, which is also the most that libvirt follows. Cinder adds one per snapshot.
 pub const MAX_LAYERS: usize = 200;

@@ -13,7 +13,7 @@ use std::ops::Range;
 use self::extensions::Extensions;
 use self::fields::Fields;
 use self::tables::Layout;
-use super::detect;
+use super::other_formats;
 use super::path::RelativePath;
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
@@ -45,12 +45,12 @@ impl ImageHeader {
     /// the source answered.
     pub fn parse(source: &dyn ReadAt, file_size: u64) -> Result<Self, InspectError> {
         let Some(fields) = Fields::read(source, file_size)? else {
-            let format = detect::describe(source, file_size)?;
+            let format = other_formats::describe(source, file_size)?;
             return Err(Violation::new(Rule::NotQcow2, &format).into());
         };
         fields.check()?;
         let cluster = first_cluster(source, file_size, fields.cluster_size())?;
-        if let Some(format) = detect::second_format(&cluster) {
+        if let Some(format) = other_formats::second_format(&cluster) {
             return Err(Violation::new(Rule::SecondFormat, &format).into());
         }
         let name = backing_name(&fields)?;

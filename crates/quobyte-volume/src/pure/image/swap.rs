@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use crate::pure::connection::{Export, ImageFormat};
     use crate::pure::image::{Identity, RelativePath};
-    use crate::pure::mounts::Device;
+    use crate::pure::kernel_mount::Device;
 
     /// Layers by path and inode, on a device of that minor number.
     fn chain(minor: u32, layers: &[(&str, u64)]) -> Vec<Layer> {

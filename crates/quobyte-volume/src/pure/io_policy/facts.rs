@@ -8,7 +8,7 @@ use super::version::Version;
 /// to be proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct HostFacts {
+pub struct HypervisorFacts {
     /// The QEMU that will open the image.
     pub qemu_version: Option<Version>,
     /// The libvirt that will start it.
@@ -17,7 +17,7 @@ pub struct HostFacts {
     pub io_uring: Option<bool>,
 }
 
-impl HostFacts {
+impl HypervisorFacts {
     /// A host of which only QEMU's version is known, or not even that.
     #[must_use]
     pub const fn new(qemu_version: Option<Version>) -> Self {
@@ -29,16 +29,16 @@ impl HostFacts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
     /// The hypervisor.
-    pub host: HostFacts,
+    pub hypervisor: HypervisorFacts,
     /// What a probe of the share's mount has seen; `None` while there was none, or none was possible.
     pub probe: Option<Probe>,
     /// The host's slots for Linux AIO; `None` where the kernel does not tell.
     pub aio: Option<AioSlots>,
 }
 
-impl From<HostFacts> for Facts {
-    fn from(host: HostFacts) -> Self {
-        Self { host, probe: None, aio: None }
+impl From<HypervisorFacts> for Facts {
+    fn from(hypervisor: HypervisorFacts) -> Self {
+        Self { hypervisor, probe: None, aio: None }
     }
 }
 

@@ -23,15 +23,15 @@ fn saw(direct_io: DirectIo) -> Option<Probe> {
 
 /// A modern host with a mount that does as it should.
 fn best() -> Facts {
-    let mut host = HostFacts::new(Some(QEMU_7_2));
+    let mut host = HypervisorFacts::new(Some(QEMU_7_2));
     host.libvirt_version = Some(Version::new(9, 0, 0));
     host.io_uring = Some(true);
-    Facts { host, probe: saw(DirectIo::Asynchronous), aio: PLENTY }
+    Facts { hypervisor: host, probe: saw(DirectIo::Asynchronous), aio: PLENTY }
 }
 
 fn with_qemu(version: Option<Version>) -> Facts {
     let mut facts = best();
-    facts.host.qemu_version = version;
+    facts.hypervisor.qemu_version = version;
     facts
 }
 
@@ -133,9 +133,9 @@ fn impossible_operator_choice_is_refused() {
 
 #[test]
 fn io_uring_requires_versions_and_qemu_check() {
-    let uring = |change: fn(&mut HostFacts)| {
+    let uring = |change: fn(&mut HypervisorFacts)| {
         let mut facts = best();
-        change(&mut facts.host);
+        change(&mut facts.hypervisor);
         decided(&facts, "auto", "io_uring").map(|decided| decided[1])
     };
     assert_eq!(uring(|_| ()), Ok("io_uring"));
@@ -153,7 +153,7 @@ fn io_uring_requires_versions_and_qemu_check() {
     );
     for answer in [Some(false), None] {
         let mut facts = best();
-        facts.host.io_uring = answer;
+        facts.hypervisor.io_uring = answer;
         let error = decided(&facts, "auto", "io_uring").unwrap_err();
         assert!(matches!(error, IoPolicyError::IoUringUnproven { .. }), "{error}");
     }
@@ -259,7 +259,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     let aio = select(vec![None, PLENTY, Some(AioSlots { used: 1, limit: 1024 })]);
     (qemu, any::<Option<bool>>(), probe, aio).prop_map(|(qemu, io_uring, probe, aio)| {
         let mut facts = with_qemu(qemu);
-        facts.host.io_uring = io_uring;
+        facts.hypervisor.io_uring = io_uring;
         Facts { probe, aio, ..facts }
     })
 }
@@ -283,7 +283,7 @@ proptest! {
         let info = ConnectionInfo { multiattach, ..volume(format) };
         let Ok(Decision { policy, .. }) = Decision::make(&info, &facts, &options) else { return Ok(()) };
         prop_assert!(policy.io != Some(IoMode::Native) || policy.cache.is_direct());
-        prop_assert!(policy.io != Some(IoMode::IoUring) || facts.host.io_uring == Some(true));
+        prop_assert!(policy.io != Some(IoMode::IoUring) || facts.hypervisor.io_uring == Some(true));
         prop_assert!(!policy.cache.is_direct() || facts.probe != saw(DirectIo::Refused));
         prop_assert!(!policy.shareable || (policy.cache, format) == (Cache::None, ImageFormat::Raw));
     }
@@ -295,7 +295,7 @@ proptest! {
         multiattach in any::<bool>(),
     ) {
         let info = ConnectionInfo { multiattach, ..volume(ImageFormat::Raw) };
-        let before = Decision::make(&info, &Facts::from(facts.host), &options);
+        let before = Decision::make(&info, &Facts::from(facts.hypervisor), &options);
         prop_assert!(before.is_ok() || Decision::make(&info, &facts, &options).is_err());
     }
 }

@@ -1,11 +1,11 @@
 //! What happens on the machine besides calls of the driver.
 
 use super::machine::Machine;
-use super::steps::{Event, User, export};
+use super::steps::{Event, VolumeUse, export};
 use crate::driver::fake::{ClientState, FakeMount};
 
 impl Machine {
-    pub(super) fn happen(&mut self, event: Event) {
+    pub(super) fn apply_event(&mut self, event: Event) {
         match event {
             Event::Opens(user) => self.open(user),
             Event::Closes(user) => self.close(user),
@@ -54,7 +54,7 @@ impl Machine {
     }
 
     /// A guest opens its image only where it has been connected.
-    fn open(&mut self, user: User) {
+    fn open(&mut self, user: VolumeUse) {
         if !self.attached.contains(&user) || self.open.contains_key(&user) {
             return;
         }
@@ -69,7 +69,7 @@ impl Machine {
         self.open.extend(opened.map(|mount| (user, mount)));
     }
 
-    pub(super) fn close(&mut self, user: User) {
+    pub(super) fn close(&mut self, user: VolumeUse) {
         let Some(mount) = self.open.remove(&user) else { return };
         let is_busy = self.open.values().any(|other| *other == mount);
         let mut world = self.host.world();
@@ -79,7 +79,7 @@ impl Machine {
         world.detached.retain(|(_, layer)| layer.mount != mount || is_busy);
     }
 
-    fn describe(&self, user: User, is_described: bool) {
+    fn describe(&self, user: VolumeUse, is_described: bool) {
         let description = self.description(user);
         if let Some(guests) = &mut self.host.world().guests {
             guests.retain(|guest| *guest != description);
@@ -124,7 +124,7 @@ impl Machine {
     /// had nothing left to take down there.
     pub(super) fn tidy_up_after_others(&self, share: usize) {
         let at = self.at(share);
-        if self.host.layers(&at) == 0 && !self.records().iter().any(|record| record.mount_path == at) {
+        if self.host.count_stacked(&at) == 0 && !self.records().iter().any(|record| record.mount_path == at) {
             self.host.world().directories.remove(at.as_path());
         }
     }

@@ -14,10 +14,10 @@ use crate::host::share::{PendingShareReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::guests::{GuestUse, Guests};
-use crate::pure::image::{Declared, Layer};
+use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 
 /// What a panic carries that stands for the end of a caller.
 pub(super) struct Killed;
@@ -81,15 +81,19 @@ impl Host for Interrupted {
         self.with_interruptions(|host| host.mounts_below(base))
     }
 
-    fn query_share<'a>(&'a self, at: &'a MountPath, image: Option<Declared<'_>>) -> PendingShareReply<'a> {
+    fn query_share<'a>(
+        &'a self,
+        at: &'a MountPath,
+        image: Option<DeclaredImage<'_>>,
+    ) -> PendingShareReply<'a> {
         self.count_down();
         let reply = self.host.query_share(at, image);
         self.count_down();
         Box::new(move || self.with_interruptions(|_| reply()))
     }
 
-    fn probe(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
-        self.with_interruptions(|host| host.probe(at, image))
+    fn probe_direct_io(&self, at: &MountPath, image: &Layer) -> Result<Probe, ShareError> {
+        self.with_interruptions(|host| host.probe_direct_io(at, image))
     }
 
     fn aio_slots(&self) -> Option<AioSlots> {

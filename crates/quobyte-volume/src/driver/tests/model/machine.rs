@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::interrupted::{Interrupted, Killed, PendingInterruption};
-use super::steps::{Call, Event, Interruption, Step, User, export};
+use super::steps::{Call, Event, Interruption, Step, VolumeUse, export};
 use super::verdict::Before;
 use crate::driver::fake::{ClientState, FakeHost, FakeMount, Image, MountBehavior};
 use crate::driver::tests::disk;
-use crate::driver::{Config, Driver, Finding, Force, Repair};
+use crate::driver::{Driver, DriverConfig, Finding, Force, Repair};
 use crate::host::records::StateDir;
 use crate::pure::connection::ImageFormat;
 use crate::pure::guests::GuestUse;
-use crate::pure::io_policy::{HostFacts, IoOptions};
+use crate::pure::io_policy::{HypervisorFacts, IoOptions};
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 use crate::pure::record::ShareRecord;
 
 pub(super) struct Machine {
@@ -25,9 +25,9 @@ pub(super) struct Machine {
     pending: PendingInterruption,
     pub(super) drivers: Vec<Driver>,
     /// The model: who is attached.
-    pub(super) attached: BTreeSet<User>,
+    pub(super) attached: BTreeSet<VolumeUse>,
     /// Whose guests have their image open, and on which mount.
-    pub(super) open: BTreeMap<User, Mount>,
+    pub(super) open: BTreeMap<VolumeUse, Mount>,
 }
 
 impl Machine {
@@ -42,7 +42,7 @@ impl Machine {
 
     /// One caller has a kernel that tells of one mount, the other has not.
     fn driver(&self, caller: usize) -> Driver {
-        let config = Config {
+        let config = DriverConfig {
             mount_point_base: "/mnt".into(),
             lock_timeout: Duration::from_secs(30),
             io: IoOptions::default(),
@@ -63,23 +63,23 @@ impl Machine {
     }
 
     /// Does one step, and makes sure of what must hold after it.
-    pub(super) fn take(&mut self, step: &Step) {
+    pub(super) fn run_step(&mut self, step: &Step) {
         match step {
-            Step::Event(event) => self.happen(*event),
+            Step::Event(event) => self.apply_event(*event),
             Step::Call { caller, call, interruption } => self.call(*caller, *call, *interruption),
         }
         assert_eq!(self.recorded(), self.attached, "after {step:?}");
     }
 
     /// Every fault is mended and everybody leaves; then nothing may be left.
-    pub(super) fn settle(&mut self) {
-        User::all().for_each(|user| self.close(user));
+    pub(super) fn disconnect_all(&mut self) {
+        VolumeUse::all().for_each(|user| self.close(user));
         let all = 0..super::steps::SHARES.len();
-        all.for_each(|share| self.happen(Event::Uncovered(share)));
+        all.for_each(|share| self.apply_event(Event::Uncovered(share)));
         self.mend_world();
         let calls = self.attached.iter().map(|user| Call::Disconnect(*user, Force::No));
         for call in calls.chain([Call::Reconcile]).collect::<Vec<_>>() {
-            self.take(&Step::Call { caller: 0, call, interruption: None });
+            self.run_step(&Step::Call { caller: 0, call, interruption: None });
         }
         let mut world = self.host.world();
         world.mount_pending();
@@ -135,12 +135,12 @@ impl Machine {
     }
 
     /// Makes the call, and returns who is attached after it and whether it succeeded. Only a connect may fail.
-    fn run(&mut self, caller: usize, call: Call) -> (BTreeSet<User>, bool) {
+    fn run(&mut self, caller: usize, call: Call) -> (BTreeSet<VolumeUse>, bool) {
         let driver = &self.drivers[caller];
         let mut attached = self.attached.clone();
         match call {
             Call::Connect(user) => {
-                let connected = driver.connect(&user.info(), user.instance(), &HostFacts::default());
+                let connected = driver.connect(&user.info(), user.instance(), &HypervisorFacts::default());
                 let Ok(connected) = connected else { return (attached, false) };
                 assert!(connected.mount.is_of(&export(user.share)));
                 attached.insert(user);
@@ -160,11 +160,11 @@ impl Machine {
         (attached, true)
     }
 
-    fn adopted(&self, findings: &[Finding]) -> BTreeSet<User> {
+    fn adopted(&self, findings: &[Finding]) -> BTreeSet<VolumeUse> {
         let mut adopted = BTreeSet::new();
         for finding in findings {
             let Finding::Repaired(at, Repair::Adopted(attachments)) = finding else { continue };
-            adopted.extend(User::all().filter(|user| {
+            adopted.extend(VolumeUse::all().filter(|user| {
                 let mut attachments = attachments.iter();
                 self.at(user.share) == *at
                     && attachments.any(|one| one.matches(user.instance(), user.info().volume_id))
@@ -176,13 +176,13 @@ impl Machine {
     }
 
     /// The users that guests' descriptions amount to, as far as the hypervisor says.
-    pub(super) fn described(&self) -> BTreeSet<User> {
+    pub(super) fn described(&self) -> BTreeSet<VolumeUse> {
         let world = self.host.world();
         let guests = world.guests.as_deref().unwrap_or_default();
-        User::all().filter(|user| guests.contains(&self.description(*user))).collect()
+        VolumeUse::all().filter(|user| guests.contains(&self.description(*user))).collect()
     }
 
-    pub(super) fn description(&self, user: User) -> GuestUse {
+    pub(super) fn description(&self, user: VolumeUse) -> GuestUse {
         let path = self.at(user.share).image(&user.info().name);
         GuestUse {
             instance: user.instance(),
@@ -193,13 +193,13 @@ impl Machine {
     }
 
     /// Who is attached according to the records.
-    pub(super) fn recorded(&self) -> BTreeSet<User> {
+    pub(super) fn recorded(&self) -> BTreeSet<VolumeUse> {
         let records = self.records();
-        let is_recorded = |user: &User| {
+        let is_recorded = |user: &VolumeUse| {
             let mut records = records.iter().filter(|record| record.export == export(user.share));
             records.any(|record| record.has_attachment(user.instance(), user.info().volume_id))
         };
-        let recorded: BTreeSet<_> = User::all().filter(is_recorded).collect();
+        let recorded: BTreeSet<_> = VolumeUse::all().filter(is_recorded).collect();
         let count: usize = records.iter().map(|record| record.attachments.len()).sum();
         assert_eq!(count, recorded.len(), "{records:?}");
         recorded

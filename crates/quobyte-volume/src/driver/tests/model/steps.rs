@@ -9,7 +9,7 @@ use crate::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, In
 
 /// A volume attached, or to be attached, to a guest: the model's attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct User {
+pub(super) struct VolumeUse {
     pub(super) share: usize,
     volume: usize,
     guest: u128,
@@ -19,7 +19,7 @@ pub(super) const SHARES: [&str; 2] = ["reg1,reg2/vol", "reg/other"];
 const VOLUMES: [&str; 2] = ["a", "b"];
 const GUESTS: [u128; 2] = [1, 2];
 
-impl User {
+impl VolumeUse {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let volumes =
             (0..SHARES.len()).flat_map(|share| (0..VOLUMES.len()).map(move |volume| (share, volume)));
@@ -53,8 +53,8 @@ pub(super) enum Step {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call {
-    Connect(User),
-    Disconnect(User, Force),
+    Connect(VolumeUse),
+    Disconnect(VolumeUse, Force),
     Reconcile,
     DryRun,
 }
@@ -73,10 +73,10 @@ pub(super) enum Interruption {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     /// The guest opens its image, if it has been connected.
-    Opens(User),
-    Closes(User),
+    Opens(VolumeUse),
+    Closes(VolumeUse),
     /// Whether the guest's description names the image, be the guest running or not.
-    Describes(User, bool),
+    Describes(VolumeUse, bool),
     HypervisorAnswers(bool),
     ClientsWill(MountBehavior),
     ImagesAre(Image),
@@ -101,8 +101,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn user() -> impl Strategy<Value = User> {
-    select(User::all().collect::<Vec<_>>())
+fn user() -> impl Strategy<Value = VolumeUse> {
+    select(VolumeUse::all().collect::<Vec<_>>())
 }
 
 fn call() -> impl Strategy<Value = Call> {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::machine::{Machine, is_ours};
-use super::steps::{Call, SHARES, User, export};
+use super::steps::{Call, SHARES, VolumeUse, export};
 use crate::driver::fake::{ClientState, FakeMount, Image, MountBehavior, World};
 use crate::driver::{Finding, Force};
-use crate::pure::mounts::Mount;
+use crate::pure::kernel_mount::Mount;
 
 /// The machine before a call.
 pub(super) struct Before {
@@ -87,7 +87,7 @@ impl Before {
     }
 
     /// Whether nothing stood in the way of connecting.
-    fn could_connect(&self, machine: &Machine, user: User) -> bool {
+    fn could_connect(&self, machine: &Machine, user: VolumeUse) -> bool {
         let layers = layers(machine, &self.world, user.share);
         let is_usable = |layer: &FakeMount| {
             is_ours(user.share, layer)
@@ -102,7 +102,7 @@ impl Before {
     /// Whether nothing stood in the way of unmounting the share, and nobody needs it any more.
     fn could_unmount(&self, machine: &Machine, share: usize) -> bool {
         let is_free = |layer: &FakeMount| is_ours(share, layer) && !layer.busy;
-        let on_share = |user: &User| user.share == share;
+        let on_share = |user: &VolumeUse| user.share == share;
         layers(machine, &self.world, share).iter().all(is_free)
             && self.world.guests.as_ref().is_some_and(Vec::is_empty)
             && !machine.attached.iter().any(on_share)
@@ -118,7 +118,7 @@ fn layers<'a>(machine: &Machine, world: &'a World, share: usize) -> &'a [FakeMou
 fn is_needed(
     machine: &Machine,
     world: &World,
-    described: &BTreeSet<User>,
+    described: &BTreeSet<VolumeUse>,
     call: Call,
     share: usize,
     layer: &FakeMount,
@@ -127,7 +127,7 @@ fn is_needed(
         Call::Disconnect(user, force) => (Some(user), force),
         _ => (None, Force::No),
     };
-    let stays = |user: &User| user.share == share && Some(*user) != leaving;
+    let stays = |user: &VolumeUse| user.share == share && Some(*user) != leaving;
     let has_users =
         machine.attached.iter().any(stays) || described.iter().any(stays) || world.guests.is_none();
     match layer.client_state {
@@ -163,7 +163,7 @@ fn assert_everybody_concerned_is_told(machine: &Machine, share: usize) {
 
 impl Machine {
     /// Who is attached after a caller was killed: it has done what it was asked for, or not.
-    pub(super) fn after_crash(&self, call: Call) -> BTreeSet<User> {
+    pub(super) fn after_crash(&self, call: Call) -> BTreeSet<VolumeUse> {
         let may_differ = match call {
             Call::Connect(user) | Call::Disconnect(user, _) => BTreeSet::from([user]),
             Call::Reconcile => self.described(),

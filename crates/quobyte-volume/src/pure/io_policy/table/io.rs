@@ -155,13 +155,13 @@ pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option
 /// Whether the host is known to have io_uring.
 fn io_uring(facts: &Facts) -> Result<(), IoPolicyError> {
     let older = |found: Option<Version>, first| found.filter(|version| *version < first);
-    if let Some(found) = older(facts.host.qemu_version, IO_URING_QEMU) {
+    if let Some(found) = older(facts.hypervisor.qemu_version, IO_URING_QEMU) {
         return Err(IoPolicyError::IoUringQemu { found });
     }
-    if let Some(found) = older(facts.host.libvirt_version, IO_URING_LIBVIRT) {
+    if let Some(found) = older(facts.hypervisor.libvirt_version, IO_URING_LIBVIRT) {
         return Err(IoPolicyError::IoUringLibvirt { found });
     }
-    match facts.host.io_uring {
+    match facts.hypervisor.io_uring {
         Some(true) => Ok(()),
         Some(false) => Err(IoPolicyError::IoUringUnproven { qemu_answer: "this one does not" }),
         None => Err(IoPolicyError::IoUringUnproven { qemu_answer: "this host's could not be asked" }),

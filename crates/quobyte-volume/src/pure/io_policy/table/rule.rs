@@ -50,7 +50,7 @@ pub(in crate::pure::io_policy) struct PolicyInput {
 
 impl PolicyInput {
     pub(super) fn has_old_qemu(&self) -> bool {
-        self.facts.host.qemu_version.is_some_and(|version| version < ALIGNED_DIRECT_IO)
+        self.facts.hypervisor.qemu_version.is_some_and(|version| version < ALIGNED_DIRECT_IO)
     }
 
     pub(super) fn direct_io(&self) -> Option<DirectIo> {

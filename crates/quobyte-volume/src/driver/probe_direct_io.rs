@@ -13,9 +13,9 @@ use crate::pure::record::ShareRecord;
 impl ShareOperation<'_> {
     /// How the record's mount does direct I/O. A mount that was not probed before is probed by the image at the top of
     /// the chain, and tuned by what that shows.
-    pub(super) fn probe_mount(&mut self, chain: &[Layer]) -> Result<Option<Probe>, Error> {
+    pub(super) fn probe_once(&mut self, chain: &[Layer]) -> Result<Option<Probe>, Error> {
         if self.record.probe.is_none() {
-            self.record.probe = probe(self.host, &self.record.mount_path, chain)?;
+            self.record.probe = probe_direct_io(self.host, &self.record.mount_path, chain)?;
             raise_max_background(self.host, &self.record);
         }
         Ok(self.record.probe)
@@ -24,9 +24,13 @@ impl ShareOperation<'_> {
 
 /// How the mount does direct I/O, as the image at the top of the chain shows; `None` where that cannot be found out,
 /// which is no reason to refuse an image.
-pub(super) fn probe(host: &dyn Host, at: &MountPath, chain: &[Layer]) -> Result<Option<Probe>, Error> {
+pub(super) fn probe_direct_io(
+    host: &dyn Host,
+    at: &MountPath,
+    chain: &[Layer],
+) -> Result<Option<Probe>, Error> {
     let Some(image) = chain.first() else { return Ok(None) };
-    match host.probe(at, image) {
+    match host.probe_direct_io(at, image) {
         Ok(probe) => Ok(Some(probe)),
         Err(source @ (ShareError::Dead { .. } | ShareError::Hung { .. } | ShareError::Helper { .. })) => {
             Err(MountError::Unreadable { at: at.clone(), source }.into())

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use crate::host::Host;
+use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::mounts::Mount;
 use crate::pure::record::ShareRecord;
 
 /// The mount points directly below `base`, each as often as something is mounted there.

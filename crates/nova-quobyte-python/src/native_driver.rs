@@ -10,24 +10,24 @@ use quobyte_volume::host::LinuxHost;
 use quobyte_volume::host::qemu;
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
-use quobyte_volume::pure::io_policy::HostFacts;
+use quobyte_volume::pure::io_policy::HypervisorFacts;
 
 use crate::error::{py_err_with_code, to_py_err};
 use crate::guests::NovaGuests;
 use crate::log::capture_logs;
 use crate::options::{Options, Settings};
-use crate::results::{Connected, Disconnected, Disk, Finding};
+use crate::results::{Connected, DisconnectOutcome, Disk, Finding};
 
 /// Connects and disconnects volumes on this host. Each method appends to `log_records` what Python is to log, a level
 /// of its logging and a text, in order, whether the method succeeds or not.
 #[pyclass(frozen)]
-pub(crate) struct Driver {
+pub(crate) struct NativeDriver {
     driver: driver::Driver,
-    facts: HostFacts,
+    facts: HypervisorFacts,
 }
 
 #[pymethods]
-impl Driver {
+impl NativeDriver {
     /// `domains` is called, from any thread, to learn who uses a share.
     #[new]
     fn new(log_records: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
@@ -72,12 +72,12 @@ impl Driver {
         connection_info: &str,
         instance: &str,
         force: bool,
-    ) -> PyResult<Disconnected> {
+    ) -> PyResult<DisconnectOutcome> {
         let instance = parse_instance(log_records.py(), instance)?;
         let force = if force { Force::IfAlone } else { Force::No };
         self.call(log_records, connection_info, |info| {
             let at = self.driver.mount_path(&info.export);
-            self.driver.disconnect(&at, info.volume_id, instance, force).map(Disconnected::from)
+            self.driver.disconnect(&at, info.volume_id, instance, force).map(DisconnectOutcome::from)
         })
     }
 
@@ -91,7 +91,7 @@ impl Driver {
     }
 }
 
-impl Driver {
+impl NativeDriver {
     fn call<T: Send>(
         &self,
         log_records: &Bound<'_, PyList>,

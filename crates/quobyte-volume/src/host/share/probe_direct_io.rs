@@ -44,7 +44,7 @@ const ATTEMPTS: u8 = 8;
 /// # Errors
 /// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` also where another file is
 /// at the layer's path by now.
-pub(super) fn probe(mount_point: &Path, image: &Layer) -> io::Result<Probe> {
+pub(super) fn probe_direct_io(mount_point: &Path, image: &Layer) -> io::Result<Probe> {
     let root = open_root(mount_point)?;
     if image.format == ImageFormat::Raw && image.virtual_size < Aio::LENGTH as u64 {
         return probe_scratch(&root);
@@ -150,11 +150,14 @@ mod tests {
     use super::super::client_calls::tests::fifo;
     use super::*;
     use crate::pure::connection::{ImageFormat, ImageName};
+    use crate::pure::image::DeclaredImage;
 
     /// The layer of the image `disk` in that directory.
     fn layer_of_disk(directory: &Path) -> Layer {
         let name = ImageName::parse("disk").unwrap();
-        read_chain(&open_root(directory).unwrap(), (&name, ImageFormat::Raw)).unwrap().remove(0)
+        read_chain(&open_root(directory).unwrap(), DeclaredImage { name: &name, format: ImageFormat::Raw })
+            .unwrap()
+            .remove(0)
     }
 
     /// Probes beside an image of that length, and lists what is there afterwards.
@@ -164,7 +167,7 @@ mod tests {
         if scratch_is_there {
             File::create(directory.path().join(SCRATCH)).unwrap();
         }
-        let seen = probe(directory.path(), &layer_of_disk(directory.path())).unwrap();
+        let seen = probe_direct_io(directory.path(), &layer_of_disk(directory.path())).unwrap();
         let names = fs::read_dir(directory.path()).unwrap();
         (seen, names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
     }
@@ -201,7 +204,7 @@ mod tests {
         File::create(path("volume")).unwrap().set_len(8192).unwrap();
         fs::hard_link(path("volume"), path(SCRATCH)).unwrap();
         File::create(path("disk")).unwrap();
-        probe(directory.path(), &layer_of_disk(directory.path())).unwrap();
+        probe_direct_io(directory.path(), &layer_of_disk(directory.path())).unwrap();
         assert_eq!(fs::metadata(path("volume")).unwrap().len(), 8192);
         assert!(!path(SCRATCH).exists());
     }
@@ -223,7 +226,7 @@ mod tests {
             // Kept, so that no other file gets its number.
             rustix::fs::rename(&disk, directory.path().join("looked at")).unwrap();
             make(&disk);
-            let error = probe(directory.path(), &image).unwrap_err();
+            let error = probe_direct_io(directory.path(), &image).unwrap_err();
             let expected = if other == "link" { libc::ELOOP } else { libc::ENOENT };
             assert_eq!(error.raw_os_error(), Some(expected), "{other}");
             assert!(!directory.path().join(SCRATCH).exists(), "{other}");

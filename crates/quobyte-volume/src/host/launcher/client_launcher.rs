@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::Launcher;
-use super::detect::ThisHost;
 use super::mailbox::{self, Mailbox};
+use super::systemd_setup::ThisHost;
 use super::systemd_unit::{CommandLine, TEMPLATE_DIRECTORY, Unit, runtime_directory};
 use crate::host::client::{ClientError, MountRequest};
 use crate::host::deadline::Deadline;
