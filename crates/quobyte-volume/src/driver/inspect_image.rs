@@ -25,7 +25,7 @@ pub(super) fn chain(context: &Context, info: &ConnectionInfo) -> Result<Vec<Laye
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     let mut operation =
-        ShareOperation::without_record(context, &lock, &at, &info.export)?.with_image(info.into());
+        ShareOperation::without_record(context, &lock, &at, &info.export).with_image(info.into());
     Ok(operation.mounted_image(info)?.chain)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn inspect_image(
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     let mut operation =
-        ShareOperation::without_record(context, &lock, &at, &info.export)?.with_image(info.into());
+        ShareOperation::without_record(context, &lock, &at, &info.export).with_image(info.into());
     let MountedImage { chain, probe: known } = operation.mounted_image(info)?;
     let probe =
         known.map_or_else(|| probe_direct_io(context.host(), &at, &chain), |known| Ok(Some(known)))?;

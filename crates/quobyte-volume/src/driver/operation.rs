@@ -74,8 +74,8 @@ impl<'a> ShareOperation<'a> {
         lock: &'a LockedShare,
         at: &MountPath,
         export: &Export,
-    ) -> Result<Self, Error> {
-        Ok(Self::new(context, lock, None, ShareRecord::new(export.clone(), at.clone())?))
+    ) -> Self {
+        Self::new(context, lock, None, ShareRecord::unrecorded(export.clone(), at.clone()))
     }
 
     /// The same, about an image.

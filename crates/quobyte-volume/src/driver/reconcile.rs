@@ -17,11 +17,10 @@ use super::operation::ShareOperation;
 use super::parallel::map_parallel;
 use super::release::{Force, StillMounted};
 use super::stacked_mounts::{is_replaced, mounts_below};
-use crate::mount::{MountState, top_mount};
+use crate::mount::{MountState, inspect, top_mount};
 use crate::pure::connection::Export;
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::record::ShareRecord;
 
 /// Reconciles every share of this host: see [`Driver::reconcile`](super::Driver::reconcile).
 pub(super) fn reconcile(context: &Context, dry_run: bool) -> Result<Vec<Finding>, Error> {
@@ -74,16 +73,15 @@ fn reconcile_share(
         let before = if dry_run { lock.peek()? } else { lock.load()? };
         let known = before.as_ref().and_then(|record| record.mount.as_ref());
         let mount = top_mount(context.host(), at, known)?;
-        let record = match (&before, &mount) {
-            (Some(record), _) => record.clone(),
-            (None, Some(mount)) if let Some(export) = mounted_export(context, at, mount) => {
-                ShareRecord::new(export, at.clone())?
-            }
-            // Neither recorded nor a mount of Quobyte's.
-            _ => return Ok(()),
+        let mut operation = match before {
+            Some(record) => ShareOperation::new(context, &lock, Some(record.clone()), record),
+            None => match mount.as_ref().and_then(|mount| mounted_export(context, at, mount)) {
+                Some(export) => ShareOperation::without_record(context, &lock, at, &export),
+                // Neither recorded nor a mount of Quobyte's.
+                None => return Ok(()),
+            },
         };
-        let mut operation = ShareOperation::new(context, &lock, before, record);
-        let view = operation.view(mount.as_ref(), uses)?;
+        let view = operation.view(at, mount.as_ref(), uses)?;
         let plan = plan::plan(&view);
         let Some(action) = plan.action else {
             findings.extend(plan.unrepaired.into_iter().map(|why| Finding::Unrepaired(at.clone(), why)));
@@ -109,15 +107,21 @@ fn mounted_export(context: &Context, at: &MountPath, mount: &Mount) -> Option<Ex
 }
 
 impl ShareOperation<'_> {
-    /// What there is to see of the share, on top of which is `mount`.
-    fn view<'a>(&mut self, mount: Option<&Mount>, uses: &'a Uses<'a>) -> Result<ShareView<'a>, Error> {
-        let state = self.inspect(mount)?;
+    /// What there is to see of the share at `at`, on top of which is `mount`. Guests' uses are spelt as `at` is, which the
+    /// record may spell by way of a link.
+    fn view<'a>(
+        &self,
+        at: &MountPath,
+        mount: Option<&Mount>,
+        uses: &'a Uses<'a>,
+    ) -> Result<ShareView<'a>, Error> {
+        let state = inspect(self.host, at, &self.record.export, mount)?;
         let is_replaced = match (&state, &self.before) {
             (MountState::Healthy(mount), Some(record)) => is_replaced(self.host, record, mount)?,
             _ => false,
         };
         Ok(ShareView {
-            at: self.record.mount_path.clone(),
+            at: at.clone(),
             export: self.record.export.clone(),
             record: self.before.clone(),
             state,

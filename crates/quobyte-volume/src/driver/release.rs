@@ -129,7 +129,7 @@ impl ShareOperation<'_> {
             let is_dead = matches!(state, MountState::Dead(_));
             // A dead connection can serve nobody any more, so nobody needs to be asked about it.
             if !is_dead && !guests_asked && force < Force::Always {
-                if self.context.state.has_set_aside(at)? {
+                if self.context.state.has_set_aside(self.lock)? {
                     return Ok(Some(StillMounted::Unknown("a record of it was set aside".to_owned())));
                 }
                 if let Some(still_mounted) = self.still_used_by_guests(detaching) {

@@ -91,13 +91,12 @@ impl StateDir {
         self.files_with_extension(record_file::SET_ASIDE_EXTENSION)
     }
 
-    /// Whether a record of the share at `at` has been set aside, so that it is not known who uses the share.
+    /// Whether a record of that share has been set aside, so that it is not known who uses the share.
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub(crate) fn has_set_aside(&self, at: &MountPath) -> Result<bool, StateError> {
-        let key = at.key();
-        Ok(self.set_aside()?.iter().any(|aside| record_file::key(aside) == Some(&key)))
+    pub(crate) fn has_set_aside(&self, share: &LockedShare) -> Result<bool, StateError> {
+        Ok(self.set_aside()?.iter().any(|aside| record_file::key(aside) == share.key()))
     }
 
     /// Removes records that a killed process left unfinished and those of an earlier boot, or only counts them. It

@@ -60,6 +60,21 @@ impl Attachment {
 }
 
 impl ShareRecord {
+    /// What would be on record of a share that has no record: that it is nobody's. It is of no boot and is never stored.
+    pub(crate) fn unrecorded(export: Export, mount_path: MountPath) -> Self {
+        Self {
+            version: 0,
+            boot_id: String::new(),
+            export,
+            mount_path,
+            mount: None,
+            probe: None,
+            warned_rows: Vec::new(),
+            generation: 0,
+            attachments: Vec::new(),
+        }
+    }
+
     /// Records what is mounted. The probe and the warnings of an earlier mount do not apply to another one.
     pub(crate) fn set_mount(&mut self, mount: Mount) {
         if !self.is_for_mount(&mount) {

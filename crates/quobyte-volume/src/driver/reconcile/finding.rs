@@ -65,7 +65,7 @@ pub enum Unrepaired {
     Lost(Attachment),
     /// It should have been taken down, and has to stay.
     StillMounted(StillMounted),
-    /// Action failed.
+    /// The repair failed.
     Failed(Error),
 }
 

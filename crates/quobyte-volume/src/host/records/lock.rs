@@ -65,6 +65,11 @@ impl LockedShare {
         }
     }
 
+    /// The key of the share.
+    pub(super) fn key(&self) -> Option<&str> {
+        record_file::key(&self.record_file)
+    }
+
     /// Puts the record in place, whole.
     pub(crate) fn store(&self, record: &ShareRecord) -> Result<(), StateError> {
         record_file::write(&self.record_file, record)

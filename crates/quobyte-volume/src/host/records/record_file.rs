@@ -25,17 +25,8 @@ pub(super) const SET_ASIDE_EXTENSION: &str = "set-aside";
 
 impl ShareRecord {
     pub(crate) fn new(export: Export, mount_path: MountPath) -> Result<Self, StateError> {
-        Ok(Self {
-            version: VERSION,
-            boot_id: boot_id()?.to_owned(),
-            export,
-            mount_path,
-            mount: None,
-            probe: None,
-            warned_rows: Vec::new(),
-            generation: 0,
-            attachments: Vec::new(),
-        })
+        let boot_id = boot_id()?.to_owned();
+        Ok(Self { version: VERSION, boot_id, ..Self::unrecorded(export, mount_path) })
     }
 
     /// Advances the generation to the nanoseconds since the boot. It is greater than the one on record, and one that
