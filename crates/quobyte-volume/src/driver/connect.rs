@@ -76,7 +76,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
             changed: operation.before.as_ref() != Some(&operation.record),
             lost: operation.record.lost(),
         }),
-        Err(cause) => Err(operation.roll_back(cause)),
+        Err(cause) => Err(operation.roll_back(&at, cause)),
     }
 }
 

@@ -142,7 +142,7 @@ impl ShareOperation<'_> {
             Action::TakeDown => Ok(self.release(None, Force::No)?.map_or(Ok(Repair::TakenDown), Err)),
             Action::Remount(_) => {
                 let remounted = self.ensure_mounted(None).and_then(|_| self.store());
-                remounted.map_err(|cause| self.roll_back(cause))?;
+                remounted.map_err(|cause| self.roll_back(&self.record.mount_path, cause))?;
                 Ok(Ok(Repair::Remounted(self.record.lost())))
             }
         }

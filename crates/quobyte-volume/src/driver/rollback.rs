@@ -6,22 +6,23 @@ use super::error::Error;
 use super::operation::ShareOperation;
 use crate::host::{UnmountMode, UnmountOutcome};
 use crate::mount::MountError;
+use crate::pure::mount_path::MountPath;
 
 impl ShareOperation<'_> {
-    /// Undoes everything, last thing first, and returns the cause of it with what could not be undone.
-    pub(super) fn roll_back(&self, cause: Error) -> Error {
-        cause.with_left_behind(self.undo())
+    /// Undoes everything, last thing first, and returns the cause of it with what could not be undone. `at` is the mount
+    /// path as the caller spells it.
+    pub(super) fn roll_back(&self, at: &MountPath, cause: Error) -> Error {
+        cause.with_left_behind(self.undo(at))
     }
 
     /// Undoes everything, last thing first, and returns what could not be undone.
-    pub(super) fn undo(&self) -> Vec<Error> {
+    pub(super) fn undo(&self, at: &MountPath) -> Vec<Error> {
         if let Some(generation) = self.rollback.client
             && let Err(error) = self.unmount_begun(generation)
         {
             // The record and the directories belong to a mount that is still there, or may yet come.
             return vec![error];
         }
-        let at = &self.record.mount_path;
         let mut left_behind = Vec::new();
         for directory in self.rollback.directories.iter().rev() {
             match self.host.remove_directory(directory) {

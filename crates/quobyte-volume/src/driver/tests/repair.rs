@@ -316,7 +316,7 @@ fn concurrent_rollbacks_below_new_base_succeed() {
             let directories = driver.context.host.make_mount_point(&at).unwrap();
             assert!(at.as_path().is_dir());
             operation.rollback = Rollback { directories, ..Rollback::default() };
-            let left = operation.undo();
+            let left = operation.undo(&at);
             assert!(left.is_empty(), "{left:?}");
         };
         std::thread::scope(|scope| (0..4).for_each(|share| drop(scope.spawn(move || fail(share)))));
