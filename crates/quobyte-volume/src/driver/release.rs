@@ -137,21 +137,13 @@ impl ShareOperation<'_> {
                 }
                 guests_asked = true;
             }
+            let if_busy = if_busy(&state, force);
             tracing::info!(%export, mount_path = %at, "unmounting");
             if self.unmount(&mount, UnmountMode::IfUnused)? == UnmountOutcome::Busy {
-                match state {
-                    MountState::Dead(_) => {}
-                    MountState::Hung(_) if force == Force::No => return Ok(Some(StillMounted::Hung)),
-                    MountState::Hung(_) => self.abort(&mount),
-                    MountState::Absent
-                    | MountState::Healthy(_)
-                    | MountState::Disconnected(_)
-                    | MountState::WrongVolume(_)
-                    | MountState::Foreign(_) => {
-                        if force == Force::No {
-                            return Ok(Some(StillMounted::Busy));
-                        }
-                    }
+                match if_busy {
+                    IfBusy::Keep(still_mounted) => return Ok(Some(still_mounted)),
+                    IfBusy::AbortFirst => self.abort(&mount),
+                    IfBusy::UnmountLazily => {}
                 }
                 self.unmount(&mount, UnmountMode::Lazy)?;
             }
@@ -167,6 +159,35 @@ impl ShareOperation<'_> {
                 let export = &self.record.export;
                 uses.retain(|guest| detaching.is_none_or(|detaching| !detaching.is_used_by(guest, export)));
                 (!uses.is_empty()).then_some(StillMounted::Guests(uses))
+            }
+        }
+    }
+}
+
+/// What becomes of a mount on which the kernel finds open files, or another mount below.
+enum IfBusy {
+    Keep(StillMounted),
+    /// Whoever waits for the client is freed first.
+    AbortFirst,
+    UnmountLazily,
+}
+
+/// Whether a mount in that state may be unmounted under open files, as far as `force` goes for it.
+fn if_busy(state: &MountState, force: Force) -> IfBusy {
+    match state {
+        // It serves nobody any more.
+        MountState::Dead(_) => IfBusy::UnmountLazily,
+        MountState::Hung(_) if force == Force::No => IfBusy::Keep(StillMounted::Hung),
+        MountState::Hung(_) => IfBusy::AbortFirst,
+        MountState::Absent
+        | MountState::Healthy(_)
+        | MountState::Disconnected(_)
+        | MountState::WrongVolume(_)
+        | MountState::Foreign(_) => {
+            if force == Force::No {
+                IfBusy::Keep(StillMounted::Busy)
+            } else {
+                IfBusy::UnmountLazily
             }
         }
     }
