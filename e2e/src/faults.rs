@@ -155,7 +155,7 @@ pub enum Operation {
     Force,
     /// Show what is connected.
     Status,
-    /// Mend what can be mended.
+    /// Repair what can be repaired.
     Reconcile,
 }
 

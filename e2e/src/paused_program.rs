@@ -29,12 +29,12 @@ impl PausedProgram {
     pub fn new(scratch: &Scratch, program: &str) -> Self {
         let path = env::var("PATH").expect("the lab has a PATH");
         let directory = scratch.directory("held");
-        let (begun, go) = (directory.join("begun"), directory.join("go"));
-        make_pipe(&begun);
+        let (started, go) = (directory.join("begun"), directory.join("go"));
+        make_pipe(&started);
         make_pipe(&go);
         let script = format!(
             "#!/bin/sh\necho >{} && read _ <{} && PATH={path} exec {program} \"$@\"\n",
-            begun.display(),
+            started.display(),
             go.display()
         );
         let script = scratch.file(&format!("held/{program}"), script);
@@ -51,10 +51,10 @@ impl PausedProgram {
     /// Waits until somebody has started it. Panics when nobody does.
     pub fn wait_until_started(&self) {
         // Opened without waiting for whoever writes, so that the wait has a deadline.
-        let begun = open(self.directory.join("begun"), OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
-        let mut begun = File::from(begun.expect("open a pipe"));
-        assert!(wait::readable(&begun, LIMIT), "nobody starts what {} holds", self.directory.display());
-        begun.read_exact(&mut [0]).expect("a program that begins says so");
+        let started = open(self.directory.join("begun"), OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        let mut started = File::from(started.expect("open a pipe"));
+        assert!(wait::readable(&started, LIMIT), "nobody starts what {} holds", self.directory.display());
+        started.read_exact(&mut [0]).expect("a program that begins says so");
     }
 
     /// Lets the program that was waited for go on.

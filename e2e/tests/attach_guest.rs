@@ -165,11 +165,11 @@ fn detach_keeps_disk_of_other_guest_on_share() {
     let name = format!("volume-{VOLUME_ID}");
     let site = site(&[(&name, "raw"), ("disk", "raw")]);
     let mut staying = Guest::boot(site.scratch());
-    let leaving = Guest::boot(site.scratch());
+    let detached_guest = Guest::boot(site.scratch());
     let mount = site.attach(&staying, &site.info(&name), &[]).answer()["mount_path"].take();
-    site.attach(&leaving, &site.info("disk"), &[]).answer();
+    site.attach(&detached_guest, &site.info("disk"), &[]).answer();
 
-    let answer = site.detach(&leaving, "vda", &[]).answer();
+    let answer = site.detach(&detached_guest, "vda", &[]).answer();
     assert_eq!(
         (&answer["mounted"], &answer["reason"], &answer["mount_path"]),
         (&json!(true), &json!("attachments"), &mount)

@@ -87,7 +87,7 @@ fn other_file_system_type_is_not_quobyte() {
 }
 
 #[test]
-fn first_generation_mount_is_known_by_source() {
+fn mount_without_subtype_is_known_by_source() {
     let site = site(&["standin.subtype="]);
     let answer = site.connect(GUEST, &site.info("one")).answer();
     let mount_path = answer["mount_path"].as_str().expect("a path");
@@ -106,7 +106,7 @@ fn missing_client_config_is_reported_by_client() {
 }
 
 #[test]
-fn missing_client_has_its_own_error_code() {
+fn missing_client_is_client_not_found() {
     let site = site(&[]);
     let command = Program::as_nova(Lab::require().directory().join("bin/nova-quobyte"));
     let program = site

@@ -44,7 +44,7 @@ fn reconcile_matches_fault_matrix() {
 }
 
 #[test]
-fn document_shows_tested_fault_matrix() {
+fn semantics_doc_matches_fault_matrix() {
     let document = include_str!("../../docs/SEMANTICS.md");
     assert!(document.contains(&table()), "docs/SEMANTICS.md is to show:\n{}", table());
 }

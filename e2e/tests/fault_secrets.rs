@@ -26,8 +26,8 @@ fn connection_info_secrets_are_never_leaked() {
             if operation == "connect" {
                 assert_eq!(finished.status.code(), Some(status), "{finished:?}");
             }
-            let said = format!("{}{}", finished.stdout, finished.stderr);
-            assert!(!said.contains("s3cret"), "{operation}: {said}");
+            let output = format!("{}{}", finished.stdout, finished.stderr);
+            assert!(!output.contains("s3cret"), "{operation}: {output}");
         }
     }
     let records = site.records();

@@ -24,7 +24,7 @@ fn tests_named(paragraph: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn every_promise_names_existing_tests() {
+fn semantics_doc_names_existing_tests() {
     let directory = env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells where the tests are");
     let root: PathBuf = Path::new(&directory).join("..");
     let mut sources = BTreeMap::new();

@@ -49,8 +49,8 @@ fn hung_libvirt_does_not_block_calls() {
     let status = site.run(&[&["status"], &SHORT_TIMEOUT[..]].concat()).answer();
     assert_eq!(status["shares"][0]["state"], "healthy", "{status}");
     let disconnect = [&["disconnect", "--instance", ALICE], &SHORT_TIMEOUT[..]].concat();
-    let kept = site.run_with(&site.info("one"), &disconnect).answer();
-    assert_eq!((&kept["changed"], &kept["reason"]), (&json!(true), &json!("unknown")), "{kept}");
+    let reply = site.run_with(&site.info("one"), &disconnect).answer();
+    assert_eq!((&reply["changed"], &reply["reason"]), (&json!(true), &json!("unknown")), "{reply}");
     drop(stopped);
     site.run(&["reconcile"]).answer();
     site.assert_nothing_is_left();

@@ -1,4 +1,4 @@
-//! The corpus of images before three judges: this project, QEMU's own tool, and OpenStack's format inspector.
+//! The corpus of images before three inspectors: this project, QEMU's own tool, and OpenStack's format inspector.
 //!
 //! docs/IMAGES.md holds the table that this test writes, with the reason for every difference.
 
@@ -150,7 +150,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 #[test]
-fn document_shows_image_verdict_table() {
+fn images_doc_matches_verdicts() {
     let scratch = Scratch::new();
     let images = images(&scratch);
     let oslo = oslo_verdicts(&images);

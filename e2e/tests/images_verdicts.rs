@@ -1,4 +1,4 @@
-//! The corpus of images as real files, judged by the library.
+//! The corpus of images as real files, checked by the library.
 
 use std::{
     fs::{self, File},
@@ -76,7 +76,7 @@ fn our_layers(directory: &Path, layers: &[Layer]) -> Vec<(PathBuf, String, u64)>
     layers.iter().map(described).collect()
 }
 
-/// Judges an image that is there, and has QEMU open the same.
+/// Checks an image that is there, and has QEMU open the same.
 fn assert_layers_match_qemu(directory: &Path, top: &str, format: &str) -> Vec<Layer> {
     let ours =
         layers(directory, top, format).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));

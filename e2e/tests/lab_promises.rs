@@ -18,7 +18,7 @@ fn nova_user_is_in_fuse_and_libvirt_groups() {
 }
 
 #[test]
-fn fuse_device_is_open_to_its_group_only() {
+fn fuse_device_requires_fuse_group() {
     let device = fs::metadata("/dev/fuse").expect("the lab has /dev/fuse");
     let group = Program::as_root("stat").args(["--format=%G", "/dev/fuse"]).succeed();
     assert_eq!((device.uid(), group.trim(), device.mode() & 0o777), (0, "fuse", 0o660));

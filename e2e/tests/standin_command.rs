@@ -83,7 +83,7 @@ fn standin_mount_entry_matches_when_root() {
 }
 
 #[test]
-fn root_has_no_size_and_statfs_is_the_stores() {
+fn root_size_is_zero_statfs_matches_store() {
     let target = Target::new(&[]);
     target.mount(client(), &[], "h/vol");
     fs::write(target.volume.directory().join("file"), "data").expect("write to the store");

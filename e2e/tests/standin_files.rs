@@ -50,7 +50,7 @@ fn store_changes_show_through_mount() {
 }
 
 #[test]
-fn appended_data_goes_to_the_end() {
+fn append_writes_at_end_of_file() {
     let files = Files::mount(&[]);
     drop(files.file("file", b"one"));
     for word in [b"two", b"six"] {

@@ -147,7 +147,7 @@ fn environment_switch_overrides_config() {
 }
 
 #[test]
-fn client_before_mount_ends_with_caller() {
+fn unmounted_client_dies_with_caller() {
     for setting in ["standin.fault=hang-before-mount", "standin.mount_delay_ms=3600000"] {
         let client = Client::new(&[setting]);
         make_pipe(&client.pid_file);

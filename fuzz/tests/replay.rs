@@ -49,7 +49,7 @@ fn image_corpus_seeds_are_committed() {
 
 /// What is promised of accepted input would mean nothing if none were.
 #[test]
-fn some_inputs_of_every_parser_are_accepted() {
+fn every_fuzz_target_accepts_some_input() {
     use quobyte_volume::pure::{
         connection::{ConnectionInfo, Export},
         kernel_mount::MountInfo,

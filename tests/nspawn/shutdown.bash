@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # variables are those of site.bash
-# Guests that still run when the container is shut down; `check-shutdown` judges what came of them. Sourced.
+# Guests that still run when the container is shut down; `check-shutdown` checks what became of them. Sourced.
 
 # Stands in for a guest, which writes to its disk last of all. systemd signals a scope until it finds no process it has
 # not signalled yet, so whatever this started when it is told to end would be ended, too: it starts nothing.

@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 mod _native {
     use pyo3::exceptions::PyRuntimeError;
     use pyo3::prelude::*;
+    use quobyte_volume::error::Code;
 
     #[pymodule_export]
     use crate::error::QuobyteError;
@@ -27,7 +28,8 @@ mod _native {
     use crate::results::{Connected, DisconnectOutcome, Disk, Finding};
 
     #[pymodule_init]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("LIBVIRT_ERROR", Code::LibvirtError.as_str())?;
         crate::log::install().map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 }

@@ -15,7 +15,7 @@ use quobyte_volume::pure::io_policy::HypervisorFacts;
 use crate::error::{py_err_with_code, to_py_err};
 use crate::guests::NovaGuests;
 use crate::log::capture_logs;
-use crate::options::{Options, Settings};
+use crate::options::{NativeSettings, NovaOptions};
 use crate::results::{Connected, DisconnectOutcome, Disk, Finding};
 
 /// Connects and disconnects volumes on this host. Each method appends to `log_records` what Python is to log, a level
@@ -30,9 +30,10 @@ pub(crate) struct NativeDriver {
 impl NativeDriver {
     /// `domains` is called, from any thread, to learn who uses a share.
     #[new]
-    fn new(log_records: &Bound<'_, PyList>, options: Options, domains: Py<PyAny>) -> PyResult<Self> {
-        let Settings { config, linux, state_dir, mut facts, emulator } = Settings::try_from(options)
-            .map_err(|unusable| py_err_with_code(log_records.py(), Code::InvalidConfig, unusable))?;
+    fn new(log_records: &Bound<'_, PyList>, options: NovaOptions, domains: Py<PyAny>) -> PyResult<Self> {
+        let NativeSettings { config, linux, state_dir, mut facts, emulator } =
+            NativeSettings::try_from(options)
+                .map_err(|unusable| py_err_with_code(log_records.py(), Code::InvalidConfig, unusable))?;
         let driver = run_detached(log_records, || {
             facts.io_uring = emulator.and_then(|emulator| {
                 let answer = qemu::has_io_uring(&emulator);

@@ -13,7 +13,7 @@ use quobyte_volume::pure::io_policy::{HypervisorFacts, IoOptions, Version};
 /// A dictionary with these keys; `_native.pyi` describes it.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub(crate) struct Options {
+pub(crate) struct NovaOptions {
     mount_point_base: PathBuf,
     client_cfg: Option<PathBuf>,
     state_dir: PathBuf,
@@ -31,7 +31,7 @@ pub(crate) struct Options {
 }
 
 /// The same in the library's types.
-pub(crate) struct Settings {
+pub(crate) struct NativeSettings {
     pub(crate) config: DriverConfig,
     pub(crate) linux: LinuxConfig,
     pub(crate) state_dir: PathBuf,
@@ -40,11 +40,11 @@ pub(crate) struct Settings {
     pub(crate) emulator: Option<PathBuf>,
 }
 
-impl TryFrom<Options> for Settings {
+impl TryFrom<NovaOptions> for NativeSettings {
     /// What cannot be used, for operators.
     type Error = String;
 
-    fn try_from(options: Options) -> Result<Self, String> {
+    fn try_from(options: NovaOptions) -> Result<Self, String> {
         let io = IoOptions {
             cache: options.cache_mode.parse().map_err(text)?,
             io: options.io_mode.parse().map_err(text)?,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use quobyte_volume::driver::{self, StillMounted, Unrepaired};
-use quobyte_volume::error::{Code, with_causes};
+use quobyte_volume::driver::{self, StillMounted};
+use quobyte_volume::error::Code;
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::image::Layer;
 use quobyte_volume::pure::io_policy::{Discard, IoMode, IoPolicy};
@@ -85,28 +85,18 @@ pub(crate) struct Finding {
     code: &'static str,
     detail: Option<String>,
     repaired: bool,
+    lost: bool,
     mount_path: Option<PathBuf>,
     attachments: Vec<AttachmentIds>,
 }
 
 impl From<&driver::Finding> for Finding {
     fn from(finding: &driver::Finding) -> Self {
-        let detail = match finding {
-            driver::Finding::UnusableRecord(error) => Some(with_causes(error)),
-            driver::Finding::Unrepaired(_, unrepaired) => match unrepaired {
-                Unrepaired::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
-                Unrepaired::Unknown(reason) | Unrepaired::StillMounted(StillMounted::Unknown(reason)) => {
-                    Some(reason.clone())
-                }
-                Unrepaired::Failed(error) => Some(with_causes(error)),
-                _ => None,
-            },
-            driver::Finding::Swept(_) | driver::Finding::Repaired(..) => None,
-        };
         Self {
             code: finding.error_code().map_or(finding.code(), Code::as_str),
-            detail,
+            detail: finding.detail(),
             repaired: finding.is_repaired(),
+            lost: finding.has_lost_attachments(),
             mount_path: finding.mount_path().map(|at| at.as_path().to_owned()),
             attachments: finding.attachments().iter().map(attachment_ids).collect(),
         }

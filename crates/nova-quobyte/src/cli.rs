@@ -17,7 +17,7 @@ use quobyte_volume::pure::io_policy::{CacheModeOption, IoModeOption, PhysicalBlo
 #[command(name = "nova-quobyte", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: GlobalOptions,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -31,7 +31,7 @@ const CONFIGURATION: &str = "Configuration";
 /// What a subcommand does is decided by its own arguments; these say how and where.
 #[derive(Debug, Args)]
 #[command(next_help_heading = CONFIGURATION)]
-pub(crate) struct Options {
+pub(crate) struct GlobalOptions {
     /// Read options from an INI file, such as nova.conf: [libvirt] quobyte_mount_point_base and quobyte_client_cfg,
     /// [quobyte] for the others, with underscores
     #[arg(long, global = true, value_name = "FILE")]
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn clap_definition_is_valid() {
         Cli::command().debug_assert();
     }
 

@@ -11,7 +11,7 @@ use quobyte_volume::host::{LinuxConfig, LinuxHost};
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoModeOption, IoOptions};
 
 use self::file::ConfigFile;
-use crate::cli::Options;
+use crate::cli::GlobalOptions;
 use crate::error::Error;
 use crate::libvirt::{self, Hypervisor, LibvirtGuests};
 
@@ -30,7 +30,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the configuration file cannot be read or has a value that cannot be used.
-    pub(crate) fn load(options: &Options) -> Result<Self, Error> {
+    pub(crate) fn load(options: &GlobalOptions) -> Result<Self, Error> {
         let file =
             options.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_else(ConfigFile::empty);
         let config = DriverConfig {

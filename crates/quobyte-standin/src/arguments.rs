@@ -6,7 +6,7 @@ mod tests;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::export::Export;
+use crate::export::RequestedExport;
 
 /// Printed on stdout for `--help`, and on stderr below a usage error.
 pub(crate) const USAGE: &str = "\
@@ -47,7 +47,7 @@ pub(crate) enum Request {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// What to mount.
-    pub(crate) export: Export,
+    pub(crate) export: RequestedExport,
     /// Where to mount it.
     pub(crate) mount_point: PathBuf,
     /// `-c`: the client configuration.
@@ -153,7 +153,7 @@ impl Parsed {
         Ok(Arguments {
             export: export
                 .to_str()
-                .and_then(Export::parse)
+                .and_then(RequestedExport::parse)
                 .ok_or_else(|| UsageError::Export(export.to_string_lossy().into_owned()))?,
             mount_point: mount_point.into(),
             config: self.config,

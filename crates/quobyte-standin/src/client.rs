@@ -12,13 +12,13 @@ use crate::config::Config;
 use crate::filesystem::Client;
 use crate::mount_table;
 use crate::report::Report;
-use crate::settings::{Fault, SettingError, Settings};
+use crate::settings::{Fault, SettingError, StandinSettings};
 use crate::stderr::write_stderr;
 use crate::volume::Volume;
 
 /// Why a client did not mount, or ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
+pub(crate) enum ServeError {
     #[error("cannot read configuration {}: {error}", path.display())]
     Config { path: PathBuf, error: io::Error },
     #[error(transparent)]
@@ -38,11 +38,11 @@ pub(crate) enum ClientError {
 }
 
 /// Mounts what was asked for, reports, and serves until the volume is unmounted.
-pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientError> {
+pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ServeError> {
     detach_from_caller(report)?;
     let config = Config::load(request.config.as_deref())
-        .map_err(|(path, error)| ClientError::Config { path, error })?;
-    let settings = Settings::new(&config, utf8_environment())?;
+        .map_err(|(path, error)| ServeError::Config { path, error })?;
+    let settings = StandinSettings::new(&config, utf8_environment())?;
     if let Some(path) = &settings.pid_file {
         #[expect(
             clippy::disallowed_methods,
@@ -56,7 +56,7 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
             report.wait(None)?;
             return Ok(());
         }
-        Fault::Unreachable => return Err(ClientError::Unreachable(request.export.registries().to_owned())),
+        Fault::Unreachable => return Err(ServeError::Unreachable(request.export.registries().to_owned())),
         _ => {}
     }
     match settings.late_mount {
@@ -75,7 +75,7 @@ pub(crate) fn run(request: &Arguments, report: &Report) -> Result<(), ClientErro
 }
 
 /// Serves a mount until it is taken down, which ends the process. Returns only when it cannot be served.
-fn serve(session: Session<Client>) -> Result<(), ClientError> {
+fn serve(session: Session<Client>) -> Result<(), ServeError> {
     write_stderr("mounted\n");
     rustix::process::chdir("/").map_err(io::Error::from)?;
     Ok(session.run()?)
@@ -97,22 +97,22 @@ fn utf8_environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-fn mount(request: &Arguments, settings: Settings) -> Result<Session<Client>, ClientError> {
-    let store = settings.store.as_deref().ok_or(ClientError::NoStore)?;
-    let volume = Volume::open(store, request.export.volume()).map_err(|error| ClientError::Volume {
+fn mount(request: &Arguments, settings: StandinSettings) -> Result<Session<Client>, ServeError> {
+    let store = settings.store.as_deref().ok_or(ServeError::NoStore)?;
+    let volume = Volume::open(store, request.export.volume()).map_err(|error| ServeError::Volume {
         volume: request.export.volume().to_owned(),
         error: error.into(),
     })?;
     let path = absolute(&request.mount_point)?;
     if mount_table::has_quobyte_mount(&path)? {
-        return Err(ClientError::Busy(path));
+        return Err(ServeError::Busy(path));
     }
     let options = session_config(request, &settings);
     let client = Client::new(volume, settings, !request.disable_xattrs)?;
-    Session::new(client, &path, &options).map_err(|error| ClientError::Mount { path, error })
+    Session::new(client, &path, &options).map_err(|error| ServeError::Mount { path, error })
 }
 
-fn session_config(request: &Arguments, settings: &Settings) -> SessionConfig {
+fn session_config(request: &Arguments, settings: &StandinSettings) -> SessionConfig {
     let mut options = vec![
         MountOption::FSName(request.export.source()),
         MountOption::DefaultPermissions,

@@ -4,12 +4,12 @@ use std::path::{Component, Path};
 
 /// Where a volume is: the registries that know it, and its name.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Export {
+pub(crate) struct RequestedExport {
     registries: String,
     volume: String,
 }
 
-impl Export {
+impl RequestedExport {
     /// Parses an export; `None` where the text has no registry, no slash, or leads out of a store.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix("quobyte://").unwrap_or(text);
@@ -52,7 +52,7 @@ mod tests {
             ("host/tenant/vol", "quobyte@host/tenant/vol"),
             ("host/a,b", "quobyte@host/a|b"),
         ] {
-            assert_eq!(Export::parse(text).unwrap().source(), source, "{text}");
+            assert_eq!(RequestedExport::parse(text).unwrap().source(), source, "{text}");
         }
     }
 
@@ -61,7 +61,7 @@ mod tests {
         for text in
             ["", "host", "/vol", "h1,,h2/vol", "host/../vol", "host//vol", "host/a b", "quobyte://", "-o/vol"]
         {
-            assert_eq!(Export::parse(text), None, "{text}");
+            assert_eq!(RequestedExport::parse(text), None, "{text}");
         }
     }
 }

@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use fuser::{FileAttr, INodeNo, ReplyData};
 use rustix::io::Errno;
 
-use crate::settings::{Fault, Faults, Features, Settings};
+use crate::settings::{Fault, Faults, Features, StandinSettings};
 use crate::stderr::write_stderr;
 use crate::volume::{Result, Volume};
 use latency::{Delay, FuseReply};
@@ -33,7 +33,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Serves `volume`, with Quobyte's extended attributes where `xattrs` is set.
-    pub(crate) fn new(volume: Volume, settings: Settings, xattrs: bool) -> io::Result<Self> {
+    pub(crate) fn new(volume: Volume, settings: StandinSettings, xattrs: bool) -> io::Result<Self> {
         let delay = Delay::new(settings.latency)?;
         let appending = |path| OpenOptions::new().create(true).append(true).open(path);
         let requests = settings.requests.map(appending).transpose()?;

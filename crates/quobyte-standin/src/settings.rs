@@ -27,7 +27,7 @@ pub(crate) enum SettingError {
 
 /// All switches, with their defaults filled in.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub(crate) struct StandinSettings {
     /// The directory that holds a directory per volume.
     pub(crate) store: Option<PathBuf>,
     /// How the client fails.
@@ -69,7 +69,7 @@ pub(crate) struct Features {
     pub(crate) max_write: u32,
 }
 
-impl Settings {
+impl StandinSettings {
     /// Takes the switches of `config`, and over them those among the environment's `variables`.
     pub(crate) fn new(
         config: &Config,
@@ -164,13 +164,13 @@ impl Switches {
 mod tests {
     use super::*;
 
-    fn settings(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingError> {
+    fn settings(text: &str, variables: &[(&str, &str)]) -> Result<StandinSettings, SettingError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("client.cfg");
         #[expect(clippy::disallowed_methods, reason = "a test makes its own input")]
         std::fs::write(&path, text).unwrap();
         let config = Config::load(Some(&path)).unwrap();
-        Settings::new(
+        StandinSettings::new(
             &config,
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )

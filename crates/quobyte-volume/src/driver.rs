@@ -1,6 +1,6 @@
 //! The operations: connect, disconnect, inspect, reconcile, status.
 //!
-//! [`Driver`] is their public face. Each operation on a share is a `ShareOperation`, which holds the share's lock from its
+//! [`Driver`] is their public face. What is done to one share is a `ShareOperation`, which holds the share's lock from its
 //! first look to its last write, and leaves things as they were when it fails. What an operation needs to know it finds
 //! out itself: the kernel's mount table says what is mounted, the records say for whom.
 
@@ -33,9 +33,9 @@ pub use self::error::Error;
 pub use self::inspect_image::ImageInspection;
 pub use self::reconcile::{Finding, Repair, Unrepaired};
 pub use self::release::{Force, StillMounted};
-pub use self::status::{ShareState, ShareStatus};
+pub use self::status::{DiskState, ShareState, ShareStatus, StatusReport};
 use crate::host::Host;
-use crate::host::records::{StateDir, StateError};
+use crate::host::records::StateDir;
 use crate::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
 use crate::pure::guests::{GuestUse, Guests};
 use crate::pure::image::Layer;
@@ -208,7 +208,7 @@ impl Driver {
     /// # Errors
     /// [`Error::IoPolicy`]
     pub fn decide(&self, info: &ConnectionInfo, facts: &Facts) -> Result<Decision, Error> {
-        Ok(Decision::make(info, facts, &self.context.config.io)?)
+        self.context.decide(info, facts)
     }
 
     /// The size, in bytes, to which QEMU is to resize a connected volume that is to hold `requested` bytes: that, in
@@ -226,7 +226,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the state directory cannot be listed.
-    pub fn status(&self) -> Result<(Vec<ShareStatus>, Vec<StateError>), Error> {
+    pub fn status(&self) -> Result<StatusReport, Error> {
         status::status(&self.context)
     }
 

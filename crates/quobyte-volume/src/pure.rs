@@ -9,5 +9,4 @@ pub mod image;
 pub mod io_policy;
 pub mod kernel_mount;
 pub mod mount_path;
-
 pub mod record;

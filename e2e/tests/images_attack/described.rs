@@ -72,7 +72,7 @@ fn swapped_backing_file_is_rejected() {
 }
 
 #[test]
-fn snapshot_and_its_deletion_are_not_a_swap() {
+fn snapshot_and_deletion_are_no_swap() {
     let site = site(&[("disk", Content::zeroes(1 << 20))]);
     let before = info(&site, "disk", "raw");
     site.connect(ALICE, &before).answer();

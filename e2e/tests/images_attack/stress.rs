@@ -69,7 +69,7 @@ impl SwapAttack<'_> {
         let mut info = site.info(image);
         info["data"]["format"] = json!(format);
 
-        let kept = site.records();
+        let records = site.records();
         let swapper = Swapper::start(path(&self.swapped.0), self.replacements.iter().map(path).collect());
         let (mut accepted, mut refused, mut probed) = (0, 0, 0);
         for _ in 0..ROUNDS {
@@ -86,7 +86,7 @@ impl SwapAttack<'_> {
                 self.assert_refused(&reply);
                 refused += 1;
             }
-            assert_eq!(site.records(), kept);
+            assert_eq!(site.records(), records);
         }
         swapper.stop();
         assert!(accepted > 0 && refused > 0, "{image}: accepted {accepted}, refused {refused}");

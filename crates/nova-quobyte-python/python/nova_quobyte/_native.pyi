@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypedDict, final
 
+#: The code of what libvirt does not do.
+LIBVIRT_ERROR: str
+
 class Options(TypedDict):
     """What an operator has configured. Timeouts are in seconds."""
 
@@ -79,6 +82,8 @@ class Finding:
     #: The error or circumstance behind it, for operators.
     detail: str | None
     repaired: bool
+    #: Whether the guests of its attachments have lost the files that they had open.
+    lost: bool
     mount_path: Path | None
     #: The instances and volumes of the finding.
     attachments: list[tuple[str, str]]
@@ -116,4 +121,4 @@ class NativeDriver:
         """Return the size in bytes to which QEMU is to resize the volume."""
 
     def reconcile(self, log_records: LogRecords) -> list[Finding]:
-        """Hold records, mounts and domains against each other, and mend what is certainly ours."""
+        """Hold records, mounts and domains against each other, and repair what is certainly ours."""

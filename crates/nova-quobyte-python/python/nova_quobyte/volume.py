@@ -121,7 +121,7 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
             level = logging.INFO if finding.repaired else logging.WARNING
             detail = f" ({finding.detail})" if finding.detail else ""
             LOG.log(level, "Quobyte share %s: %s%s", finding.mount_path, finding.code, detail)
-            if finding.code in ("lost", "remounted"):
+            if finding.lost:
                 _warn_of_lost_attachments(finding.attachments)
 
 

@@ -2,7 +2,6 @@
 
 use quobyte_volume::driver::{Finding, Repair, StillMounted, Unrepaired};
 use quobyte_volume::error::{Code, with_causes};
-use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
 use super::present::{attachment_json, still_mounted_reason};
@@ -83,8 +82,6 @@ fn finding_text(finding: &Finding, dry_run: bool) -> String {
 
 /// Why a share was not repaired, as a sentence.
 fn unrepaired_reason(unrepaired: &Unrepaired) -> String {
-    let subject =
-        |attachment: &Attachment| format!("volume {} of instance {}", attachment.volume, attachment.instance);
     match unrepaired {
         Unrepaired::Hung => "its client does not answer".to_owned(),
         Unrepaired::Disconnected => "its client has lost its registries".to_owned(),
@@ -96,10 +93,10 @@ fn unrepaired_reason(unrepaired: &Unrepaired) -> String {
             let (instance, name) = (attachment.instance, &attachment.name);
             let disconnect =
                 format!("nova-quobyte disconnect --instance {instance} --export {export} --name {name}");
-            format!("no guest has {}; if none is to: {disconnect}", subject(attachment))
+            format!("no guest has {attachment}; if none is to: {disconnect}")
         }
         Unrepaired::Lost(attachment) => {
-            format!("{} was open on a mount that died; restart the guest", subject(attachment))
+            format!("{attachment} was open on a mount that died; restart the guest")
         }
         Unrepaired::StillMounted(still_mounted) => still_mounted_reason(still_mounted),
         Unrepaired::Failed(error) => with_causes(error),

@@ -65,7 +65,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     };
     let mut operation = ShareOperation::new(context, &lock, before, record).with_image(info.into());
     match operation.connect(request, early_inquiry) {
-        Ok((mount, chain, policy)) => Ok(Connected {
+        Ok(ConnectedImage { mount, chain, policy }) => Ok(Connected {
             device_path: at.image(&info.name),
             mount_path: at.clone(),
             mount,
@@ -80,24 +80,31 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     }
 }
 
+/// An image on its share's mount, and how QEMU is to read and write it.
+struct ConnectedImage {
+    mount: Mount,
+    chain: Vec<Layer>,
+    policy: IoPolicy,
+}
+
 impl ShareOperation<'_> {
-    /// Returns the share's mount, the image's layers, and the policy.
+    /// Makes sure of the mount and of the image, decides the policy, and puts the attachment on record.
     fn connect(
         &mut self,
         request: &ConnectRequest<'_>,
         early_inquiry: Option<Inquiry<'_>>,
-    ) -> Result<(Mount, Vec<Layer>, IoPolicy), Error> {
+    ) -> Result<ConnectedImage, Error> {
         let facts = self.context.unprobed_facts(request.facts);
         let mount = self.ensure_mounted(early_inquiry)?;
         let chain = self.verify_image(&mount)?;
         let probe = self.probe_once(&chain)?;
-        let policy = self.decide(request.info, &Facts { probe, ..facts })?;
+        let policy = self.decide_policy(request.info, &Facts { probe, ..facts })?;
         self.record.attach(self.attachment(request, &chain));
         if self.before.as_ref() != Some(&self.record) {
             self.rollback.record_written = true;
             self.store()?;
         }
-        Ok((mount, chain, policy))
+        Ok(ConnectedImage { mount, chain, policy })
     }
 
     fn attachment(&self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Attachment {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::error::Error;
 use crate::host::records::{LockedShare, StateDir};
 use crate::host::{Deadline, Host};
-use crate::pure::connection::Export;
+use crate::pure::connection::{ConnectionInfo, Export};
 use crate::pure::guests::Guests;
-use crate::pure::io_policy::{Facts, HypervisorFacts, IoOptions};
+use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, IoOptions};
 use crate::pure::mount_path::MountPath;
 
 /// What an operator configures.
@@ -44,6 +44,11 @@ impl Context {
     /// What is known of host and hypervisor without asking a mount.
     pub(super) fn unprobed_facts(&self, host: &HypervisorFacts) -> Facts {
         Facts { aio: self.host().aio_slots(), ..Facts::from(*host) }
+    }
+
+    /// Decides how QEMU is to read and write a volume's image.
+    pub(super) fn decide(&self, info: &ConnectionInfo, facts: &Facts) -> Result<Decision, Error> {
+        Ok(Decision::make(info, facts, &self.config.io)?)
     }
 
     /// Waits until no other operation holds the share at `at`, then holds it.

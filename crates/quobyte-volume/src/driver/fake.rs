@@ -21,6 +21,7 @@ use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
 
 pub(super) use self::world::{ClientState, FakeMount, Image, MountBehavior, World};
+
 #[derive(Debug, Clone)]
 pub(super) struct FakeHost(Arc<Mutex<World>>);
 
@@ -113,9 +114,9 @@ impl Host for FakeHost {
         let mut world = self.world();
         assert!(world.directories.contains(at.as_path()), "the mount point is made first");
         assert!(world.top(at).is_none(), "nothing is mounted over a mount");
-        let said = world.start_client(export, at, generation);
+        let result = world.start_client(export, at, generation);
         world.serve_for(at, generation);
-        said
+        result
     }
 
     fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {

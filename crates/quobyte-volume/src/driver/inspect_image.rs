@@ -43,7 +43,7 @@ pub(super) fn inspect_image(
     let probe =
         known.map_or_else(|| probe_direct_io(context.host(), &at, &chain), |known| Ok(Some(known)))?;
     let facts = Facts { probe, ..context.unprobed_facts(facts) };
-    let decision = Decision::make(info, &facts, &context.config.io)?;
+    let decision = context.decide(info, &facts)?;
     Ok(ImageInspection { chain, facts, decision })
 }
 

@@ -1,12 +1,13 @@
 //! One operation on one share: the value that holds everything such an operation works with.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::context::Context;
 use super::error::Error;
 use super::verify_chain::verify_chain;
 use crate::host::records::LockedShare;
-use crate::host::share::ChainReply;
+use crate::host::share::{ChainReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, MountError, MountState, top_mount};
 use crate::pure::connection::Export;
@@ -16,7 +17,7 @@ use crate::pure::mount_path::MountPath;
 use crate::pure::record::ShareRecord;
 
 /// One operation on one share: host and guests (through the context), lock, record and rollback. The operations and
-/// their steps are its methods, each in the file named after it.
+/// their steps are its methods, in the other files of this folder.
 ///
 /// The share's lock is held from the first look to the last write.
 pub(super) struct ShareOperation<'a> {
@@ -113,7 +114,12 @@ impl<'a> ShareOperation<'a> {
                 verify_chain(declared, chain, mount, &self.record.mount_path)
             }
             // Nothing was seen of it, so nothing of it is given to a guest.
-            _ => Err(self.unusable(MountState::Absent).into()),
+            _ => {
+                let at = self.record.mount_path.clone();
+                let source = io::Error::other("the image was not looked at");
+                let source = ShareError::Failed { path: at.as_path().to_owned(), source };
+                Err(MountError::Unreadable { at, source }.into())
+            }
         }
     }
 

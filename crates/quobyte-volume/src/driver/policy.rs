@@ -3,12 +3,12 @@
 use super::error::Error;
 use super::operation::ShareOperation;
 use crate::pure::connection::ConnectionInfo;
-use crate::pure::io_policy::{Decision, Facts, IoPolicy};
+use crate::pure::io_policy::{Facts, IoPolicy};
 
 impl ShareOperation<'_> {
     /// Decides, and warns an operator of what the decision costs, once for each mount.
-    pub(super) fn decide(&mut self, info: &ConnectionInfo, facts: &Facts) -> Result<IoPolicy, Error> {
-        let decision = Decision::make(info, facts, &self.context.config.io)?;
+    pub(super) fn decide_policy(&mut self, info: &ConnectionInfo, facts: &Facts) -> Result<IoPolicy, Error> {
+        let decision = self.context.decide(info, facts)?;
         let record = &mut self.record;
         for (row, cost) in decision.costs() {
             if !record.warned_rows.iter().any(|warned| warned == row.name) {

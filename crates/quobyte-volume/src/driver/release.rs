@@ -102,7 +102,7 @@ impl ShareOperation<'_> {
         force: Force,
     ) -> Result<Option<StillMounted>, Error> {
         let (at, export) = (&self.record.mount_path, &self.record.export);
-        let mut guests_asked = false;
+        let mut guests_checked = false;
         let mut known = self.record.mount.clone();
         let mut newest = None;
         // A base that is spelt through a link has none that are found; there is one, or none is looked at.
@@ -128,14 +128,14 @@ impl ShareOperation<'_> {
             };
             let is_dead = matches!(state, MountState::Dead(_));
             // A dead connection can serve nobody any more, so nobody needs to be asked about it.
-            if !is_dead && !guests_asked && force < Force::Always {
+            if !is_dead && !guests_checked && force < Force::Always {
                 if self.context.state.has_set_aside(self.lock)? {
                     return Ok(Some(StillMounted::Unknown("a record of it was set aside".to_owned())));
                 }
                 if let Some(still_mounted) = self.still_used_by_guests(detaching) {
                     return Ok(Some(still_mounted));
                 }
-                guests_asked = true;
+                guests_checked = true;
             }
             let if_busy = if_busy(&state, force);
             tracing::info!(%export, mount_path = %at, "unmounting");

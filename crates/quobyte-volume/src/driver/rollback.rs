@@ -18,7 +18,7 @@ impl ShareOperation<'_> {
     /// Undoes everything, last thing first, and returns what could not be undone.
     pub(super) fn undo(&self, at: &MountPath) -> Vec<Error> {
         if let Some(generation) = self.rollback.client
-            && let Err(error) = self.unmount_begun(generation)
+            && let Err(error) = self.unmount_started(generation)
         {
             // The record and the directories belong to a mount that is still there, or may yet come.
             return vec![error];
@@ -45,7 +45,7 @@ impl ShareOperation<'_> {
     }
 
     /// Unmounts whatever the client that this operation started has mounted, and ends what is left of it.
-    fn unmount_begun(&self, generation: u64) -> Result<(), Error> {
+    fn unmount_started(&self, generation: u64) -> Result<(), Error> {
         self.unmount_unanswered()?;
         self.kill_client(generation)?;
         // It may have mounted as it was being ended.

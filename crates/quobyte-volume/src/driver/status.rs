@@ -6,6 +6,7 @@ use super::parallel::map_parallel;
 use crate::host::Host;
 use crate::host::records::StateError;
 use crate::mount::{MountError, MountState, inspect};
+use crate::pure::guests::GuestUse;
 use crate::pure::record::{Attachment, ShareRecord};
 
 /// One recorded share.
@@ -28,6 +29,55 @@ impl ShareStatus {
         };
         is_mount_lost || attachment.generation < self.record.generation
     }
+
+    /// The guest's use of this attachment, if it is among `uses`.
+    #[must_use]
+    pub fn guest_use<'a>(&self, attachment: &Attachment, uses: &'a [GuestUse]) -> Option<&'a GuestUse> {
+        let at = &self.record.mount_path;
+        uses.iter().find(|guest| guest.disk.is_some() && guest.is_disk_of(attachment, at))
+    }
+
+    /// The state of the guest's disk. `uses` is `None` where it is not known who uses the share.
+    #[must_use]
+    pub fn disk_state(&self, attachment: &Attachment, uses: Option<&[GuestUse]>) -> DiskState {
+        match (&self.state, uses) {
+            _ if self.is_lost(attachment) => DiskState::Lost,
+            (_, Some(uses)) if self.guest_use(attachment, uses).is_none() => DiskState::NoGuest,
+            (ShareState::Known(MountState::Healthy(_)), Some(_)) => DiskState::Ok,
+            _ => DiskState::Unknown,
+        }
+    }
+}
+
+/// The state of a guest's disk, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum DiskState {
+    /// The guest has it, and its mount is healthy.
+    Ok,
+    /// The guest has lost the files that it had open.
+    Lost,
+    /// No guest has it.
+    NoGuest,
+    /// The mount is not known to be healthy, or the guests' uses are not known.
+    Unknown,
+}
+
+impl DiskState {
+    /// The state in one word, in `snake_case`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Everything that is recorded.
+#[derive(Debug)]
+pub struct StatusReport {
+    /// The recorded shares, ordered by export.
+    pub shares: Vec<ShareStatus>,
+    /// Why the other records cannot be used.
+    pub unusable_records: Vec<StateError>,
 }
 
 /// What is at a recorded share's mount point.
@@ -51,19 +101,19 @@ impl ShareState {
 }
 
 /// Every recorded share with its state: see [`Driver::status`](super::Driver::status).
-pub(super) fn status(context: &Context) -> Result<(Vec<ShareStatus>, Vec<StateError>), Error> {
+pub(super) fn status(context: &Context) -> Result<StatusReport, Error> {
     let mut records = Vec::new();
-    let mut unusable = Vec::new();
+    let mut unusable_records = Vec::new();
     for record in context.state.records()? {
         match record {
             Ok(record) => records.push(record),
-            Err(error) => unusable.push(error),
+            Err(error) => unusable_records.push(error),
         }
     }
     let of_share = |record| share_status(context.host.as_ref(), record);
     let mut shares = map_parallel(context.max_parallel_shares, records, of_share);
     shares.sort_by(|a, b| a.record.export.as_str().cmp(b.record.export.as_str()));
-    Ok((shares, unusable))
+    Ok(StatusReport { shares, unusable_records })
 }
 
 fn share_status(host: &dyn Host, record: ShareRecord) -> ShareStatus {

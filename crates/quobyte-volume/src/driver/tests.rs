@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     fn recorded(&self) -> Vec<VolumeId> {
-        let (shares, unusable) = self.driver.status().unwrap();
+        let StatusReport { shares, unusable_records: unusable } = self.driver.status().unwrap();
         assert!(unusable.is_empty(), "{unusable:?}");
         shares
             .iter()
@@ -70,7 +70,7 @@ impl Fixture {
         assert!(world.mounts.is_empty() && world.directories.is_empty(), "{context:?}: {world:?}");
         assert!(world.pending_mounts.is_empty(), "{context:?}: {world:?}");
         drop(world);
-        let (shares, unusable) = self.driver.status().unwrap();
+        let StatusReport { shares, unusable_records: unusable } = self.driver.status().unwrap();
         assert!(shares.is_empty() && unusable.is_empty(), "{context:?}: {shares:?}");
     }
 }

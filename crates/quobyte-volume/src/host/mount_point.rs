@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn made_directories_are_listed_outermost_first() {
+    fn created_directories_are_outermost_first() {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path().join("a/b");
         let at = at(&base);

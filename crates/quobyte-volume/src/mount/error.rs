@@ -123,9 +123,6 @@ fn list_attachments(attachments: &[Attachment]) -> String {
     if attachments.is_empty() {
         return "no recorded attachment".to_owned();
     }
-    let texts: Vec<_> = attachments
-        .iter()
-        .map(|attachment| format!("volume {} of instance {}", attachment.volume, attachment.instance))
-        .collect();
+    let texts: Vec<_> = attachments.iter().map(ToString::to_string).collect();
     texts.join(", ")
 }

@@ -17,14 +17,6 @@ pub trait Guests {
     fn uses_below(&self, shares: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>>;
 }
 
-impl GuestUse {
-    /// Whether this is the disk of that attachment, whose share is mounted at `at`.
-    #[must_use]
-    pub fn is_disk_of(&self, attachment: &Attachment, at: &MountPath) -> bool {
-        self.instance == attachment.instance && self.path == at.image(&attachment.name)
-    }
-}
-
 /// One path that a guest uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestUse {
@@ -36,6 +28,14 @@ pub struct GuestUse {
     pub path: PathBuf,
     /// What it is, where the path is the file of a disk itself: not a file below it, a kernel or a directory.
     pub disk: Option<GuestDisk>,
+}
+
+impl GuestUse {
+    /// Whether this is the disk of that attachment, whose share is mounted at `at`.
+    #[must_use]
+    pub fn is_disk_of(&self, attachment: &Attachment, at: &MountPath) -> bool {
+        self.instance == attachment.instance && self.path == at.image(&attachment.name)
+    }
 }
 
 /// A disk as a guest has it.

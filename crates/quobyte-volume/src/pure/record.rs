@@ -1,5 +1,7 @@
 //! What is on record of a share: what is mounted where, and for whom. No I/O: [`crate::host::records`] keeps the files.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
@@ -56,6 +58,12 @@ impl Attachment {
     #[must_use]
     pub fn matches(&self, instance: InstanceId, volume: VolumeId) -> bool {
         self.instance == instance && self.volume == volume
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "volume {} of instance {}", self.volume, self.instance)
     }
 }
 

@@ -4,7 +4,7 @@ use std::slice;
 
 use crate::driver::error::Error;
 use crate::driver::release::StillMounted;
-use crate::error::Code;
+use crate::error::{Code, with_causes};
 use crate::host::records::StateError;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
@@ -90,6 +90,29 @@ impl Finding {
             Self::UnusableRecord(error) => Some(error.code()),
             _ => None,
         }
+    }
+
+    /// What there is to know beyond the code: what is mounted, why something is unknown, the error.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::UnusableRecord(error) => Some(with_causes(error)),
+            Self::Unrepaired(_, unrepaired) => match unrepaired {
+                Unrepaired::Foreign(source, fs_type) => Some(format!("{source} of type {fs_type}")),
+                Unrepaired::Unknown(reason) | Unrepaired::StillMounted(StillMounted::Unknown(reason)) => {
+                    Some(reason.clone())
+                }
+                Unrepaired::Failed(error) => Some(with_causes(error)),
+                _ => None,
+            },
+            Self::Swept(_) | Self::Repaired(..) => None,
+        }
+    }
+
+    /// Whether guests have lost the files that they had open, those of its attachments.
+    #[must_use]
+    pub const fn has_lost_attachments(&self) -> bool {
+        matches!(self, Self::Repaired(_, Repair::Remounted(_)) | Self::Unrepaired(_, Unrepaired::Lost(_)))
     }
 
     /// Whether it was repaired, or would be were this no dry run.

@@ -18,7 +18,7 @@ use self::steps::step;
 
 proptest! {
     #[test]
-    fn random_steps_match_the_model(
+    fn driver_matches_model(
         steps in vec(step(), 1..40),
     ) {
         let mut machine = Machine::new();

@@ -19,7 +19,7 @@ impl Fixture {
     }
 
     fn record(&self) -> ShareRecord {
-        self.driver.status().unwrap().0.remove(0).record
+        self.driver.status().unwrap().shares.remove(0).record
     }
 }
 

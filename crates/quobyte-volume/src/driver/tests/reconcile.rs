@@ -1,4 +1,4 @@
-//! What reconcile mends, and what it leaves.
+//! What reconcile repairs, and what it leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
     findings
         .iter()
         .map(|finding| match finding {
-            Finding::Repaired(_, mended) => format!("{mended:?}").split('(').next().unwrap().to_owned(),
+            Finding::Repaired(_, repair) => format!("{repair:?}").split('(').next().unwrap().to_owned(),
             Finding::Unrepaired(_, left) => format!("left: {left:?}").split('(').next().unwrap().to_owned(),
             other => format!("{other:?}"),
         })
@@ -165,7 +165,7 @@ fn failed_guest_query_is_reported() {
 }
 
 #[test]
-fn only_disks_are_adopted_by_volume_id() {
+fn only_guest_disks_are_adopted() {
     let f = fixture();
     let a = volume("a");
     f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
@@ -182,7 +182,7 @@ fn only_disks_are_adopted_by_volume_id() {
     assert_eq!(f.recorded(), [volume]);
 }
 
-/// A hypervisor that counts how often it is asked.
+/// A hypervisor that counts how often it is query_count.
 struct Counting(FakeHost, Arc<AtomicUsize>);
 
 impl Guests for Counting {
@@ -198,8 +198,8 @@ impl Guests for Counting {
 #[test]
 fn hypervisor_is_queried_at_most_once() {
     let f = fixture();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let guests = Box::new(Counting(f.host.clone(), asked.clone()));
+    let query_count = Arc::new(AtomicUsize::new(0));
+    let guests = Box::new(Counting(f.host.clone(), query_count.clone()));
     let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
     let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
     let mut infos = Vec::new();
@@ -213,9 +213,9 @@ fn hypervisor_is_queried_at_most_once() {
         left.iter().all(|one| matches!(one, Finding::Unrepaired(_, Unrepaired::NoGuest(..)))),
         "{left:?}"
     );
-    assert_eq!((left.len(), asked.swap(0, Ordering::Relaxed)), (3, 1));
+    assert_eq!((left.len(), query_count.swap(0, Ordering::Relaxed)), (3, 1));
 
     f.host.world().mounts.clear();
     assert_eq!(driver.reconcile(false).unwrap().len(), 3);
-    assert_eq!(asked.load(Ordering::Relaxed), 0, "to mount again nobody needs to be asked");
+    assert_eq!(query_count.load(Ordering::Relaxed), 0, "to mount again nobody needs to be asked");
 }

@@ -77,7 +77,7 @@ fn hung_mount_is_reported_with_attachments() {
 
 #[test]
 fn disconnect_succeeds_in_every_mount_state() {
-    for (client_state, busy, kept) in [
+    for (client_state, busy, still_mounted) in [
         (ClientState::Dead, false, None),
         (ClientState::Dead, true, None),
         (ClientState::Disconnected, false, None),
@@ -88,7 +88,7 @@ fn disconnect_succeeds_in_every_mount_state() {
         let f = share_with(client_state, busy);
         let gone = f.disconnect(&volume("a"), 1);
         assert!(gone.changed);
-        assert_eq!(gone.still_mounted, kept, "{client_state:?} {busy}");
+        assert_eq!(gone.still_mounted, still_mounted, "{client_state:?} {busy}");
         assert!(f.recorded().is_empty());
     }
     let f = share_with(ClientState::Healthy, false);
@@ -107,8 +107,8 @@ fn force_unmounts_busy_or_hung_mount_if_alone() {
     let f = share_with(ClientState::Healthy, false);
     f.connect(&volume("b"), 2).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Hung);
-    let kept = f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted;
-    assert!(matches!(kept, Some(StillMounted::Attachments(_))), "{kept:?}");
+    let still_mounted = f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted;
+    assert!(matches!(still_mounted, Some(StillMounted::Attachments(_))), "{still_mounted:?}");
     assert_eq!(f.disconnect_by(&volume("a"), 1, Force::Always).still_mounted, None);
     assert_eq!(f.host.count_stacked(&f.at(&volume("a"))), 0);
     assert_eq!(f.recorded(), [volume("b").volume_id]);
@@ -239,8 +239,8 @@ fn externally_replaced_mount_reports_lost_guests() {
 fn failing_client_stays_mounted_until_forced() {
     for busy in [false, true] {
         let f = share_with(ClientState::Failing, busy);
-        let kept = f.disconnect(&volume("a"), 1).still_mounted;
-        assert!(matches!(kept, Some(StillMounted::Unknown(_))), "{kept:?}");
+        let still_mounted = f.disconnect(&volume("a"), 1).still_mounted;
+        assert!(matches!(still_mounted, Some(StillMounted::Unknown(_))), "{still_mounted:?}");
         assert!(f.recorded().is_empty());
         assert_eq!(f.disconnect_by(&volume("a"), 1, Force::IfAlone).still_mounted, None, "{busy}");
         f.assert_clean(busy);

@@ -73,7 +73,7 @@ fn attachment_is_keyed_by_volume_and_guest() {
 }
 
 #[test]
-fn generations_increase_across_new_records() {
+fn generation_increases_after_record_removal() {
     let mut generations = Vec::new();
     for _ in 0..3 {
         let mut record = record();

@@ -208,7 +208,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn parsing_is_idempotent_and_never_panics(text in "\\PC*") {
+        fn export_parsing_is_idempotent(text in "\\PC*") {
             if let Ok(export) = Export::parse(&text) {
                 proptest::prop_assert_eq!(&Export::parse(export.as_str()).unwrap(), &export);
                 proptest::prop_assert!(!export.mount_source().contains(','));

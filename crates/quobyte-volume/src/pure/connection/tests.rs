@@ -156,7 +156,7 @@ fn error_text_is_sanitised_and_truncated() {
 
 proptest::proptest! {
     #[test]
-    fn parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+    fn connection_info_parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
         let _ = ConnectionInfo::parse(&bytes);
     }
 }

@@ -148,7 +148,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_parsed_path_has_plain_components_only(text in "[a./,:-]{0,12}") {
+        fn parsed_path_has_plain_components(text in "[a./,:-]{0,12}") {
             if let Ok(path) = RelativePath::parse(&text) {
                 let is_plain = |component| matches!(component, Component::Normal(_));
                 proptest::prop_assert!(path.as_path().components().all(is_plain));

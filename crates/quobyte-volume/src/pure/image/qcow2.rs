@@ -38,7 +38,7 @@ pub struct Backing {
 }
 
 impl ImageHeader {
-    /// Reads and judges the header of an image that is declared as qcow2 and is `file_size` bytes long.
+    /// Reads and checks the header of an image that is declared as qcow2 and is `file_size` bytes long.
     ///
     /// # Errors
     /// [`InspectError::Violation`] names the first rule that the header breaks, [`InspectError::Read`] passes on what

@@ -229,7 +229,7 @@ fn table(rows: impl Iterator<Item = &'static Row>) -> String {
 }
 
 #[test]
-fn documentation_lists_every_policy_row() {
+fn io_policy_doc_lists_every_row() {
     let page = include_str!("../../../../../docs/IO_POLICY.md");
     let costs = cache_rows().chain(io_rows()).filter_map(|row| {
         let cost = row.cost?;
@@ -289,7 +289,7 @@ proptest! {
     }
 
     #[test]
-    fn host_refusal_holds_for_any_probe_result(
+    fn refusal_before_mount_is_final(
         facts in any_facts(),
         options in any_options(),
         multiattach in any::<bool>(),

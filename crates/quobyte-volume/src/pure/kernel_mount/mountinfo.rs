@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_from_a_captured_table() {
+    fn captured_mountinfo_is_parsed() {
         let entry = &table()[2];
         assert_eq!((entry.id, entry.parent, entry.shared), (40, 27, true));
         assert_eq!(entry.mount.device, Device { major: 0, minor: 45 });
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone_exactly_once() {
+    fn mountinfo_escapes_are_decoded_once() {
         assert_eq!(table()[4].mount_point, Path::new("/mnt/with space\tand\\slash"));
         assert_eq!(table()[4].mount.source, "back\\040slash");
     }
@@ -156,7 +156,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        fn mountinfo_parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let _ = MountInfo::parse(&bytes);
         }
     }

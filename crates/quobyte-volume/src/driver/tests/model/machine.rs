@@ -76,7 +76,7 @@ impl Machine {
         VolumeUse::all().for_each(|user| self.close(user));
         let all = 0..super::steps::SHARES.len();
         all.for_each(|share| self.apply_event(Event::Uncovered(share)));
-        self.mend_world();
+        self.repair_world();
         let calls = self.attached.iter().map(|user| Call::Disconnect(*user, Force::No));
         for call in calls.chain([Call::Reconcile]).collect::<Vec<_>>() {
             self.run_step(&Step::Call { caller: 0, call, interruption: None });
@@ -87,7 +87,7 @@ impl Machine {
         assert_eq!(self.record_files(), BTreeMap::new());
     }
 
-    fn mend_world(&self) {
+    fn repair_world(&self) {
         let mut world = self.host.world();
         (world.mount_behavior, world.image, world.guests) =
             (MountBehavior::Mounts, Image::Regular, Some(Vec::new()));
@@ -120,7 +120,7 @@ impl Machine {
             Ok((attached, succeeded)) => {
                 self.attached = attached;
                 if interruption.is_none() {
-                    before.judge(self, call, succeeded);
+                    before.check_call(self, call, succeeded);
                 }
             }
             Err(panic) if panic.is::<Killed>() => {

@@ -51,11 +51,11 @@ impl Before {
         }
     }
 
-    /// Judges a call that came to its end undisturbed.
-    pub(super) fn judge(&self, machine: &Machine, call: Call, succeeded: bool) {
+    /// Checks a call that came to its end undisturbed.
+    pub(super) fn check_call(&self, machine: &Machine, call: Call, succeeded: bool) {
         match call {
             Call::Connect(user) if succeeded => {
-                assert_everybody_concerned_is_told(machine, user.share);
+                assert_lost_attachments_reported(machine, user.share);
             }
             Call::Connect(user) => assert!(!self.could_connect(machine, user), "{user:?} could be connected"),
             Call::Disconnect(user, _) => {
@@ -66,11 +66,11 @@ impl Before {
                 );
             }
             Call::Reconcile => {
-                (0..SHARES.len()).for_each(|share| assert_everybody_concerned_is_told(machine, share));
+                (0..SHARES.len()).for_each(|share| assert_lost_attachments_reported(machine, share));
                 let again = machine.drivers[0].reconcile(false).unwrap();
-                let is_mended =
+                let is_repaired =
                     |finding: &Finding| matches!(finding, Finding::Repaired(..) | Finding::Swept(_));
-                assert!(!again.iter().any(is_mended), "found by a second look: {again:?}");
+                assert!(!again.iter().any(is_repaired), "found by a second look: {again:?}");
             }
             Call::DryRun => {
                 assert_eq!(*machine.host.world(), self.world);
@@ -123,11 +123,11 @@ fn is_needed(
     share: usize,
     layer: &FakeMount,
 ) -> bool {
-    let (leaving, force) = match call {
+    let (detaching, force) = match call {
         Call::Disconnect(user, force) => (Some(user), force),
         _ => (None, Force::No),
     };
-    let stays = |user: &VolumeUse| user.share == share && Some(*user) != leaving;
+    let stays = |user: &VolumeUse| user.share == share && Some(*user) != detaching;
     let has_users =
         machine.attached.iter().any(stays) || described.iter().any(stays) || world.guests.is_none();
     match layer.client_state {
@@ -142,8 +142,8 @@ fn is_needed(
 }
 
 /// Every attached guest whose open file has died is told so, unless something hides what is there.
-fn assert_everybody_concerned_is_told(machine: &Machine, share: usize) {
-    let (shares, _) = machine.drivers[0].status().unwrap();
+fn assert_lost_attachments_reported(machine: &Machine, share: usize) {
+    let shares = machine.drivers[0].status().unwrap().shares;
     let world = machine.host.world().clone();
     if !layers(machine, &world, share).iter().all(|layer| is_ours(share, layer)) {
         return;

@@ -93,7 +93,7 @@ impl Fields {
         }))
     }
 
-    /// Judges what needs nothing but the fields. Only then may the rest of this type be asked.
+    /// Checks what needs nothing but the fields. Only then may the other methods of this type be called.
     pub(super) fn check(&self) -> Result<(), Violation> {
         let check = Violation::check;
         check(matches!(self.version, 2 | 3), Rule::Version, &self.version)?;

@@ -33,7 +33,7 @@ struct Table {
 }
 
 impl Layout {
-    /// Judges every table, and whether the L1 table has room for the disk.
+    /// Checks every table, and whether the L1 table has room for the disk.
     pub(super) fn check(&self, fields: &Fields, bitmaps: Option<Bitmaps>) -> Result<(), Violation> {
         Violation::check(fields.refcount_clusters > 0, Rule::RefcountTable, &"none")?;
         self.check_table(&Table {
