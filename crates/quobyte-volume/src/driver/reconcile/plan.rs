@@ -87,20 +87,17 @@ fn unrecorded(view: &ShareView<'_>) -> Plan {
 }
 
 fn recorded(view: &ShareView<'_>, record: &ShareRecord) -> Plan {
-    match view.state {
-        MountState::Absent => return Plan::to(Action::Remount(record.attachments.clone())),
-        MountState::Dead(_) if view.may_unmount => {
-            return Plan::to(Action::Remount(record.attachments.clone()));
-        }
-        MountState::Healthy(_) if view.is_replaced => {
-            return Plan::to(Action::Remount(record.attachments.clone()));
-        }
-        MountState::Healthy(_)
-        | MountState::Dead(_)
-        | MountState::Disconnected(_)
+    let needs_remount = match view.state {
+        MountState::Absent => true,
+        MountState::Dead(_) => view.may_unmount,
+        MountState::Healthy(_) => view.is_replaced,
+        MountState::Disconnected(_)
         | MountState::Hung(_)
         | MountState::WrongVolume(_)
-        | MountState::Foreign(_) => {}
+        | MountState::Foreign(_) => false,
+    };
+    if needs_remount {
+        return Plan::to(Action::Remount(record.attachments.clone()));
     }
     let mut unrepaired: Vec<_> = about_mount(view).into_iter().collect();
     unrepaired.extend(record.lost().into_iter().map(Unrepaired::Lost));
