@@ -9,7 +9,7 @@ use super::verify_chain::verify_chain;
 use crate::host::records::LockedShare;
 use crate::host::share::{ChainReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
-use crate::mount::{Inquiry, MountError, MountState, top_mount};
+use crate::mount::{Inquiry, Inspection, MountError, MountState, top_mount};
 use crate::pure::connection::Export;
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::kernel_mount::Mount;
@@ -90,21 +90,19 @@ impl<'a> ShareOperation<'a> {
         let record = &self.record;
         let inspection =
             Inquiry::start(self.host, &record.mount_path, &record.export, known, image)?.wait()?;
-        self.keep_chain(inspection.chain);
-        Ok(inspection.state)
+        Ok(self.keep_chain(inspection))
     }
 
     /// The same by an inquiry that was begun before.
     pub(super) fn await_inquiry(&mut self, inquiry: Inquiry<'_>) -> Result<MountState, MountError> {
-        let inspection = inquiry.wait()?;
-        self.keep_chain(inspection.chain);
-        Ok(inspection.state)
+        Ok(self.keep_chain(inquiry.wait()?))
     }
 
-    fn keep_chain(&mut self, chain: Option<ChainReply>) {
+    fn keep_chain(&mut self, Inspection { state, chain }: Inspection) -> MountState {
         if let Some(image) = &mut self.image {
             image.chain = chain;
         }
+        state
     }
 
     /// The layers of the requested image on `mount`, once it is certain that they may be given to a guest.
