@@ -206,15 +206,17 @@ fn standin_stale_root_has_a_size() {
 }
 
 #[test]
-fn eio_fails_every_request_until_cleared() {
+fn errno_fails_every_request_until_cleared() {
     let (mount, client) = Client::mounted(&[]);
     let file = mount.path().join("file");
     fs::write(&file, "data").expect("write through the mount");
-    client.fail("eio");
-    assert_eq!(error_of(fs::metadata(mount.path())), Some(Errno::IO));
-    assert_eq!(error_of(fs::read(&file)), Some(Errno::IO));
-    client.fail("none");
-    assert_eq!(fs::read_to_string(&file).expect("read through the mount"), "data");
+    for (fault, errno) in [("eio", Errno::IO), ("estale", Errno::STALE), ("enotconn", Errno::NOTCONN)] {
+        client.fail(fault);
+        assert_eq!(error_of(fs::metadata(mount.path())), Some(errno));
+        assert_eq!(error_of(fs::read(&file)), Some(errno));
+        client.fail("none");
+        assert_eq!(fs::read_to_string(&file).expect("read through the mount"), "data");
+    }
 }
 
 #[test]

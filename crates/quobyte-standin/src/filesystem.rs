@@ -14,7 +14,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
 use fuser::{FileAttr, INodeNo, ReplyData};
-use rustix::io::Errno;
 
 use crate::settings::{Fault, Faults, Features, StandinSettings};
 use crate::stderr::write_stderr;
@@ -73,19 +72,22 @@ impl Client {
 
     /// Gives the reply back where the request is to be served.
     fn admit<R: FuseReply>(&self, reply: R) -> Option<R> {
-        match self.faults.current() {
-            fault if fault == Fault::NoAnswer || (fault == Fault::NoData && R::KIND == ReplyData::KIND) => {
-                // A reply that is dropped answers EIO.
-                std::mem::forget(reply);
-                write_stderr("request left unanswered\n");
+        let fault = self.faults.current();
+        if fault == Fault::Die {
+            std::process::exit(1);
+        }
+        if fault == Fault::NoAnswer || (fault == Fault::NoData && R::KIND == ReplyData::KIND) {
+            // A reply that is dropped answers EIO.
+            std::mem::forget(reply);
+            write_stderr("request left unanswered\n");
+            return None;
+        }
+        match fault.error() {
+            Some(error) => {
+                self.delay.send(reply, Err::<(), _>(error), |_, ()| ());
                 None
             }
-            Fault::Eio => {
-                self.delay.send(reply, Err::<(), _>(Errno::IO), |_, ()| ());
-                None
-            }
-            Fault::Die => std::process::exit(1),
-            _ => Some(reply),
+            None => Some(reply),
         }
     }
 

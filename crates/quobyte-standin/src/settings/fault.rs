@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// A failure of the real client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
 #[strum(serialize_all = "kebab-case")]
@@ -22,8 +24,24 @@ pub(crate) enum Fault {
     NoData,
     /// Every request fails with EIO.
     Eio,
+    /// Every request fails with ESTALE, as of a client that has lost what it knew, and goes on.
+    Estale,
+    /// Every request fails with ENOTCONN, as the kernel answers for a client that is dead.
+    Enotconn,
     /// The daemon ends and leaves a dead mount.
     Die,
+}
+
+impl Fault {
+    /// What every request fails with.
+    pub(crate) fn error(self) -> Option<Errno> {
+        match self {
+            Self::Eio => Some(Errno::IO),
+            Self::Estale => Some(Errno::STALE),
+            Self::Enotconn => Some(Errno::NOTCONN),
+            _ => None,
+        }
+    }
 }
 
 /// The fault in force: what the control file names, while it names one, else the configured one.
