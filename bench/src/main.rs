@@ -6,16 +6,18 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quobyte_volume::driver::{Driver, DriverConfig, Force};
+use quobyte_volume::driver::{Described, DisconnectRequest, Driver, DriverConfig, Force};
 use quobyte_volume::host::mount_table::{Lookup, top_mount};
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{Launcher, LinuxConfig, LinuxHost};
 use quobyte_volume::mount::{MountState, inspect};
 use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
-use quobyte_volume::pure::guests::{GuestUse, Guests};
+use quobyte_volume::pure::guests::{GuestQuestion, GuestSurvey, Guests};
+use quobyte_volume::pure::image::VolumeFormats;
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoOptions};
 use quobyte_volume::pure::kernel_mount::Mount;
 use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::pure::record::KnownMount;
 use uuid::Uuid;
 
 /// What takes microseconds is done so often in a row; the answer is for one.
@@ -31,7 +33,7 @@ fn main() -> Result<()> {
     let linux = LinuxConfig {
         client_cfg: Some(client_cfg),
         helper,
-        mount_timeout: Duration::from_secs(60),
+        mount_timeout: Some(Duration::from_secs(60)),
         probe_timeout: Duration::from_secs(5),
         launcher: Launcher::Direct,
     };
@@ -39,6 +41,7 @@ fn main() -> Result<()> {
         mount_point_base: base,
         lock_timeout: Duration::from_secs(60),
         io: IoOptions::default(),
+        volume_formats: VolumeFormats::default(),
     };
     // Two hosts, since a driver keeps its own to itself.
     let host = LinuxHost::new(linux.clone(), state.clone());
@@ -65,7 +68,8 @@ fn run(driver: &Driver, host: &LinuxHost, line: &str) -> Result<Duration> {
             let export = Export::parse(export)?;
             let at = driver.mount_path(&export);
             let known = mounted(&at, &export, None)?;
-            repeatedly(|| match inspect(host, &at, &export, Some(&known))? {
+            let known = KnownMount { mount: Some(&known), client: &[] };
+            repeatedly(|| match inspect(host, &at, &export, known)? {
                 MountState::Healthy(_) => Ok(()),
                 state => Err(format!("not healthy: {state:?}").into()),
             })
@@ -79,7 +83,17 @@ fn run(driver: &Driver, host: &LinuxHost, line: &str) -> Result<Duration> {
         ["disconnect", export, instance] => {
             let (info, instance) = (image(export)?, instance.parse::<InstanceId>()?);
             let at = driver.mount_path(&info.export);
-            timed(|| Ok(driver.disconnect(&at, info.volume_id, instance, Force::No).map(drop)?))
+            let (name, volume, force) = (&info.name, Some(info.volume_id), Force::No);
+            let request = DisconnectRequest {
+                at: &at,
+                export: Some(&info.export),
+                name,
+                volume,
+                instance,
+                described: Described::OutOfDate,
+                force,
+            };
+            timed(|| Ok(driver.disconnect(&request).map(drop)?))
         }
         ["connect-all", prefix, count] => {
             let exports: Vec<_> =
@@ -132,7 +146,7 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
 struct NoGuests;
 
 impl Guests for NoGuests {
-    fn uses_below(&self, _: &[MountPath]) -> Result<Vec<GuestUse>> {
-        Ok(Vec::new())
+    fn survey(&self, _: &GuestQuestion<'_>) -> Result<GuestSurvey> {
+        Ok(GuestSurvey::default())
     }
 }

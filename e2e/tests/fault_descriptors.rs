@@ -12,17 +12,17 @@ use quobyte_volume::{
     host::{Launcher, LinuxConfig, LinuxHost, records::StateDir},
     pure::{
         connection::ConnectionInfo,
-        guests::{GuestUse, Guests},
+        guests::{GuestQuestion, GuestSurvey, Guests},
+        image::VolumeFormats,
         io_policy::{HypervisorFacts, IoOptions},
-        mount_path::MountPath,
     },
 };
 
 struct NoGuests;
 
 impl Guests for NoGuests {
-    fn uses_below(&self, _: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        Ok(Vec::new())
+    fn survey(&self, _: &GuestQuestion<'_>) -> Result<GuestSurvey, Box<dyn Error + Send + Sync>> {
+        Ok(GuestSurvey::default())
     }
 }
 
@@ -34,13 +34,14 @@ fn driver(site: &Site, directory: &Path) -> Driver {
         client_cfg: Some(site.volume().config().to_owned()),
         launcher: Launcher::Direct,
         helper: Lab::require().directory().join("bin/quobyte-share-helper"),
-        mount_timeout: limit,
+        mount_timeout: Some(limit),
         probe_timeout: limit,
     };
     let config = DriverConfig {
         mount_point_base: site.base().to_owned(),
         lock_timeout: limit,
         io: IoOptions::default(),
+        volume_formats: VolumeFormats::default(),
     };
     let host = LinuxHost::new(host, state.clone());
     Driver::new(config, state, Box::new(host), Box::new(NoGuests)).expect("the configuration is good")

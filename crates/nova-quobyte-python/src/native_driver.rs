@@ -1,10 +1,13 @@
 //! The driver as Nova's class sees it.
 
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use quobyte_volume::driver::{self, Error, Force};
+use quobyte_volume::driver::{self, Described, DisconnectRequest, Error, Force};
 use quobyte_volume::error::Code;
 use quobyte_volume::host::LinuxHost;
 use quobyte_volume::host::qemu;
@@ -24,11 +27,19 @@ use crate::results::{Connected, DisconnectOutcome, Disk, Finding};
 pub(crate) struct NativeDriver {
     driver: driver::Driver,
     facts: HypervisorFacts,
+    domain_events: DomainEvents,
+}
+
+/// How often Nova's libvirt has told of a domain that was started, stopped, defined or undefined.
+#[derive(Default)]
+struct DomainEvents {
+    count: Mutex<u64>,
+    changed: Condvar,
 }
 
 #[pymethods]
 impl NativeDriver {
-    /// `domains` is called, from any thread, to learn who uses a share.
+    /// The methods of `domains` are called, from any thread, to learn who uses a share.
     #[new]
     fn new(log_records: &Bound<'_, PyList>, options: NovaOptions, domains: Py<PyAny>) -> PyResult<Self> {
         let NativeSettings { config, linux, state_dir, mut facts, emulator } =
@@ -42,9 +53,9 @@ impl NativeDriver {
             });
             let state = StateDir::open(&state_dir)?;
             let host = LinuxHost::new(linux, state.clone());
-            driver::Driver::new(config, state, Box::new(host), Box::new(NovaGuests(domains)))
+            driver::Driver::new(config, state, Box::new(host), Box::new(NovaGuests::new(domains)))
         })?;
-        Ok(Self { driver, facts })
+        Ok(Self { driver, facts, domain_events: DomainEvents::default() })
     }
 
     fn connect(
@@ -72,13 +83,21 @@ impl NativeDriver {
         log_records: &Bound<'_, PyList>,
         connection_info: &str,
         instance: &str,
-        force: bool,
     ) -> PyResult<DisconnectOutcome> {
         let instance = parse_instance(log_records.py(), instance)?;
-        let force = if force { Force::IfAlone } else { Force::No };
         self.call(log_records, connection_info, |info| {
             let at = self.driver.mount_path(&info.export);
-            self.driver.disconnect(&at, info.volume_id, instance, force).map(DisconnectOutcome::from)
+            let (name, volume, force) = (&info.name, Some(info.volume_id), Force::Leave);
+            let request = DisconnectRequest {
+                at: &at,
+                export: Some(&info.export),
+                name,
+                volume,
+                instance,
+                described: Described::OutOfDate,
+                force,
+            };
+            self.driver.disconnect(&request).map(DisconnectOutcome::from)
         })
     }
 
@@ -89,6 +108,35 @@ impl NativeDriver {
     fn reconcile(&self, log_records: &Bound<'_, PyList>) -> PyResult<Vec<Finding>> {
         let findings = run_detached(log_records, || self.driver.reconcile(false))?;
         Ok(findings.iter().map(Finding::from).collect())
+    }
+
+    fn reconcile_share(
+        &self,
+        log_records: &Bound<'_, PyList>,
+        mount_path: PathBuf,
+    ) -> PyResult<Vec<Finding>> {
+        let findings = run_detached(log_records, || match self.driver.mount_path_at(&mount_path) {
+            Some(at) => self.driver.reconcile_share(&at),
+            None => Ok(Vec::new()),
+        })?;
+        Ok(findings.iter().map(Finding::from).collect())
+    }
+
+    /// Wakes whoever waits for a domain event. Neither waits nor logs, so that libvirt's own thread may call it.
+    fn note_domain_event(&self) {
+        *self.domain_events.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.domain_events.changed.notify_all();
+    }
+
+    /// Waits for a domain event after the one of number `seen`, at most so many seconds. Returns the latest one's number.
+    fn wait_for_domain_event(&self, log_records: &Bound<'_, PyList>, seen: u64, seconds: f64) -> u64 {
+        let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        log_records.py().detach(|| {
+            let count = self.domain_events.count.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.domain_events.changed.wait_timeout_while(count, timeout, |count| *count <= seen);
+            *waited.unwrap_or_else(PoisonError::into_inner).0
+        })
     }
 }
 

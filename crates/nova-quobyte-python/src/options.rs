@@ -25,6 +25,7 @@ pub(crate) struct NovaOptions {
     cache_mode: String,
     io_mode: String,
     physical_block_size: Option<u32>,
+    volume_formats: String,
     qemu_version: u32,
     libvirt_version: u32,
     domain_capabilities: Option<String>,
@@ -58,12 +59,13 @@ impl TryFrom<NovaOptions> for NativeSettings {
             mount_point_base: options.mount_point_base,
             lock_timeout: seconds(options.lock_timeout)?,
             io,
+            volume_formats: options.volume_formats.parse().map_err(text)?,
         };
         let linux = LinuxConfig {
             client_cfg: options.client_cfg,
             launcher: options.launcher.parse().map_err(text)?,
             helper: options.helper,
-            mount_timeout: seconds(options.mount_timeout)?,
+            mount_timeout: Some(seconds(options.mount_timeout)?),
             probe_timeout: seconds(options.probe_timeout)?,
         };
         let mut facts = HypervisorFacts::new(Some(Version::from_libvirt(options.qemu_version)));

@@ -29,7 +29,7 @@ impl From<driver::Connected> for Connected {
             mount_path: connected.mount_path.as_path().to_owned(),
             device_path: connected.device_path,
             mounted: connected.mounted,
-            lost: connected.lost.iter().map(attachment_ids).collect(),
+            lost: connected.lost.iter().flat_map(|guest| &guest.attachments).map(attachment_ids).collect(),
         }
     }
 }
@@ -66,6 +66,7 @@ impl Disk {
 pub(crate) struct DisconnectOutcome {
     mount_path: PathBuf,
     changed: bool,
+    leaving: bool,
     still_mounted: Option<&'static str>,
 }
 
@@ -74,6 +75,7 @@ impl From<driver::DisconnectOutcome> for DisconnectOutcome {
         Self {
             mount_path: disconnected.mount_path.as_path().to_owned(),
             changed: disconnected.changed,
+            leaving: disconnected.leaving,
             still_mounted: disconnected.still_mounted.as_ref().map(StillMounted::as_str),
         }
     }
@@ -96,7 +98,7 @@ impl From<&driver::Finding> for Finding {
             code: finding.error_code().map_or(finding.code(), Code::as_str),
             detail: finding.detail(),
             repaired: finding.is_repaired(),
-            lost: finding.has_lost_attachments(),
+            lost: !finding.lost_guests().is_empty(),
             mount_path: finding.mount_path().map(|at| at.as_path().to_owned()),
             attachments: finding.attachments().iter().map(attachment_ids).collect(),
         }

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parse
 use quobyte_volume::host::Launcher;
 use quobyte_volume::pure::connection::InstanceId;
 use quobyte_volume::pure::disk::{Bus, TargetDev};
+use quobyte_volume::pure::image::VolumeFormats;
 use quobyte_volume::pure::io_policy::{CacheModeOption, IoModeOption, PhysicalBlockSize};
 
 /// Attach VM images on a Quobyte volume to libvirt guests.
@@ -71,6 +72,10 @@ pub(crate) struct GlobalOptions {
     /// Have guests align to this many bytes where a volume's connection_info does not say [default: not said]
     #[arg(long, global = true, value_name = "BYTES")]
     pub(crate) physical_block_size: Option<PhysicalBlockSize>,
+    /// Permit volumes only these formats, of raw and qcow2. Snapshots that Cinder has named, volume-UUID.SNAPSHOT, may
+    /// have either [default: raw,qcow2]
+    #[arg(long, global = true, value_name = "FORMATS")]
+    pub(crate) volume_formats: Option<VolumeFormats>,
     /// Ask this libvirt
     #[arg(
         long,
@@ -96,7 +101,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "UUID")]
         instance: InstanceId,
         #[command(flatten)]
-        connection: ConnectionFile,
+        volume: Volume,
     },
     /// Let go of a guest's volume, and unmount it when no guest is left
     Disconnect {
@@ -105,8 +110,9 @@ pub(crate) enum Command {
         instance: InstanceId,
         #[command(flatten)]
         image: Image,
-        /// Take the mount away even if it hangs or files on it are open, as long as nobody else is recorded; given
-        /// twice, whoever uses it
+        /// Disconnect even what the guest itself still has, which then stays on record until the guest has released it;
+        /// and take the mount away even if it hangs or files on it are open, as long as nobody is on record; given twice,
+        /// whoever uses it
         #[arg(long, action = ArgAction::Count)]
         force: u8,
     },

@@ -36,8 +36,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         .init();
     let settings = Settings::load(&cli.options)?;
     match &cli.command {
-        Command::Connect { instance, connection } => {
-            connect::run(settings, &read_connection_info(&connection.connection_info)?, *instance)
+        Command::Connect { instance, volume } => {
+            connect::run(settings, &attach::parse_volume(volume)?, *instance)
         }
         Command::Disconnect { instance, image, force } => {
             disconnect::run(settings, &disconnect::parse_target(image)?, *instance, *force)

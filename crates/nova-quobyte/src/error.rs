@@ -33,19 +33,27 @@ pub(crate) enum Error {
     AttachUncertain { domain: String, source: Box<Error> },
     #[error("libvirt at {uri} does not run on this host, and neither would what this command mounts")]
     RemoteLibvirt { uri: String },
-    #[error("libvirt knows no domain {domain:?}")]
-    DomainNotFound { domain: String },
+    #[error("libvirt at {uri} knows no domain {domain:?}")]
+    DomainNotFound { domain: String, uri: String },
+    #[error(
+        "domain {domain} is saved and comes back with the disks that it had: start it first, or drop its state with \
+         `virsh managedsave-remove {domain}`"
+    )]
+    DomainSaved { domain: String },
+    #[error("{image} is below disk {target} of domain {domain}, so it cannot be another disk")]
+    PartOfOtherDisk { image: PathBuf, target: String, domain: String },
     #[error("domain {domain} has no disk {target}")]
     DiskNotFound { domain: String, target: String },
     #[error(
-        "disk {target} of domain {domain} is no image below {base}, so it is not this command's to detach"
+        "disk {target} of domain {domain} is no image directly on a volume mounted below {base}, so it is not this \
+         command's to detach: if it lies over one, `virsh detach-disk` takes it out, and `nova-quobyte reconcile` follows"
     )]
     NotQuobyteDisk { domain: String, target: String, base: PathBuf },
     #[error("domain {domain} has the image already, as {target}")]
     AlreadyAttached { domain: String, target: String },
     #[error(
-        "domain {domain} has had {target} open since before the volume was mounted, on a mount that is gone: detach it \
-         and attach it again; or, if the domain was stopped and started since, connect the volume for it"
+        "domain {domain} runs with {target} on a mount that is gone: stop and start it, or \
+         `nova-quobyte detach {domain} {target}` and attach the volume again"
     )]
     DiskOnDeadMount { domain: String, target: String },
     #[error("domain {domain} has no free disk name left")]
@@ -85,6 +93,7 @@ impl Error {
             Self::DiskOnDeadMount { .. } => Code::MountStale,
             Self::DiskNotFound { .. } | Self::NotQuobyteDisk { .. } => Code::DiskNotFound,
             Self::MountNotVisible { .. } | Self::ImageNotAccessible { .. } => Code::MountNotVisible,
+            Self::DomainSaved { .. } | Self::PartOfOtherDisk { .. } => Code::VolumeInUse,
             Self::AlreadyAttached { .. } | Self::DetachTimeout { .. } | Self::DetachRefused { .. } => {
                 Code::VolumeInUse
             }

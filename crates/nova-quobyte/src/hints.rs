@@ -7,6 +7,7 @@ use std::path::Path;
 use quobyte_volume::driver;
 use quobyte_volume::host::client::ClientError;
 use quobyte_volume::mount::MountError;
+use quobyte_volume::pure::guests::{Description, GuestUse};
 use rustix::fs::Access;
 
 use crate::error::{Error, is_denied};
@@ -19,27 +20,56 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
                 .to_owned(),
         ),
         Error::ImageNotAccessible { image, .. } => Some(permission_hint(image)),
+        Error::Driver(driver::Error::HeldByGuest { guest_use }) => Some(held_hint(guest_use)),
         Error::DomainNotFound { .. } => Some(
             "`virsh list --all` has all domains; an attachment of a guest that is gone is in \
              `nova-quobyte status`, and `nova-quobyte disconnect` drops it"
                 .to_owned(),
         ),
-        Error::Driver(driver::Error::Mount(MountError::MountPoint { at, source }))
+        Error::Driver(driver::Error::Mount(MountError::MountPoint { at, other_base, source }))
             if source.kind() == ErrorKind::PermissionDenied =>
         {
             let base = at.as_path().parent()?.display();
+            if let Some(other) = other_base {
+                return Some(format!(
+                    "this user's volumes are mounted below {}: name that with --quobyte-mount-point-base, or the file \
+                     that has it with --config",
+                    other.display()
+                ));
+            }
             Some(format!("as root, make the directory to mount below: install -d -o USER {base}"))
         }
-        Error::Driver(driver::Error::InUse { export, holder }) => Some(format!(
-            "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
-            holder.instance, holder.name
-        )),
+        Error::Driver(driver::Error::InUse { export, holder, holder_name, .. }) => Some(match holder_name {
+            _ if holder.leaving.is_some() => {
+                "it was disconnected, and its guest has yet to release it".to_owned()
+            }
+            Some(name) => format!("take it out of that guest first: nova-quobyte detach {name} TARGET"),
+            None => format!(
+                "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
+                holder.instance, holder.name
+            ),
+        }),
         Error::Driver(driver::Error::Mount(MountError::Client(ClientError::Refused { .. }))) => {
             let fuse = rustix::fs::access("/dev/fuse", Access::READ_OK | Access::WRITE_OK);
             fuse.is_err()
                 .then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
         }
         _ => None,
+    }
+}
+
+/// How to have a guest release what it holds.
+fn held_hint(guest_use: &GuestUse) -> String {
+    let guest = &guest_use.name;
+    let target = guest_use.target.as_deref().unwrap_or("TARGET");
+    match guest_use.description {
+        Description::Saved => format!("start it, or virsh managedsave-remove {guest}"),
+        Description::Running | Description::Persistent => {
+            format!(
+                "nova-quobyte detach {guest} {target} takes it out; disconnect --force leaves it on record until the guest \
+                 has released it"
+            )
+        }
     }
 }
 

@@ -22,7 +22,11 @@ pub(crate) use self::guests::LibvirtGuests;
 use self::timeout::call_with_timeout;
 use crate::error::Error;
 
+/// The system's libvirt.
+pub(crate) const DEFAULT_URI: &str = "qemu:///system";
+
 /// A libvirt on this host that runs QEMU.
+#[derive(Clone)]
 pub(crate) struct Hypervisor {
     /// Never closed before the process ends: virConnectClose is a call that libvirt may not answer.
     connection: ManuallyDrop<Connect>,
@@ -42,6 +46,8 @@ pub(crate) struct Guest {
     pub(crate) active: bool,
     /// Whether it has a configuration that outlives a run.
     pub(crate) persistent: bool,
+    /// Whether a saved state waits for its next start.
+    pub(crate) saved: bool,
 }
 
 impl Hypervisor {
@@ -73,11 +79,12 @@ impl Hypervisor {
     /// [`Error::DomainNotFound`] where there is none.
     pub(crate) fn guest(&self, domain: &str) -> Result<Guest, Error> {
         let (connection, timeout, domain) = (self.connection.clone(), self.timeout, domain.to_owned());
+        let uri = self.uri.clone();
         let operation = format!("looking for domain {domain}");
         call_with_timeout(timeout, &operation.clone(), move || {
             let lookup_error = |error: virt::error::Error| {
                 if error.code().is(ErrorNumber::NoDomain) {
-                    Error::DomainNotFound { domain: domain.clone() }
+                    Error::DomainNotFound { domain: domain.clone(), uri: uri.clone() }
                 } else {
                     libvirt_error(operation.clone(), &error)
                 }
@@ -93,6 +100,7 @@ impl Hypervisor {
                 instance: uuid.into(),
                 active: found.is_active().map_err(lookup_error)?,
                 persistent: found.is_persistent().map_err(lookup_error)?,
+                saved: found.has_managed_save(0).map_err(lookup_error)?,
                 domain: found,
                 timeout,
             })
@@ -101,6 +109,14 @@ impl Hypervisor {
 }
 
 impl Guest {
+    /// Refuses to change the disks of a domain that was saved: it comes back with the disks that it had.
+    ///
+    /// # Errors
+    /// [`Error::DomainSaved`]
+    pub(crate) fn check_not_saved(&self) -> Result<(), Error> {
+        if self.saved { Err(Error::DomainSaved { domain: self.name.clone() }) } else { Ok(()) }
+    }
+
     /// The disks of the running domain; none if it is not running.
     pub(crate) fn live_disks(&self) -> Result<Vec<DomainDisk>, Error> {
         let active = self.call(self.timeout, "asking for", Domain::is_active)?;

@@ -44,6 +44,10 @@ impl Settings {
                 Some(timeout) => timeout,
                 None => file.seconds("lock_timeout")?.unwrap_or(Duration::from_secs(120)),
             },
+            volume_formats: match options.volume_formats {
+                Some(formats) => formats,
+                None => file.parsed("volume_formats")?.unwrap_or_default(),
+            },
             io: IoOptions {
                 cache: match options.cache_mode {
                     Some(mode) => mode,
@@ -74,8 +78,8 @@ impl Settings {
             },
             helper: helper_path(),
             mount_timeout: match options.mount_timeout {
-                Some(timeout) => timeout,
-                None => file.seconds("mount_timeout")?.unwrap_or(Duration::from_secs(60)),
+                Some(timeout) => Some(timeout),
+                None => file.seconds("mount_timeout")?,
             },
             probe_timeout: match options.probe_timeout {
                 Some(timeout) => timeout,
@@ -86,7 +90,10 @@ impl Settings {
             Some(timeout) => timeout,
             None => file.seconds("libvirt_timeout")?.unwrap_or(Duration::from_secs(40)),
         };
-        Ok(Self { config, state_dir, linux, connect_uri: options.connect_uri.clone(), libvirt_timeout })
+        // An empty variable is as good as none.
+        let uri = Some(&options.connect_uri).filter(|uri| !uri.is_empty());
+        let connect_uri = uri.map_or_else(|| libvirt::DEFAULT_URI.to_owned(), String::clone);
+        Ok(Self { config, state_dir, linux, connect_uri, libvirt_timeout })
     }
 
     /// What libvirt reports of the hypervisor on this host.
@@ -166,7 +173,7 @@ mod tests {
                     launcher = systemd-user\n";
         let settings = load(file, &["--mount-timeout", "9"]).unwrap();
         assert_eq!(settings.mount_point_base(), Path::new("/a"));
-        assert_eq!(settings.linux.mount_timeout, Duration::from_secs(9));
+        assert_eq!(settings.linux.mount_timeout, Some(Duration::from_secs(9)));
         assert_eq!(settings.config.lock_timeout, Duration::from_secs(8));
         assert_eq!(settings.linux.launcher, Launcher::SystemdUser);
         assert_eq!(settings.state_dir, Path::new("/run/nova-quobyte"));

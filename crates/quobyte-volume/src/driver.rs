@@ -11,6 +11,7 @@ mod ensure_mounted;
 mod error;
 mod extend;
 mod inspect_image;
+mod lost;
 mod operation;
 mod parallel;
 mod policy;
@@ -20,24 +21,26 @@ mod release;
 mod rollback;
 mod stacked_mounts;
 mod status;
+mod survey;
 mod verify_chain;
 
 use std::path::{Path, PathBuf};
 
-use self::connect::ConnectRequest;
 pub use self::connect::Connected;
+use self::connect::{AskGuests, ConnectRequest};
 use self::context::Context;
 pub use self::context::DriverConfig;
-pub use self::disconnect::DisconnectOutcome;
+pub use self::disconnect::{Described, DisconnectOutcome, DisconnectRequest};
 pub use self::error::Error;
 pub use self::inspect_image::ImageInspection;
+pub use self::lost::LostGuest;
 pub use self::reconcile::{Finding, Repair, Unrepaired};
 pub use self::release::{Force, StillMounted};
 pub use self::status::{DiskState, ShareState, ShareStatus, StatusReport};
 use crate::host::Host;
 use crate::host::records::StateDir;
-use crate::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
-use crate::pure::guests::{GuestUse, Guests};
+use crate::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId};
+use crate::pure::guests::{Guest, GuestSurvey, Guests};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts};
 use crate::pure::mount_path::MountPath;
@@ -98,6 +101,16 @@ impl Driver {
         &self.context.config.mount_point_base
     }
 
+    /// The mount path that `path` is, if some share could be mounted there: a directory below the configured base, or the
+    /// one of a record.
+    #[must_use]
+    pub fn mount_path_at(&self, path: &Path) -> Option<MountPath> {
+        let records = self.context.state.records().ok().into_iter().flatten().flatten();
+        let mut recorded = records.map(|record| record.mount_path);
+        MountPath::from_mount_point(&self.context.config.mount_point_base, path)
+            .or_else(|| recorded.find(|at| at.as_path() == path))
+    }
+
     /// The share and the image that a path names, if it names an image as this driver would: a plain file in a mount
     /// directory directly below the configured base.
     #[must_use]
@@ -122,57 +135,37 @@ impl Driver {
         instance: InstanceId,
         facts: &HypervisorFacts,
     ) -> Result<Connected, Error> {
-        connect::connect(&self.context, &ConnectRequest { info, instance, has_image_open: false, facts })
+        let ask = AskGuests::IfNeeded;
+        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts })
     }
 
-    /// The same for a guest that has the image open already: it goes on with the files it has, so an attachment on
-    /// record stays one of the mount that it was made on.
+    /// The same, by what the hypervisor knows of its guests now. A guest that runs on with files of a mount that is gone
+    /// is among the lost ones of the result.
     ///
     /// # Errors
     /// Those of [`Driver::connect`].
-    pub fn connect_running(
+    pub fn connect_compared(
         &self,
         info: &ConnectionInfo,
         instance: InstanceId,
         facts: &HypervisorFacts,
     ) -> Result<Connected, Error> {
-        connect::connect(&self.context, &ConnectRequest { info, instance, has_image_open: true, facts })
+        let ask = AskGuests::Always;
+        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts })
     }
 
     /// Disconnects a volume from a guest, and unmounts its share when no attachment and no guest is left and the
-    /// kernel agrees, or as `force` has it. Disconnecting what is not connected succeeds, and so does disconnecting
-    /// from a mount that is gone, dead or hung.
+    /// kernel agrees, or as the request's force has it. Disconnecting what is not connected succeeds, and so does
+    /// disconnecting from a mount that is gone, dead or hung.
     ///
-    /// `at` is where the share should be; if the volume was connected elsewhere (the configured base or the export
-    /// has changed since), the recorded place counts.
-    ///
-    /// # Errors
-    /// When the records or the mount table cannot be read, or the share cannot be unmounted for another reason than
-    /// being in use. The attachment's record is gone then if it could be written, and the share's own stays.
-    pub fn disconnect(
-        &self,
-        at: &MountPath,
-        volume: VolumeId,
-        instance: InstanceId,
-        force: Force,
-    ) -> Result<DisconnectOutcome, Error> {
-        disconnect::disconnect(&self.context, at, volume, instance, force)
-    }
-
-    /// Disconnects the volume that a guest was given as the file `name` at `at`, where no more than that is known for
-    /// certain. What the records say of that file counts, then `fallback`.
+    /// What the guest runs with, or was saved with, stays on record until the guest has released it.
     ///
     /// # Errors
-    /// Those of [`Driver::disconnect`].
-    pub fn disconnect_file(
-        &self,
-        at: &MountPath,
-        name: &ImageName,
-        instance: InstanceId,
-        fallback: Option<VolumeId>,
-        force: Force,
-    ) -> Result<DisconnectOutcome, Error> {
-        disconnect::disconnect_file(&self.context, at, name, instance, fallback, force)
+    /// [`Error::HeldByGuest`] for what the guest runs with, or was saved with, unless forced. When the records or the
+    /// mount table cannot be read, or the share cannot be unmounted for another reason than being in use. The
+    /// attachment's record is gone then if it could be written, and the share's own stays.
+    pub fn disconnect(&self, request: &DisconnectRequest<'_>) -> Result<DisconnectOutcome, Error> {
+        disconnect::disconnect(&self.context, request)
     }
 
     /// The image and everything below it as they are now, verified as a connect would. Where the volume is connected,
@@ -230,16 +223,23 @@ impl Driver {
         status::status(&self.context)
     }
 
-    /// Every use of those shares by a guest, so that an attachment can be told with its domain and its target.
+    /// The guests of this host and their uses of those shares, so that an attachment can be told with its domain and its
+    /// target.
     ///
     /// # Errors
-    /// When the hypervisor cannot be asked.
-    pub fn guests(
-        &self,
-        shares: &[ShareStatus],
-    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+    /// When the hypervisor cannot be asked, with the reason for people.
+    pub fn guests(&self, shares: &[ShareStatus]) -> Result<GuestSurvey, String> {
         let shares: Vec<_> = shares.iter().map(|share| share.record.mount_path.clone()).collect();
-        if shares.is_empty() { Ok(Vec::new()) } else { self.context.guests.uses_below(&shares) }
+        if shares.is_empty() { Ok(GuestSurvey::default()) } else { self.context.survey(&shares, None, None) }
+    }
+
+    /// One guest with its uses of the share at `at`; `None` where there is no such guest.
+    ///
+    /// # Errors
+    /// When the hypervisor cannot be asked, with the reason for people.
+    pub fn guest(&self, at: &MountPath, instance: InstanceId) -> Result<Option<Guest>, String> {
+        let mut survey = self.context.survey(std::slice::from_ref(at), Some(instance), None)?;
+        Ok(survey.guests.pop())
     }
 
     /// Finds what a crash, a reboot of the client or another program has left, and repairs what is certainly ours;
@@ -249,6 +249,14 @@ impl Driver {
     /// When the state directory or the mount table cannot be read. What fails about one share is a finding.
     pub fn reconcile(&self, dry_run: bool) -> Result<Vec<Finding>, Error> {
         reconcile::reconcile(&self.context, dry_run)
+    }
+
+    /// The same for the share at `at` alone.
+    ///
+    /// # Errors
+    /// When the record or the mount table cannot be read, or the share not be repaired.
+    pub fn reconcile_share(&self, at: &MountPath) -> Result<Vec<Finding>, Error> {
+        reconcile::reconcile_one(&self.context, at)
     }
 }
 

@@ -8,11 +8,12 @@ mod crash;
 mod deadline;
 mod flock;
 mod fusectl;
+pub mod guests;
 mod launcher;
 mod linux;
 mod mount_point;
 pub mod mount_table;
-pub mod paths;
+mod paths;
 mod process;
 pub mod qemu;
 pub mod records;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use self::client::ClientError;
 pub(crate) use self::deadline::Deadline;
 pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
-pub use self::linux::{LinuxConfig, LinuxHost};
+pub use self::linux::{DEFAULT_MOUNT_TIMEOUT, LinuxConfig, LinuxHost};
 use self::records::LockedShare;
 pub use self::service_manager::ServiceManager;
 use self::share::{PendingShareReply, ShareError};
@@ -37,6 +38,7 @@ use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::{ClientProcess, ClientSettings};
 
 /// What the driver needs of a machine: its mount table, Quobyte's client, and what lies on a mounted share.
 ///
@@ -61,7 +63,7 @@ pub trait Host {
     /// directly on the share. Returns what waits for the reply; the request may be under way until then.
     ///
     /// # Errors
-    /// [`ShareError::Dead`] if and only if the client is gone. Within the answer, [`ShareError::Missing`] and
+    /// [`ShareError::Dead`] only if the client is certainly gone. Within the answer, [`ShareError::Missing`] and
     /// [`ShareError::Refused`] for an image that may not be given to a guest.
     fn query_share<'a>(
         &'a self,
@@ -92,12 +94,33 @@ pub trait Host {
     /// When it is not empty or may not be removed.
     fn remove_directory(&self, directory: &Path) -> io::Result<()>;
 
+    /// How this user has configured clients to be started.
+    fn client_settings(&self) -> ClientSettings;
+
+    /// Whether a client can be started so, as far as that shows beforehand.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check_client(&self, settings: &ClientSettings) -> Result<(), ClientError>;
+
     /// Has Quobyte's client mount `export` at `at`, for a generation of the share that no other client was started for.
     /// Only the mount table tells whether it did.
     ///
     /// # Errors
     /// What the client said.
-    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError>;
+    fn mount(
+        &self,
+        export: &Export,
+        at: &MountPath,
+        generation: u64,
+        settings: &ClientSettings,
+    ) -> Result<(), ClientError>;
+
+    /// The processes of the client that was started at `at` for that generation; none where they cannot be found.
+    fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess>;
+
+    /// Whether that process has not ended.
+    fn is_running(&self, process: ClientProcess) -> bool;
 
     /// Kills the client that was started at `at` for that generation, and no other, so that it mounts nothing later. To
     /// be called while nothing is mounted at `at`; a client that mounts meanwhile leaves a dead mount. Returns how many
@@ -110,7 +133,7 @@ pub trait Host {
     /// Whether this user may unmount `mount`: what it mounted itself, and a superuser anything.
     fn may_unmount(&self, mount: &Mount) -> bool;
 
-    /// Unmounts what is on top at `at`. The share's `lock` is held until that is done, even if this process is killed
+    /// Unmounts what is on top at `at`, while nobody of ours asks its client. The share's `lock` is held until that is done, even if this process is killed
     /// meanwhile.
     ///
     /// # Errors

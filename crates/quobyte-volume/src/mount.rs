@@ -19,11 +19,12 @@ mod error;
 
 pub use self::error::MountError;
 use crate::host::Host;
-use crate::host::share::{ChainReply, PendingShareReply, ShareError, ShareReply};
+use crate::host::share::{ChainReply, PendingShareReply, RefusedRequests, ShareError, ShareReply};
 use crate::pure::connection::Export;
 use crate::pure::image::DeclaredImage;
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::{ClientProcess, KnownMount};
 
 /// What is at a mount point.
 #[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
@@ -66,7 +67,7 @@ impl MountState {
     }
 }
 
-/// Finds out what is at a mount point. `known` is the mount that our records say is there.
+/// Finds out what is at a mount point. `known` is what our records say is there.
 ///
 /// # Errors
 /// [`MountError::Table`] when the mount table cannot be read, [`MountError::Unreadable`] when the mount is there and
@@ -75,7 +76,7 @@ pub fn inspect(
     host: &dyn Host,
     at: &MountPath,
     export: &Export,
-    known: Option<&Mount>,
+    known: KnownMount<'_>,
 ) -> Result<MountState, MountError> {
     Ok(Inquiry::start(host, at, export, known, None)?.wait()?.state)
 }
@@ -92,6 +93,7 @@ pub(crate) fn top_mount(
 /// One question about a mount point, put to the mount table and to the client of what is mounted there. The client is
 /// asked for its root and, in the same round trip, for an image.
 pub(crate) struct Inquiry<'a> {
+    host: &'a dyn Host,
     at: &'a MountPath,
     state: InquiryState<'a>,
 }
@@ -99,8 +101,8 @@ pub(crate) struct Inquiry<'a> {
 enum InquiryState<'a> {
     /// The mount table was enough to know the state.
     Known(MountState),
-    /// The export is mounted, and its client has yet to reply.
-    Pending(Mount, PendingShareReply<'a>),
+    /// The export is mounted, and its client, with those processes as far as they are known, has yet to reply.
+    Pending(Mount, Vec<ClientProcess>, PendingShareReply<'a>),
 }
 
 /// The answer to an [`Inquiry`].
@@ -120,16 +122,20 @@ impl<'a> Inquiry<'a> {
         host: &'a dyn Host,
         at: &'a MountPath,
         export: &Export,
-        known: Option<&Mount>,
+        known: KnownMount<'_>,
         image: Option<DeclaredImage<'_>>,
     ) -> Result<Self, MountError> {
-        let state = match top_mount(host, at, known)? {
+        let state = match top_mount(host, at, known.mount)? {
             None => InquiryState::Known(MountState::Absent),
             Some(mount) if !mount.is_quobyte() => InquiryState::Known(MountState::Foreign(mount)),
             Some(mount) if !mount.is_of(export) => InquiryState::Known(MountState::WrongVolume(mount)),
-            Some(mount) => InquiryState::Pending(mount, host.query_share(at, image)),
+            Some(mount) => {
+                let is_known = known.mount.is_some_and(|known| known.is_same(&mount));
+                let client = if is_known { known.client.to_vec() } else { Vec::new() };
+                InquiryState::Pending(mount, client, host.query_share(at, image))
+            }
         };
-        Ok(Self { at, state })
+        Ok(Self { host, at, state })
     }
 
     /// Begins to ask the client where the kernel tells without delay that the export is mounted on top; `None` says
@@ -141,7 +147,17 @@ impl<'a> Inquiry<'a> {
         image: Option<DeclaredImage<'_>>,
     ) -> Option<Self> {
         let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
-        Some(Self { at, state: InquiryState::Pending(mount, host.query_share(at, image)) })
+        Some(Self { host, at, state: InquiryState::Pending(mount, Vec::new(), host.query_share(at, image)) })
+    }
+
+    /// Adds what our records say is there, where the inquiry was begun without them.
+    pub(crate) fn with_known(mut self, known: KnownMount<'_>) -> Self {
+        if let InquiryState::Pending(mount, client, _) = &mut self.state
+            && known.mount.is_some_and(|known| known.is_same(mount))
+        {
+            *client = known.client.to_vec();
+        }
+        self
     }
 
     /// Waits for the client's answer.
@@ -149,9 +165,9 @@ impl<'a> Inquiry<'a> {
     /// # Errors
     /// [`MountError::Unreadable`]
     pub(crate) fn wait(self) -> Result<Inspection, MountError> {
-        let (mount, reply) = match self.state {
+        let (mount, client, reply) = match self.state {
             InquiryState::Known(state) => return Ok(Inspection { state, chain: None }),
-            InquiryState::Pending(mount, reply) => (mount, reply),
+            InquiryState::Pending(mount, client, reply) => (mount, client, reply),
         };
         let state = match reply() {
             Ok(ShareReply { root, chain }) if root.is_connected() && root.device == mount.device => {
@@ -159,6 +175,15 @@ impl<'a> Inquiry<'a> {
             }
             Ok(_) => MountState::Disconnected(mount),
             Err(ShareError::Dead { .. }) => MountState::Dead(mount),
+            Err(ShareError::Unserved { refused, .. }) => {
+                // The processes decide where the kernel does not: a client that lives may answer with any error.
+                let is_gone = match client.as_slice() {
+                    _ if refused == RefusedRequests::SomeWhileConnected => false,
+                    [] => refused == RefusedRequests::All,
+                    processes => !processes.iter().any(|process| self.host.is_running(*process)),
+                };
+                if is_gone { MountState::Dead(mount) } else { MountState::Disconnected(mount) }
+            }
             Err(ShareError::Hung { .. }) => MountState::Hung(mount),
             Err(source) => return Err(MountError::Unreadable { at: self.at.clone(), source }),
         };

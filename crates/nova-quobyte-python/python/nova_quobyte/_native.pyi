@@ -1,8 +1,7 @@
 """The library nova-quobyte, as a native module. Every call lets go of the interpreter."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypedDict, final
+from typing import Literal, Protocol, TypedDict, final
 
 #: The code of what libvirt does not do.
 LIBVIRT_ERROR: str
@@ -23,6 +22,8 @@ class Options(TypedDict):
     io_mode: str
     #: In bytes.
     physical_block_size: int | None
+    #: Names of formats, joined by commas.
+    volume_formats: str
     #: As libvirt's getVersion() and getLibVersion() have them.
     qemu_version: int
     libvirt_version: int
@@ -70,6 +71,8 @@ class DisconnectOutcome:
     mount_path: Path
     #: Whether the volume was connected until now.
     changed: bool
+    #: Whether the instance still has it, or may have it: it stays on record until the instance has released it.
+    leaving: bool
     #: Why the share is still mounted; None when it is not.
     still_mounted: str | None
 
@@ -91,8 +94,27 @@ class Finding:
 #: What is to be logged: a level of module logging, and a text.
 LogRecords = list[tuple[int, str]]
 
-#: For each domain of the hypervisor its UUID, its name and its descriptions.
-Domains = Callable[[], list[tuple[str, str, list[str]]]]
+#: A domain as it is listed: its UUID, its name, the number of its run, whether it was saved, and a handle for it.
+ListedDomain = tuple[str, str, int | None, bool, object]
+
+#: A domain as it is described: its UUID, its name, the number of its run, and its descriptions, each with its name
+#: (``running``, ``persistent`` or ``saved``), and its text or the reason why it cannot be had.
+DescribedDomain = tuple[str, str, int | None, list[tuple[str, str | None, str]]]
+
+class Domains(Protocol):
+    """The domains of the hypervisor."""
+
+    def list_all(self) -> list[ListedDomain]:
+        """Return all domains."""
+
+    def describe(self, domain: object, saved: bool) -> DescribedDomain | None:
+        """Return a listed domain's descriptions; None for one that is gone."""
+
+    def describe_one(self, uuid: str) -> DescribedDomain | None:
+        """Return the descriptions of the domain of that UUID, if there is one."""
+
+    def pool_volume(self, pool: str, volume: str) -> str:
+        """Return the path of a storage pool's volume."""
 
 @final
 class NativeDriver:
@@ -109,16 +131,23 @@ class NativeDriver:
     def disk(self, log_records: LogRecords, connection_info: str) -> Disk:
         """Describe a volume whose share is mounted."""
 
-    def disconnect(
-        self, log_records: LogRecords, connection_info: str, instance: str, force: bool
-    ) -> DisconnectOutcome:
-        """Let go of the volume; with nobody left its share is unmounted.
+    def disconnect(self, log_records: LogRecords, connection_info: str, instance: str) -> DisconnectOutcome:
+        """Disconnect the volume; with nobody left its share is unmounted.
 
-        ``force`` takes it away even if it hangs, as long as nobody else is recorded.
+        What the instance still has stays on record. Nothing is taken from anybody.
         """
 
     def extend(self, log_records: LogRecords, connection_info: str, size: int) -> int:
         """Return the size in bytes to which QEMU is to resize the volume."""
+
+    def reconcile_share(self, log_records: LogRecords, mount_path: Path) -> list[Finding]:
+        """Reconcile one share."""
+
+    def note_domain_event(self) -> None:
+        """Tell that a domain was started, stopped, defined or undefined; it does not wait."""
+
+    def wait_for_domain_event(self, log_records: LogRecords, seen: int, seconds: float) -> int:
+        """Wait for a domain event after the one of number ``seen``, and return the latest one's number."""
 
     def reconcile(self, log_records: LogRecords) -> list[Finding]:
         """Hold records, mounts and domains against each other, and repair what is certainly ours."""

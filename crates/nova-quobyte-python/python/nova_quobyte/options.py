@@ -60,6 +60,11 @@ QUOBYTE_OPTS = [
         type=types.Integer(choices=[2**exponent for exponent in range(9, 22)]),
         help="The unit in bytes that guests are told to align to, where a volume's type does not say.",
     ),
+    cfg.StrOpt(
+        "volume_formats",
+        default="raw,qcow2",
+        help="The formats that volumes may have, joined by commas. A snapshot that Cinder has named may have either.",
+    ),
 ]
 
 # Nova's own, for when it no longer has them.
@@ -102,6 +107,7 @@ def native(qemu_version: int, libvirt_version: int, domain_capabilities: str | N
         "cache_mode": CONF.quobyte.cache_mode,
         "io_mode": CONF.quobyte.io_mode,
         "physical_block_size": CONF.quobyte.physical_block_size,
+        "volume_formats": CONF.quobyte.volume_formats,
         "qemu_version": qemu_version,
         "libvirt_version": libvirt_version,
         "domain_capabilities": domain_capabilities,

@@ -14,8 +14,12 @@ from nova_quobyte import _native, options
 from nova_quobyte.calls import call_native
 from nova_quobyte.disk import QuobyteDisk
 from nova_quobyte.guests import Domains
+from nova_quobyte.leaving import LeavingShares
 
 LOG = logging.getLogger(__name__)
+
+# How long a call waits for the reconcile of the service's start, in seconds. A share that hangs may hold that up.
+_RECONCILE_WAIT = 10.0
 
 
 class _HostWithoutSecrets:
@@ -50,13 +54,15 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         self._domains = Domains(host)
         settings = options.native(*self._domains.versions(), self._domains.capabilities())
         self._native = call_native(_native.NativeDriver, settings, self._domains, default_error=exception.InternalError)
+        self._leaving = LeavingShares(self._native)
+        self._domains.call_on_events(self._native.note_domain_event)
         self._reconciling = threading.Thread(target=self._reconcile, daemon=True)
         self._reconciling.start()
 
     def connect_volume(self, connection_info, instance):
         """Mount the volume's share, if it is not, and keep it mounted for the instance."""
-        # The reconcile puts guests on record for a share that has no record yet, and this call is about to make one.
-        self._reconciling.join()
+        # What the reconcile puts on record, connecting a volume would have to find out itself.
+        self._reconciling.join(_RECONCILE_WAIT)
         connected = call_native(
             self._native.connect,
             jsonutils.dumps(connection_info),
@@ -78,19 +84,23 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         return QuobyteDisk.from_nova(super().get_config(connection_info, disk_info), disk)
 
     def disconnect_volume(self, connection_info, instance, force=False):
-        """Let go of the volume, and unmount its share once nobody is left."""
-        self._reconciling.join()
+        """Disconnect the volume, and unmount its share once nobody is left.
+
+        Nova forces it for every volume of an instance that it deletes. That is no reason to take anything from anybody.
+        """
+        self._reconciling.join(_RECONCILE_WAIT)
         self._domains.refresh_connection()
         volume_id = block_device.get_volume_id(connection_info)
         disconnected = call_native(
             self._native.disconnect,
             jsonutils.dumps(connection_info),
             instance.uuid,
-            force,
             default_error=exception.VolumeDetachFailed,
             volume_id=volume_id,
             instance=instance,
         )
+        if disconnected.leaving:
+            self._leaving.add(disconnected.mount_path)
         if disconnected.still_mounted:
             LOG.debug(
                 "Quobyte volume %s is disconnected; %s stays mounted: %s",
@@ -123,13 +133,18 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
             LOG.log(level, "Quobyte share %s: %s%s", finding.mount_path, finding.code, detail)
             if finding.lost:
                 _warn_of_lost_attachments(finding.attachments)
+            if finding.code == "leaving":
+                self._leaving.add(finding.mount_path)
 
 
 def _warn_of_lost_attachments(attachments: list[tuple[str, str]]) -> None:
+    volumes: dict[str, list[str]] = {}
     for instance, volume_id in attachments:
+        volumes.setdefault(instance, []).append(volume_id)
+    for instance, volume_ids in volumes.items():
         LOG.warning(
-            "Quobyte volume %s was open on a mount that died: restart instance %s, or detach and attach the volume",
-            volume_id,
+            "Quobyte volumes %s were open on a mount that died: restart instance %s, or detach and attach them",
+            ", ".join(volume_ids),
             instance,
         )
 

@@ -1,9 +1,10 @@
 //! `attach`
 
-use quobyte_volume::driver::{Connected, Driver, Force};
+use quobyte_volume::driver::{Connected, Described, DisconnectRequest, Driver, Force};
 use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName};
 use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::pure::domain::DomainDisk;
+use quobyte_volume::pure::guests::GuestUse;
 use serde_json::{Map, Value, json};
 
 use super::input::read_connection_info;
@@ -38,25 +39,26 @@ pub(super) fn run(
     let io_mode = settings.io_mode();
     let driver = settings.driver()?;
     let guest = hypervisor.guest(domain)?;
+    guest.check_not_saved()?;
     let device_path = driver.device_path(&info.export, &info.name);
-    let has_image = |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path);
+    let spellings = other_spellings(&driver, &guest, info);
+    let has_image =
+        |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path) || spellings.contains(&disk.target);
     let (live, persistent) = (guest.live_disks()?, guest.persistent_disks()?);
     // Another tool, or a restart, may have left the disk in the running domain or in its configuration alone: then it
     // is added to the other.
     let attach_live = guest.active && !live.iter().any(|disk| has_image(&disk));
     let attach_persistent = guest.persistent && !persistent.iter().any(|disk| has_image(&disk));
     let disks: Vec<_> = live.into_iter().chain(persistent).collect();
+    if let Some(answer) = attached_before_snapshot(&driver, &guest, info)? {
+        return Ok(answer);
+    }
     let dev = choose_target(&guest, &disks, disks.iter().find(has_image), target, bus)?;
     let needs_attach = attach_live || attach_persistent;
 
     let facts = hypervisor.facts(io_mode)?;
-    let is_image_open = guest.active && !attach_live;
     let connected = progress::with_spinner(format!("connecting {}", info.export), || {
-        if is_image_open {
-            driver.connect_running(info, guest.instance, &facts)
-        } else {
-            driver.connect(info, guest.instance, &facts)
-        }
+        driver.connect_compared(info, guest.instance, &facts)
     })?;
     if needs_attach {
         let target = DiskTarget { dev: dev.clone(), bus, unit: None };
@@ -74,10 +76,54 @@ pub(super) fn run(
         })?;
     }
     warn_of_lost_attachments(&connected);
-    if connected.lost.iter().any(|lost| lost.matches(guest.instance, info.volume_id)) {
+    let mut lost = connected.lost.iter().filter(|lost| lost.instance == guest.instance);
+    if lost.any(|lost| lost.attachments.iter().any(|attachment| attachment.has_volume(info.volume_id))) {
         return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
     Ok(answer(&guest, &dev, info, &connected, needs_attach))
+}
+
+/// The targets of disks that are the image, however the domain's description spells its path.
+fn other_spellings(driver: &Driver, guest: &Guest, info: &ConnectionInfo) -> Vec<String> {
+    let at = driver.mount_path(&info.export);
+    let image = at.image(&info.name);
+    let Ok(Some(described)) = driver.guest(&at, guest.instance) else { return Vec::new() };
+    let disks = described.uses_of(&at).filter(|found| found.path == image && found.disk.is_some());
+    disks.filter_map(|found| found.target.clone()).collect()
+}
+
+/// The answer for an image that the domain has in a disk already, below a snapshot of it that another tool has made; `None`
+/// for one that it does not have so.
+///
+/// # Errors
+/// [`Error::PartOfOtherDisk`] where the disk is another volume's.
+fn attached_before_snapshot(
+    driver: &Driver,
+    guest: &Guest,
+    info: &ConnectionInfo,
+) -> Result<Option<Answer>, Error> {
+    let at = driver.mount_path(&info.export);
+    let image = at.image(&info.name);
+    let Ok(Some(described)) = driver.guest(&at, guest.instance) else { return Ok(None) };
+    let is_below = |found: &&GuestUse| found.path != image && found.has_file(&image);
+    let Some(found) = described.current_uses_of(&at).find(is_below) else { return Ok(None) };
+    let target = found.target.clone().unwrap_or_default();
+    if !found.disk.as_ref().is_some_and(|disk| disk.volumes.contains(&info.volume_id)) {
+        return Err(Error::PartOfOtherDisk { image, target, domain: guest.name.clone() });
+    }
+    let path = found.path.display();
+    Ok(Some(Answer {
+        json: json!({
+            "mount_path": at.as_path(),
+            "device_path": found.path,
+            "format": found.disk.as_ref().map(|disk| disk.format.as_str()),
+            "domain": guest.name,
+            "instance": guest.instance.to_string(),
+            "target": target,
+            "changed": false,
+        }),
+        text: format!("{} was attached to {} as {target}, which is now in {path}", info.name, guest.name),
+    }))
 }
 
 /// The requested name, the one that the image has already, or the next free one.
@@ -114,7 +160,16 @@ fn roll_back(
     if !connected.attached {
         return cause;
     }
-    match driver.disconnect(&connected.mount_path, info.volume_id, guest.instance, Force::No) {
+    let request = DisconnectRequest {
+        at: &connected.mount_path,
+        export: Some(&info.export),
+        name: &info.name,
+        volume: Some(info.volume_id),
+        instance: guest.instance,
+        described: Described::OtherDisk,
+        force: Force::No,
+    };
+    match driver.disconnect(&request) {
         Ok(_) => cause,
         Err(rollback_error) => Error::RollbackFailed { cause: Box::new(cause), rollback_error },
     }

@@ -25,7 +25,8 @@ pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceI
         connected.chain.iter().map(|file| layer_json(&connected, file)).collect(),
     );
     json.insert("changed".to_owned(), json!(connected.changed));
-    json.insert("lost".to_owned(), connected.lost.iter().map(attachment_json).collect());
+    let lost = connected.lost.iter().flat_map(|guest| &guest.attachments);
+    json.insert("lost".to_owned(), lost.map(attachment_json).collect());
     warn_of_lost_attachments(&connected);
     let text: Vec<_> = rows.iter().map(|(name, value)| (*name, display_value(value))).collect();
     Ok(Answer { json: json.into(), text: format_table(&text) })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quobyte_volume::driver::Force;
+use quobyte_volume::driver::{Described, DisconnectRequest, Force, StillMounted};
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::json;
 
@@ -22,6 +22,7 @@ pub(super) fn run(
     let hypervisor = settings.hypervisor()?;
     let driver = settings.driver()?;
     let guest = hypervisor.guest(domain)?;
+    guest.check_not_saved()?;
     let live = find_disk(guest.live_disks()?, target);
     let persistent = find_disk(guest.persistent_disks()?, target);
     let disk = live
@@ -48,16 +49,29 @@ pub(super) fn run(
     if let Some(persistent) = persistent {
         guest.detach_persistent(persistent)?;
     }
-    let disconnected =
-        driver.disconnect_file(&mount_path, &name, guest.instance, disk.volume(), Force::No)?;
+    let disconnected = driver.disconnect(&DisconnectRequest {
+        at: &mount_path,
+        export: None,
+        name: &name,
+        volume: disk.volumes().first().copied(),
+        instance: guest.instance,
+        described: Described::OtherDisk,
+        force: Force::No,
+    })?;
 
+    // The attachment stays where another disk of the domain has the image.
+    let has_other_disk = !disconnected.changed
+        && matches!(&disconnected.still_mounted, Some(StillMounted::Attachments(others))
+            if others.iter().any(|other| other.instance == guest.instance && other.name == name));
+    let done = if has_other_disk {
+        "the volume stays connected, as another disk of the domain has it".to_owned()
+    } else {
+        format!("volume {}", summary(&disconnected))
+    };
     let mut json = disconnect_json(&disconnected);
     json["domain"] = json!(guest.name);
     json["target"] = json!(target);
-    Ok(Answer {
-        json,
-        text: format!("{target} detached from {}; volume {}", guest.name, summary(&disconnected)),
-    })
+    Ok(Answer { json, text: format!("{target} detached from {}; {done}", guest.name) })
 }
 
 fn find_disk(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {

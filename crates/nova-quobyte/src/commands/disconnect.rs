@@ -1,6 +1,6 @@
 //! `disconnect`
 
-use quobyte_volume::driver::Force;
+use quobyte_volume::driver::{Described, DisconnectRequest, Force};
 use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
 
 use super::input::read_connection_info;
@@ -49,12 +49,20 @@ pub(super) fn run(
         DisconnectTarget::Image(export, _) => export,
     };
     let at = driver.mount_path(export);
-    let disconnected = progress::with_spinner(format!("disconnecting {export}"), || match target {
-        DisconnectTarget::Volume(info) => driver.disconnect(&at, info.volume_id, instance, force),
-        DisconnectTarget::Image(_, name) => {
-            let derived = VolumeId::derive(export, name);
-            driver.disconnect_file(&at, name, instance, Some(derived), force)
-        }
-    })?;
+    let (name, volume) = match target {
+        DisconnectTarget::Volume(info) => (&info.name, info.volume_id),
+        DisconnectTarget::Image(_, name) => (name, VolumeId::derive(export, name)),
+    };
+    let request = DisconnectRequest {
+        at: &at,
+        export: Some(export),
+        name,
+        volume: Some(volume),
+        instance,
+        described: Described::OutOfDate,
+        force,
+    };
+    let disconnected =
+        progress::with_spinner(format!("disconnecting {export}"), || driver.disconnect(&request))?;
     Ok(Answer { json: disconnect_json(&disconnected), text: summary(&disconnected) })
 }

@@ -1,6 +1,6 @@
 //! How the library's values look, for scripts and for people: what more than one subcommand prints.
 
-use quobyte_volume::driver::{Connected, DisconnectOutcome, StillMounted};
+use quobyte_volume::driver::{Connected, DisconnectOutcome, LostGuest, StillMounted};
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::guests::GuestUse;
 use quobyte_volume::pure::io_policy::{Discard, IoMode};
@@ -21,10 +21,15 @@ pub(super) fn volume_rows(info: &ConnectionInfo, connected: &Connected) -> [(&'s
 
 /// Names the guests whose files died with the mount that was replaced.
 pub(super) fn warn_of_lost_attachments(connected: &Connected) {
-    for lost in &connected.lost {
-        let (instance, volume) = (lost.instance, lost.volume);
-        tracing::warn!(%instance, %volume, "open on a mount that died; restart the guest, or detach and attach the volume");
+    for LostGuest { name, attachments, .. } in &connected.lost {
+        let images = file_names(attachments);
+        tracing::warn!(guest = %name, images, "open on a mount that died; restart the guest, or detach and attach the volume");
     }
+}
+
+/// The files of attachments, for people.
+pub(super) fn file_names(attachments: &[Attachment]) -> String {
+    attachments.iter().map(|attachment| attachment.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// An attachment as JSON.
@@ -32,6 +37,7 @@ pub(super) fn attachment_json(attachment: &Attachment) -> Value {
     json!({
         "instance": attachment.instance.to_string(),
         "volume": attachment.volume.to_string(),
+        "volumes": attachment.volumes().map(|volume| volume.to_string()).collect::<Vec<_>>(),
         "name": attachment.name.as_str(),
         "format": attachment.format.as_str(),
     })
@@ -49,6 +55,7 @@ pub(super) fn disconnect_json(disconnected: &DisconnectOutcome) -> Value {
     json!({
         "mount_path": disconnected.mount_path.as_path(),
         "changed": disconnected.changed,
+        "leaving": disconnected.leaving,
         "mounted": disconnected.still_mounted.is_some(),
         "reason": disconnected.still_mounted.as_ref().map(StillMounted::as_str),
         "detail": detail,
@@ -60,7 +67,11 @@ pub(super) fn disconnect_json(disconnected: &DisconnectOutcome) -> Value {
 /// What the disconnect did, as a sentence.
 pub(super) fn summary(disconnected: &DisconnectOutcome) -> String {
     let at = &disconnected.mount_path;
-    let done = if disconnected.changed { "disconnected" } else { "was not connected" };
+    let done = match (disconnected.changed, disconnected.leaving) {
+        (_, true) => "disconnected, though its guest has yet to release it",
+        (true, false) => "disconnected",
+        (false, false) => "was not connected",
+    };
     match &disconnected.still_mounted {
         None => format!("{done}; {at} is not mounted"),
         Some(still_mounted) => {
@@ -72,9 +83,10 @@ pub(super) fn summary(disconnected: &DisconnectOutcome) -> String {
 /// Why a share stays mounted, as a sentence.
 pub(super) fn still_mounted_reason(still_mounted: &StillMounted) -> String {
     match still_mounted {
-        StillMounted::Attachments(attachments) => format!("{} other attachment(s) use it", attachments.len()),
+        StillMounted::Attachments(attachments) => format!("{} attachment(s) use it", attachments.len()),
         StillMounted::Guests(guests) => {
-            let names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
+            let mut names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
+            names.dedup();
             format!("it is used by {}", names.join(", "))
         }
         StillMounted::Unknown(reason) => format!("whether guests use it is not known ({reason})"),

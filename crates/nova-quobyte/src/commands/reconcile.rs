@@ -1,10 +1,11 @@
 //! `reconcile`
 
-use quobyte_volume::driver::{Finding, Repair, StillMounted, Unrepaired};
+use quobyte_volume::driver::{Finding, LostGuest, Repair, StillMounted, Unrepaired};
 use quobyte_volume::error::{Code, with_causes};
+use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
-use super::present::{attachment_json, still_mounted_reason};
+use super::present::{attachment_json, file_names, still_mounted_reason};
 use crate::error::Error;
 use crate::output::Answer;
 use crate::progress;
@@ -30,19 +31,28 @@ pub(super) fn run(settings: Settings, dry_run: bool) -> Result<Answer, Error> {
 /// A finding as JSON.
 fn finding_json(finding: &Finding) -> Value {
     let code = finding.code();
+    let domains = || finding.lost_guests().iter().map(|guest| guest.name.as_str()).collect::<Vec<_>>();
     let attachments = || finding.attachments().iter().map(attachment_json).collect::<Vec<_>>();
     match finding {
         Finding::Repaired(at, _) => {
-            json!({"what": code, "mount_path": at.as_path(), "attachments": attachments()})
+            json!({
+                "what": code,
+                "mount_path": at.as_path(),
+                "attachments": attachments(),
+                "domains": domains(),
+            })
         }
         Finding::Unrepaired(at, unrepaired) => json!({
             "what": code,
             "mount_path": at.as_path(),
             "attachment": attachments().first(),
+            "attachments": attachments(),
+            "domains": domains(),
             "code": finding.error_code().map(Code::as_str),
             "detail": unrepaired_reason(unrepaired),
         }),
         Finding::Swept(count) => json!({"what": code, "count": count}),
+        Finding::UnknownGuest(name, reason) => json!({"what": code, "domain": name, "detail": reason}),
         Finding::UnusableRecord(error) => {
             json!({"what": code, "code": error.code().as_str(), "detail": error.to_string()})
         }
@@ -56,17 +66,35 @@ fn finding_text(finding: &Finding, dry_run: bool) -> String {
         Finding::Repaired(at, repair) => {
             let text = match repair {
                 Repair::Remounted(lost) => {
-                    let guests: Vec<_> =
-                        lost.iter().map(|attachment| format!("instance {}", attachment.instance)).collect();
-                    let done = done_or_would("mounted again", "would mount again");
-                    format!("{done}; files opened before are dead, so restart {}", guests.join(", "))
+                    let done = done_or_would("mounted again", "would mount again").to_owned();
+                    let guests: Vec<_> = lost.iter().map(|guest| guest.name.as_str()).collect();
+                    match guests[..] {
+                        [] => done,
+                        _ => {
+                            format!(
+                                "{done}; files opened before are dead, so stop and start {}",
+                                guests.join(", ")
+                            )
+                        }
+                    }
                 }
                 Repair::TakenDown => {
                     format!("{}, as nobody uses it", done_or_would("unmounted", "would unmount"))
                 }
                 Repair::Adopted(attachments) => {
-                    let done = done_or_would("now on record", "would put on record");
-                    format!("{done} for {} attachment(s)", attachments.len())
+                    let done = done_or_would("put on record", "would put on record");
+                    format!("{done} what guests have: {}", list(attachments))
+                }
+                Repair::Moved(attachments) => {
+                    let done = done_or_would("put on record", "would put on record");
+                    format!("{done} that guests have moved: {}", list(attachments))
+                }
+                Repair::Released(attachments) => {
+                    let done = done_or_would("took off the record", "would take off the record");
+                    format!("{done} what guests have released: {}", list(attachments))
+                }
+                Repair::Restarted(attachments) => {
+                    format!("not lost any more, as the guests have been stopped since: {}", list(attachments))
                 }
             };
             format!("{at}: {text}")
@@ -77,7 +105,13 @@ fn finding_text(finding: &Finding, dry_run: bool) -> String {
             format!("{done}: {count} record(s) that were never finished or are of an earlier boot")
         }
         Finding::UnusableRecord(error) => format!("left: {error}"),
+        Finding::UnknownGuest(name, reason) => format!("what domain {name} uses is not known: {reason}"),
     }
+}
+
+fn list(attachments: &[Attachment]) -> String {
+    let of = |attachment: &Attachment| format!("{} of instance {}", attachment.name, attachment.instance);
+    attachments.iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a share was not repaired, as a sentence.
@@ -95,8 +129,23 @@ fn unrepaired_reason(unrepaired: &Unrepaired) -> String {
                 format!("nova-quobyte disconnect --instance {instance} --export {export} --name {name}");
             format!("no guest has {attachment}; if none is to: {disconnect}")
         }
-        Unrepaired::Lost(attachment) => {
-            format!("{attachment} was open on a mount that died; restart the guest")
+        Unrepaired::Lost(LostGuest { name, attachments, .. }) => {
+            format!(
+                "{name} has files open on a mount that died ({}): stop and start it, or detach its volumes and attach them again",
+                file_names(attachments)
+            )
+        }
+        Unrepaired::Leaving(attachment) => {
+            format!("{attachment} is disconnected, and its guest has yet to release {}", attachment.name)
+        }
+        Unrepaired::Rivals(pair) => {
+            let (one, other) = &**pair;
+            let (first, second) = (one.instance, other.instance);
+            format!("instances {first} and {second} both use {}: stop one of them and detach it", one.name)
+        }
+        Unrepaired::NotAdopted(guest_use) => {
+            let (guest, path) = (&guest_use.name, guest_use.path.display());
+            format!("{guest} uses {path}, which keeps the volume mounted and is no image on record")
         }
         Unrepaired::StillMounted(still_mounted) => still_mounted_reason(still_mounted),
         Unrepaired::Failed(error) => with_causes(error),

@@ -54,7 +54,7 @@ impl Hypervisor {
         }
     }
 
-    fn is_system(&self) -> bool {
+    pub(super) fn is_system(&self) -> bool {
         self.uri.contains(":///system")
     }
 

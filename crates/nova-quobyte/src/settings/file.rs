@@ -13,7 +13,7 @@ use crate::error::Error;
 const SECTION: &str = "quobyte";
 
 /// All options of that section, sorted.
-pub(super) const OPTIONS: [&str; 9] = [
+pub(super) const OPTIONS: [&str; 10] = [
     "cache_mode",
     "io_mode",
     "launcher",
@@ -23,6 +23,7 @@ pub(super) const OPTIONS: [&str; 9] = [
     "physical_block_size",
     "probe_timeout",
     "state_dir",
+    "volume_formats",
 ];
 
 /// Nova's `$state_path`, below which it has its mounts.

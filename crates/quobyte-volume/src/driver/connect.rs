@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use super::context::Context;
 use super::error::Error;
+use super::lost::LostGuest;
 use super::operation::ShareOperation;
+use super::survey::CONNECT_TIMEOUT;
+use crate::host::Deadline;
 use crate::mount::Inquiry;
 use crate::pure::connection::{ConnectionInfo, InstanceId};
+use crate::pure::guests::{GuestSurvey, GuestUse};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, IoPolicy};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::record::{Attachment, ShareRecord};
+use crate::pure::record::{Attachment, Claim, FileQuery, Rival, ShareRecord};
 
 /// A connected volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,49 +36,68 @@ pub struct Connected {
     pub attached: bool,
     /// Whether this call changed anything; `false` when the volume was connected just so already.
     pub changed: bool,
-    /// Attachments whose files were opened on a mount that is gone: each of those guests has to be restarted, or its
-    /// volume detached and attached again. The attachment itself is among them only after [`Driver::connect_running`](super::Driver::connect_running).
-    pub lost: Vec<Attachment>,
+    /// Guests that run on with files of a mount that is gone: each has to be restarted, or its volumes detached and
+    /// attached again. The guest itself may be among them.
+    pub lost: Vec<LostGuest>,
+}
+
+/// Whether connecting asks the hypervisor about its guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskGuests {
+    /// Only where the record does not tell enough: it has not been compared with the guests since its mount was made, or
+    /// somebody on it may have released the volume meanwhile.
+    IfNeeded,
+    /// In any case.
+    Always,
 }
 
 /// What is to be connected for whom.
 pub(super) struct ConnectRequest<'a> {
     pub(super) info: &'a ConnectionInfo,
     pub(super) instance: InstanceId,
-    /// Whether the guest has the image open already.
-    pub(super) has_image_open: bool,
+    pub(super) ask: AskGuests,
     pub(super) facts: &'a HypervisorFacts,
+}
+
+impl<'a> ConnectRequest<'a> {
+    /// The file that the guest is to write to, with those layers.
+    fn claim(&self, chain: &'a [Layer]) -> Claim<'a> {
+        let ConnectRequest { info, instance, .. } = *self;
+        let (format, shareable) = (info.format, info.multiattach);
+        Claim { instance, query: query(info, chain), format, shareable }
+    }
 }
 
 /// Connects a volume: see [`Driver::connect`](super::Driver::connect).
 pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result<Connected, Error> {
-    let ConnectRequest { info, instance, .. } = *request;
+    let ConnectRequest { info, .. } = *request;
     // What no later finding could allow is refused before anything is begun.
     Decision::check_before_mount(info, request.facts, &context.config.io)?;
+    context.config.volume_formats.check_name(&info.name, info.format)?;
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     // The client answers while everything else is found out.
     let early_inquiry = Inquiry::start_fast(context.host(), &at, &info.export, Some(info.into()));
     let before = lock.load()?;
-    if let Some(holder) = before.as_ref().and_then(|before| conflicting_attachment(before, info, instance)) {
-        return Err(Error::InUse { export: info.export.clone(), holder: Box::new(holder.clone()) });
-    }
     let record = match &before {
         Some(record) => record.clone(),
-        None => ShareRecord::new(info.export.clone(), at.clone())?,
+        None => {
+            ShareRecord { releases: lock.releases()?, ..ShareRecord::new(info.export.clone(), at.clone())? }
+        }
     };
     let mut operation = ShareOperation::new(context, &lock, before, record).with_image(info.into());
+    operation.check_rivals_by_name(request)?;
     match operation.connect(request, early_inquiry) {
-        Ok(ConnectedImage { mount, chain, policy }) => Ok(Connected {
+        Ok(ConnectedImage { mount, chain, policy, survey, attached }) => Ok(Connected {
             device_path: at.image(&info.name),
             mount_path: at.clone(),
             mount,
-            chain,
             policy,
             mounted: operation.rollback.client.is_some(),
-            attached: !operation.before.iter().any(|before| before.has_attachment(instance, info.volume_id)),
+            attached,
+            chain,
             changed: operation.before.as_ref() != Some(&operation.record),
-            lost: operation.record.lost(),
+            lost: LostGuest::group(operation.record.lost(), survey.as_ref()),
         }),
         Err(cause) => Err(operation.roll_back(&at, cause)),
     }
@@ -85,6 +108,10 @@ struct ConnectedImage {
     mount: Mount,
     chain: Vec<Layer>,
     policy: IoPolicy,
+    /// What the hypervisor knows of the guests, if it was asked and has answered.
+    survey: Option<GuestSurvey>,
+    /// Whether the guest had no attachment of it before.
+    attached: bool,
 }
 
 impl ShareOperation<'_> {
@@ -97,45 +124,181 @@ impl ShareOperation<'_> {
         let facts = self.context.unprobed_facts(request.facts);
         let mount = self.ensure_mounted(early_inquiry)?;
         let chain = self.verify_image(&mount)?;
+        self.context.config.volume_formats.check_chain(&chain)?;
+        let survey = self.grant(request, &chain)?;
         let probe = self.probe_once(&chain)?;
         let policy = self.decide_policy(request.info, &Facts { probe, ..facts })?;
-        self.record.attach(self.attachment(request, &chain));
+        // The same volume may be mounted below another base, and somebody be connecting the image there.
+        let deadline = Deadline::after(self.context.config.lock_timeout);
+        let export = &self.record.export;
+        let _granting = self.context.state.lock_grants(export, &self.record.mount_path, deadline)?;
+        self.refuse_rival(request, self.rival_elsewhere(request, &chain)?)?;
+        let query = self.own_query(request, &chain, survey.as_ref());
+        let attached = self.record.attachment(request.instance, &query).is_none();
+        let attachment = self.new_attachment(request, &chain, &query, survey.as_ref());
+        self.record.attach(attachment, query.volume);
         if self.before.as_ref() != Some(&self.record) {
             self.rollback.record_written = true;
             self.store()?;
         }
-        Ok(ConnectedImage { mount, chain, policy })
+        Ok(ConnectedImage { mount, chain, policy, survey, attached })
     }
 
-    fn attachment(&self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Attachment {
+    /// Makes sure that nobody else uses the image in a way that excludes this guest. Returns what the hypervisor knows of
+    /// the guests, if it was asked and has answered.
+    fn grant(&mut self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Result<Option<GuestSurvey>, Error> {
+        let query = query(request.info, chain);
+        let own = self.record.attachment(request.instance, &query);
+        let is_stale = own.is_some_and(|own| self.record.is_stale(own));
+        let mut survey = None;
+        if request.ask == AskGuests::Always || !self.record.compared || is_stale {
+            survey = self.compare_if_answered();
+        }
+        // Files came on record while nobody could, or did, look at what they are based on.
+        self.look_at_new_chains();
+        let rival = self.rival(request, chain, survey.as_ref());
+        // It may have released the volume by now.
+        if survey.is_none() && rival.as_ref().is_some_and(Rival::may_be_gone) {
+            survey = self.compare_if_answered();
+        }
+        self.refuse_rival(request, self.rival(request, chain, survey.as_ref()))?;
+        Ok(survey)
+    }
+
+    fn compare_if_answered(&mut self) -> Option<GuestSurvey> {
+        match self.survey(Some(CONNECT_TIMEOUT)) {
+            Ok(survey) => {
+                self.compare(&survey, true);
+                Some(survey)
+            }
+            Err(reason) => {
+                let mount_path = &self.record.mount_path;
+                tracing::info!(%mount_path, reason, "the records alone tell who uses it");
+                None
+            }
+        }
+    }
+
+    /// Refuses a claim for which the records are enough before anything is mounted for it.
+    fn check_rivals_by_name(&self, request: &ConnectRequest<'_>) -> Result<(), Error> {
+        match self.rival(request, &[], None) {
+            // Whether that still holds is found out once the share is mounted.
+            Some(rival) if rival.may_be_gone() || !self.record.compared => Ok(()),
+            rival => self.refuse_rival(request, rival),
+        }
+    }
+
+    /// Who has the image, on record here or as the hypervisor knows.
+    fn rival(
+        &self,
+        request: &ConnectRequest<'_>,
+        chain: &[Layer],
+        survey: Option<&GuestSurvey>,
+    ) -> Option<Rival> {
+        let claim = request.claim(chain);
+        if let Some(rival) = claim.rival(&self.record) {
+            return Some(rival);
+        }
+        let at = &self.record.mount_path;
+        let uses = survey.into_iter().flat_map(|survey| survey.uses_of(at));
+        let mut uses = uses.filter(|guest_use| !self.record.is_released(guest_use));
+        if let Some(guest_use) = uses.find(|guest_use| claim.is_used_by(guest_use, at)) {
+            return Some(Rival::Guest(guest_use.clone()));
+        }
+        if let Some(survey) = survey {
+            // Nor where the same volume is mounted elsewhere.
+            let places = self.other_places();
+            let recorded = self.context.state.records_of(&self.record.export, at).unwrap_or_default();
+            let is_released = |found: &GuestUse| recorded.iter().any(|record| record.is_released(found));
+            let mut uses = places.iter().flat_map(|at| survey.uses_of(at).map(move |found| (at, found)));
+            let rival = uses.find(|(at, found)| claim.is_used_by(found, at) && !is_released(found));
+            if let Some((_, found)) = rival {
+                return Some(Rival::Guest(found.clone()));
+            }
+        }
+        // A guest that has a file as one disk is not given what lies above it as another.
+        let own = survey
+            .filter(|_| request.ask == AskGuests::Always)
+            .and_then(|survey| survey.guest(request.instance));
+        let mut own = own.into_iter().flat_map(|guest| guest.current_uses_of(at));
+        own.find(|guest_use| claim.has_below(guest_use, at)).cloned().map(Rival::Guest)
+    }
+
+    /// Who has the image at another mount path.
+    fn rival_elsewhere(&self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Result<Option<Rival>, Error> {
+        let claim = request.claim(chain);
+        let others = self.context.state.records_of(&request.info.export, &self.record.mount_path)?;
+        Ok(others.iter().find_map(|record| claim.rival(record)))
+    }
+
+    fn refuse_rival(&self, request: &ConnectRequest<'_>, rival: Option<Rival>) -> Result<(), Error> {
+        let export = request.info.export.clone();
+        match rival {
+            None => Ok(()),
+            Some(Rival::Holder(holder)) => {
+                let holder_name = self.guest_name(holder.instance);
+                Err(Error::InUse {
+                    export,
+                    name: request.info.name.clone(),
+                    holder: Box::new(holder),
+                    holder_name,
+                })
+            }
+            Some(Rival::Guest(guest_use)) => {
+                Err(Error::UsedByGuest { name: request.info.name.clone(), guest_use: Box::new(guest_use) })
+            }
+            Some(Rival::OtherFormat { holder, file, recorded }) => {
+                Err(Error::OtherFormat { file, recorded, holder: Box::new(holder) })
+            }
+        }
+    }
+
+    /// The name of a guest, for people, where the hypervisor tells it soon.
+    fn guest_name(&self, instance: InstanceId) -> Option<String> {
+        let survey = self.context.survey(&[], Some(instance), Some(CONNECT_TIMEOUT)).ok()?;
+        Some(survey.guest(instance)?.name.clone())
+    }
+
+    /// What finds the guest's own attachment of the image. The volume's id alone does not where the guest is known to have
+    /// another file under it: a volume that was swapped keeps its id.
+    fn own_query<'a>(
+        &self,
+        request: &ConnectRequest<'a>,
+        chain: &'a [Layer],
+        survey: Option<&GuestSurvey>,
+    ) -> FileQuery<'a> {
+        let query = query(request.info, chain);
+        let guest = survey.and_then(|survey| survey.guest(request.instance));
+        let found = self.record.attachment(request.instance, &query);
+        let has_other_file = guest.zip(found).is_some_and(|(guest, found)| {
+            let at = &self.record.mount_path;
+            !found.is_related(&request.info.name, chain)
+                && self.record.uses_of(found, guest).any(|guest_use| found.is_used_by(guest_use, at))
+        });
+        if has_other_file { FileQuery { volume: None, ..query } } else { query }
+    }
+
+    fn new_attachment(
+        &self,
+        request: &ConnectRequest<'_>,
+        chain: &[Layer],
+        query: &FileQuery<'_>,
+        survey: Option<&GuestSurvey>,
+    ) -> Attachment {
         let ConnectRequest { info, instance, .. } = *request;
-        let recorded = self.record.attachments.iter().find(|one| one.matches(instance, info.volume_id));
-        let generation = match recorded {
-            Some(attachment) if request.has_image_open => attachment.generation,
-            // Whatever it has open is on a mount that is gone.
-            None if request.has_image_open && self.rollback.client.is_some() => 0,
-            _ => self.record.generation,
-        };
+        let own = self.record.attachment(instance, query);
+        // A guest that was seen to run on with files of an earlier mount does so until it is seen to have ended.
+        let lost = own.filter(|own| survey.is_some() && own.lost_in.is_some() && self.record.is_stale(own));
         Attachment {
-            instance,
-            volume: info.volume_id,
-            name: info.name.clone(),
-            format: info.format,
             chain: chain.to_vec(),
-            generation,
+            shareable: info.multiattach,
+            generation: lost.map_or(self.record.generation, |own| own.generation),
+            lost_in: lost.and_then(|own| own.lost_in),
+            ..Attachment::new(instance, info.volume_id, info.name.clone(), info.format)
         }
     }
 }
 
-/// The attachment of another guest to a volume that is not multiattach. A guest that has the volume already keeps it: it
-/// may have been given it by another driver, and has to be able to connect again.
-fn conflicting_attachment<'a>(
-    record: &'a ShareRecord,
-    info: &ConnectionInfo,
-    instance: InstanceId,
-) -> Option<&'a Attachment> {
-    if info.multiattach || record.has_attachment(instance, info.volume_id) {
-        return None;
-    }
-    record.attachments.iter().find(|other| other.volume == info.volume_id)
+fn query<'a>(info: &'a ConnectionInfo, chain: &'a [Layer]) -> FileQuery<'a> {
+    FileQuery { chain, ..FileQuery::of_volume(info) }
 }

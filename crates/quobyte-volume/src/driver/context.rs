@@ -8,6 +8,7 @@ use crate::host::records::{LockedShare, StateDir};
 use crate::host::{Deadline, Host};
 use crate::pure::connection::{ConnectionInfo, Export};
 use crate::pure::guests::Guests;
+use crate::pure::image::VolumeFormats;
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, IoOptions};
 use crate::pure::mount_path::MountPath;
 
@@ -20,6 +21,8 @@ pub struct DriverConfig {
     pub lock_timeout: Duration,
     /// Fixed cache and I/O modes.
     pub io: IoOptions,
+    /// The formats that images may have which are no snapshots of others.
+    pub volume_formats: VolumeFormats,
 }
 
 /// What the operations of a driver have in common.

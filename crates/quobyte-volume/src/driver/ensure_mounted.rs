@@ -1,5 +1,7 @@
 //! Making a share's mount healthy: clearing what is dead, mounting what is missing.
 
+use std::path::PathBuf;
+
 use super::error::Error;
 use super::operation::ShareOperation;
 use super::stacked_mounts::is_replaced;
@@ -7,6 +9,7 @@ use crate::host::client::ClientError;
 use crate::host::{UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, MountError, MountState};
 use crate::pure::kernel_mount::Mount;
+use crate::pure::record::ClientSettings;
 
 impl ShareOperation<'_> {
     /// Makes sure that the record's export is mounted and healthy, and returns that mount. It may be a mount of before
@@ -27,8 +30,27 @@ impl ShareOperation<'_> {
             }
             None => self.mount()?,
         };
+        let is_new = !self.record.is_for_mount(&mount);
         self.record.set_mount(mount.clone());
+        // A call that was killed may have started the client.
+        if is_new {
+            let at = &self.record.mount_path;
+            self.record.client = self.host.client_processes(at, self.record.generation);
+        }
         Ok(mount)
+    }
+
+    /// Another base, below which this user has mounts.
+    fn other_base(&self) -> Option<PathBuf> {
+        let base = &self.context.config.mount_point_base;
+        let records = self.context.state.records().ok()?.into_iter().flatten();
+        let mut bases = records.filter_map(|record| Some(record.mount_path.as_path().parent()?.to_owned()));
+        bases.find(|other| other != base)
+    }
+
+    /// How the client is to be started: as this user has configured it, and where that says nothing, as it was.
+    fn client_settings(&self) -> ClientSettings {
+        self.host.client_settings().or(&self.record.settings)
     }
 
     /// Takes away dead layers until the mount on top is healthy or there is none.
@@ -36,16 +58,19 @@ impl ShareOperation<'_> {
         &mut self,
         mut early_inquiry: Option<Inquiry<'_>>,
     ) -> Result<Option<Mount>, Error> {
-        let mut known = self.record.mount.clone();
         loop {
             let state = match early_inquiry.take() {
                 Some(inquiry) => self.await_inquiry(inquiry)?,
-                None => self.inspect(known.take().as_ref())?,
+                None => self.inspect()?,
             };
             match state {
                 MountState::Absent => return Ok(None),
                 MountState::Healthy(mount) => return Ok(Some(mount)),
-                MountState::Dead(mount) => self.unmount_stale(&mount, UnmountMode::Lazy)?,
+                MountState::Dead(mount) => {
+                    // What cannot be put back is not taken away.
+                    self.host.check_client(&self.client_settings()).map_err(MountError::Client)?;
+                    self.unmount_stale(&mount, UnmountMode::Lazy)?;
+                }
                 MountState::Disconnected(mount) => self.unmount_stale(&mount, UnmountMode::IfUnused)?,
                 state @ (MountState::Hung(_) | MountState::WrongVolume(_) | MountState::Foreign(_)) => {
                     return Err(self.unusable(state).into());
@@ -76,18 +101,19 @@ impl ShareOperation<'_> {
     /// afterwards.
     fn mount(&mut self) -> Result<Mount, Error> {
         self.record.mount = None;
+        self.record.client.clear();
+        self.record.settings = self.client_settings();
         self.record.advance_generation();
         self.rollback.record_written = true;
         self.store()?;
         let (export, at) = (self.record.export.clone(), self.record.mount_path.clone());
-        self.rollback.directories = self
-            .host
-            .make_mount_point(&at)
-            .map_err(|source| MountError::MountPoint { at: at.clone(), source })?;
+        self.rollback.directories = self.host.make_mount_point(&at).map_err(|source| {
+            MountError::MountPoint { at: at.clone(), other_base: self.other_base(), source }
+        })?;
         self.rollback.client = Some(self.record.generation);
         tracing::info!(%export, mount_path = %at, "mounting");
-        let reported = self.host.mount(&export, &at, self.record.generation);
-        let state = self.inspect(None)?;
+        let reported = self.host.mount(&export, &at, self.record.generation, &self.record.settings);
+        let state = self.inspect()?;
         match (state, reported) {
             (MountState::Healthy(mount), Ok(())) => Ok(mount),
             // A client that was given up is being ended, and takes along what it has just mounted.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::error::Code;
 use crate::host::records::StateError;
 use crate::mount::MountError;
-use crate::pure::connection::{ConnectionError, Export};
+use crate::pure::connection::{ConnectionError, Export, ImageFormat, ImageName};
 use crate::pure::disk::DiskError;
+use crate::pure::guests::{Description, GuestUse};
 use crate::pure::image::ImageError;
 use crate::pure::io_policy::IoPolicyError;
 use crate::pure::mount_path::MountPath;
@@ -65,13 +66,41 @@ pub enum Error {
     /// The records or the lock cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// Another guest has the volume, which is not said to be for several.
-    #[error("{export}: the volume of {} is connected for instance {}, and is not multiattach", .holder.name, .holder.instance)]
+    /// Another disk has the image, or a file that it is based on, and not all of them may share it.
+    #[error("{export}: {name} cannot be given to this guest: {} is connected for {}", .holder.name, guest(.holder_name.as_deref(), .holder))]
     InUse {
         /// The export it is on.
         export: Export,
+        /// The image that was asked for.
+        name: ImageName,
         /// Who has it.
         holder: Box<Attachment>,
+        /// That guest's name, where it is known.
+        holder_name: Option<String>,
+    },
+    /// A guest uses the image that no record connects with it.
+    #[error("{name} cannot be given to this guest: guest {} uses {}", .guest_use.name, .guest_use.path.display())]
+    UsedByGuest {
+        /// The image that was asked for.
+        name: ImageName,
+        /// The use.
+        guest_use: Box<GuestUse>,
+    },
+    /// A file is connected in another format. It keeps that as long as it is on record.
+    #[error("{file} is connected as {recorded} for instance {}", .holder.instance)]
+    OtherFormat {
+        /// The file.
+        file: String,
+        /// Its format.
+        recorded: ImageFormat,
+        /// Who has it.
+        holder: Box<Attachment>,
+    },
+    /// The guest itself has the file: it runs with it, or was saved with it.
+    #[error("guest {} {} {}", .guest_use.name, held(.guest_use), .guest_use.path.display())]
+    HeldByGuest {
+        /// The guest's use.
+        guest_use: Box<GuestUse>,
     },
     /// The operation failed, and so did undoing it.
     #[error("the volume is not connected, and not all that was begun could be undone ({})", list(.left_behind))]
@@ -99,7 +128,8 @@ impl Error {
             Self::NotMounted { .. } => Code::NotMounted,
             Self::Image(error) => error.code(),
             Self::State(error) => error.code(),
-            Self::InUse { .. } => Code::VolumeInUse,
+            Self::InUse { .. } | Self::UsedByGuest { .. } | Self::HeldByGuest { .. } => Code::VolumeInUse,
+            Self::OtherFormat { .. } => Code::FormatMismatch,
             Self::RollbackFailed { cause, .. } => cause.code(),
         }
     }
@@ -112,6 +142,15 @@ impl Error {
             Self::RollbackFailed { cause: Box::new(self), left_behind }
         }
     }
+}
+
+fn guest(name: Option<&str>, attachment: &Attachment) -> String {
+    let instance = attachment.instance;
+    name.map_or_else(|| format!("instance {instance}"), |name| format!("{name} (instance {instance})"))
+}
+
+fn held(guest_use: &GuestUse) -> &'static str {
+    if guest_use.description == Description::Saved { "was saved with" } else { "is running with" }
 }
 
 fn list(errors: &[Error]) -> String {

@@ -1,6 +1,8 @@
 //! A host that keeps its mounts in memory, with a client that can be told to fail, and guests that use what they are
 //! told to.
 
+mod hypervisor;
+mod images;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,22 +16,32 @@ use crate::host::records::LockedShare;
 use crate::host::share::{PendingShareReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
-use crate::pure::guests::{GuestUse, Guests};
+use crate::pure::guests::{GuestQuestion, GuestSurvey, Guests};
 use crate::pure::image::{self, DeclaredImage};
 use crate::pure::io_policy::{AioSlots, DirectIo, Probe};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::{ClientProcess, ClientSettings};
 
-pub(super) use self::world::{ClientState, FakeMount, Image, MountBehavior, World};
+pub(super) use self::hypervisor::FakeUse;
+use self::hypervisor::Hypervisor;
+pub(super) use self::images::Image;
+use self::images::Images;
+pub(super) use self::world::{ClientState, FakeMount, MountBehavior, World};
 
 #[derive(Debug, Clone)]
-pub(super) struct FakeHost(Arc<Mutex<World>>);
+pub(super) struct FakeHost {
+    world: Arc<Mutex<World>>,
+    /// How its user has configured clients.
+    pub(super) settings: ClientSettings,
+}
 
 impl FakeHost {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(World {
+        let world = World {
             mount_behavior: MountBehavior::Mounts,
             image: Image::Regular,
+            images: Images::default(),
             mounts: BTreeMap::new(),
             detached: Vec::new(),
             pending_mounts: Vec::new(),
@@ -38,13 +50,15 @@ impl FakeHost {
             user: 1000,
             direct_io: Some(DirectIo::Asynchronous),
             probes: 0,
-            guests: Some(Vec::new()),
+            hypervisor: Hypervisor::new(),
+            client_settings: None,
             mount_count: 0,
-        })))
+        };
+        Self { world: Arc::new(Mutex::new(world)), settings: ClientSettings::default() }
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often something is mounted at `at`.
@@ -110,13 +124,45 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
+    fn client_settings(&self) -> ClientSettings {
+        self.settings.clone()
+    }
+
+    fn check_client(&self, _: &ClientSettings) -> Result<(), ClientError> {
+        match self.world().mount_behavior {
+            MountBehavior::IsMissing => Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn mount(
+        &self,
+        export: &Export,
+        at: &MountPath,
+        generation: u64,
+        settings: &ClientSettings,
+    ) -> Result<(), ClientError> {
         let mut world = self.world();
+        world.client_settings = Some(settings.clone());
         assert!(world.directories.contains(at.as_path()), "the mount point is made first");
         assert!(world.top(at).is_none(), "nothing is mounted over a mount");
         let result = world.start_client(export, at, generation);
         world.serve_for(at, generation);
         result
+    }
+
+    fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess> {
+        let world = self.world();
+        let is_serving = |(path, layer): &(&PathBuf, &FakeMount)| {
+            *path == at.as_path() && layer.generation == Some(generation) && layer.client_state.is_alive()
+        };
+        world.all_mounts().filter(is_serving).map(|(_, layer)| layer.process()).collect()
+    }
+
+    fn is_running(&self, process: ClientProcess) -> bool {
+        let world = self.world();
+        let mut mounts = world.all_mounts();
+        mounts.any(|(_, layer)| layer.process() == process && layer.client_state.is_alive())
     }
 
     fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
@@ -131,8 +177,8 @@ impl Host for FakeHost {
         let mounted = mounts.get_mut(at.as_path()).into_iter().flatten();
         let detached = detached.iter_mut().filter(|(other, _)| other == at.as_path()).map(|(_, layer)| layer);
         let serving = mounted.chain(detached);
-        let serving = serving
-            .filter(|layer| layer.generation == Some(generation) && layer.client_state != ClientState::Dead);
+        let serving =
+            serving.filter(|layer| layer.generation == Some(generation) && layer.client_state.is_alive());
         let served = serving.map(|layer| layer.client_state = ClientState::Dead).count();
         Ok(pending + served)
     }
@@ -170,13 +216,7 @@ impl Host for FakeHost {
 }
 
 impl Guests for FakeHost {
-    fn uses_below(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        let world = self.world();
-        let guests = world.guests.as_ref().ok_or("the hypervisor does not answer")?;
-        Ok(guests
-            .iter()
-            .filter(|guest| places.iter().any(|at| guest.path.starts_with(at.as_path())))
-            .cloned()
-            .collect())
+    fn survey(&self, question: &GuestQuestion<'_>) -> Result<GuestSurvey, Box<dyn Error + Send + Sync>> {
+        self.world().hypervisor.survey(question)
     }
 }

@@ -8,6 +8,7 @@ use crate::mount::{MountError, MountState};
 use crate::pure::connection::ConnectionInfo;
 use crate::pure::image::{self, Layer};
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, Probe};
+use crate::pure::record::Attachment;
 
 /// An image as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct ImageInspection {
 
 /// The image and everything below it: see [`Driver::chain`](super::Driver::chain).
 pub(super) fn chain(context: &Context, info: &ConnectionInfo) -> Result<Vec<Layer>, Error> {
+    context.config.volume_formats.check_name(&info.name, info.format)?;
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     let mut operation =
@@ -35,6 +37,7 @@ pub(super) fn inspect_image(
     info: &ConnectionInfo,
     facts: &HypervisorFacts,
 ) -> Result<ImageInspection, Error> {
+    context.config.volume_formats.check_name(&info.name, info.format)?;
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     let mut operation =
@@ -56,15 +59,18 @@ struct MountedImage {
 
 impl ShareOperation<'_> {
     fn mounted_image(&mut self, info: &ConnectionInfo) -> Result<MountedImage, Error> {
-        let state = self.inspect(None)?;
+        let state = self.inspect()?;
         let at = self.record.mount_path.clone();
         match state {
             MountState::Absent => Err(Error::NotMounted { at }),
             MountState::Healthy(mount) => {
                 let chain = self.verify_image(&mount)?;
+                self.context.config.volume_formats.check_chain(&chain)?;
                 let record = self.lock.peek()?;
                 let attachments = record.iter().flat_map(|record| &record.attachments);
-                for connected in attachments.filter(|other| other.volume == info.volume_id) {
+                let is_of_volume =
+                    |other: &&Attachment| other.has_volume(info.volume_id) || other.name == info.name;
+                for connected in attachments.filter(is_of_volume) {
                     image::check_not_swapped(&at, &connected.chain, &chain)?;
                 }
                 let record = record.filter(|record| record.is_for_mount(&mount));

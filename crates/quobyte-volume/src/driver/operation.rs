@@ -30,6 +30,8 @@ pub(super) struct ShareOperation<'a> {
     pub(super) record: ShareRecord,
     /// What failing would have to undo.
     pub(super) rollback: Rollback,
+    /// The mounts that force is for.
+    pub(super) forced: ForcedMounts,
     /// The image that is to be connected, if the operation is about one.
     pub(super) image: Option<RequestedImage<'a>>,
 }
@@ -41,6 +43,26 @@ pub(super) struct RequestedImage<'a> {
     pub(super) chain: Option<ChainReply>,
 }
 
+/// The mounts that force is for: those that were there when it was asked for, and not what somebody mounts meanwhile.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ForcedMounts {
+    /// The one on top.
+    pub(super) top: Option<Mount>,
+    pub(super) count: usize,
+}
+
+impl ForcedMounts {
+    /// Whether force is for `mount`, after so many others. Before Linux 6.8 mounts have no ids that tell: it is for the one
+    /// that was on top, and for no more than there were.
+    pub(super) fn contain(&self, mount: &Mount, unmounted: usize) -> bool {
+        self.top.as_ref().is_some_and(|top| {
+            let is_older = mount.unique_id.is_some() && mount.unique_id <= top.unique_id;
+            unmounted < self.count
+                && (is_older || mount.unique_id.is_none() && (unmounted > 0 || mount.is_same(top)))
+        })
+    }
+}
+
 /// What an operation has changed so far, in the order it happened.
 #[derive(Default)]
 pub(super) struct Rollback {
@@ -48,6 +70,8 @@ pub(super) struct Rollback {
     pub(super) directories: Vec<PathBuf>,
     /// The generation that a client was started for.
     pub(super) client: Option<u64>,
+    /// Whether a client has left a question of this operation unanswered.
+    pub(super) is_hung: bool,
 }
 
 impl<'a> ShareOperation<'a> {
@@ -65,6 +89,7 @@ impl<'a> ShareOperation<'a> {
             before,
             record,
             rollback: Rollback::default(),
+            forced: ForcedMounts::default(),
             image: None,
         }
     }
@@ -85,9 +110,10 @@ impl<'a> ShareOperation<'a> {
     }
 
     /// Finds out the state of the mount point, and in the same round trip what the image is.
-    pub(super) fn inspect(&mut self, known: Option<&Mount>) -> Result<MountState, MountError> {
+    pub(super) fn inspect(&mut self) -> Result<MountState, MountError> {
         let image = self.image.as_ref().map(|image| image.declared);
         let record = &self.record;
+        let known = record.known_mount();
         let inspection =
             Inquiry::start(self.host, &record.mount_path, &record.export, known, image)?.wait()?;
         Ok(self.keep_chain(inspection))
@@ -95,7 +121,7 @@ impl<'a> ShareOperation<'a> {
 
     /// The same by an inquiry that was begun before.
     pub(super) fn await_inquiry(&mut self, inquiry: Inquiry<'_>) -> Result<MountState, MountError> {
-        Ok(self.keep_chain(inquiry.wait()?))
+        Ok(self.keep_chain(inquiry.with_known(self.record.known_mount()).wait()?))
     }
 
     fn keep_chain(&mut self, Inspection { state, chain }: Inspection) -> MountState {

@@ -6,7 +6,7 @@ use super::parallel::map_parallel;
 use crate::host::Host;
 use crate::host::records::StateError;
 use crate::mount::{MountError, MountState, inspect};
-use crate::pure::guests::GuestUse;
+use crate::pure::guests::{GuestSurvey, GuestUse};
 use crate::pure::record::{Attachment, ShareRecord};
 
 /// One recorded share.
@@ -19,31 +19,47 @@ pub struct ShareStatus {
 }
 
 impl ShareStatus {
-    /// Whether the files that this attachment's guest has open are on a mount that is gone. They will never be served
-    /// again, but where somebody unmounted it lazily: its client serves them until they are closed.
+    /// Whether the attachment's guest runs on with files of a mount that is gone. They will never be served again, but
+    /// where somebody unmounted it lazily: its client serves them until they are closed. Where `survey` is `None`, what is
+    /// on record counts.
     #[must_use]
-    pub fn is_lost(&self, attachment: &Attachment) -> bool {
+    pub fn is_lost(&self, attachment: &Attachment, survey: Option<&GuestSurvey>) -> bool {
+        let is_stale = self.record.is_stale(attachment);
+        let Some(survey) = survey else { return is_stale && attachment.lost_in.is_some() };
+        let Some(guest) = survey.guest(attachment.instance) else { return false };
         let is_mount_lost = match &self.state {
             ShareState::Known(state) => state.has_lost_open_files(),
             ShareState::Unknown(_) => false,
         };
-        is_mount_lost || attachment.generation < self.record.generation
+        let is_lost_run = guest.run.is_some_and(|run| match attachment.lost_in {
+            Some(lost) => lost.is_same(run),
+            None => !run.began_after(self.record.generation),
+        });
+        self.record.is_running_in(attachment, guest) && (is_mount_lost || is_stale && is_lost_run)
     }
 
-    /// The guest's use of this attachment, if it is among `uses`.
+    /// The guest's use of this attachment, now or at its next start.
     #[must_use]
-    pub fn guest_use<'a>(&self, attachment: &Attachment, uses: &'a [GuestUse]) -> Option<&'a GuestUse> {
-        let at = &self.record.mount_path;
-        uses.iter().find(|guest| guest.disk.is_some() && guest.is_disk_of(attachment, at))
+    pub fn guest_use<'a>(
+        &'a self,
+        attachment: &'a Attachment,
+        survey: &'a GuestSurvey,
+    ) -> Option<&'a GuestUse> {
+        self.record.disk_of(attachment, survey.guest(attachment.instance)?)
     }
 
-    /// The state of the guest's disk. `uses` is `None` where it is not known who uses the share.
+    /// The state of the guest's disk. `survey` is `None` where it is not known who uses the share.
     #[must_use]
-    pub fn disk_state(&self, attachment: &Attachment, uses: Option<&[GuestUse]>) -> DiskState {
-        match (&self.state, uses) {
-            _ if self.is_lost(attachment) => DiskState::Lost,
-            (_, Some(uses)) if self.guest_use(attachment, uses).is_none() => DiskState::NoGuest,
-            (ShareState::Known(MountState::Healthy(_)), Some(_)) => DiskState::Ok,
+    pub fn disk_state(&self, attachment: &Attachment, survey: Option<&GuestSurvey>) -> DiskState {
+        let is_known = survey.is_some_and(|survey| {
+            survey.guest(attachment.instance).is_none_or(|guest| guest.unknown.is_none())
+        });
+        let is_ok = matches!(self.state, ShareState::Known(MountState::Healthy(_)));
+        match survey {
+            _ if self.is_lost(attachment, survey) => DiskState::Lost,
+            _ if attachment.leaving.is_some() => DiskState::Leaving,
+            Some(survey) if is_known && self.guest_use(attachment, survey).is_none() => DiskState::NoGuest,
+            Some(_) if is_known && is_ok => DiskState::Ok,
             _ => DiskState::Unknown,
         }
     }
@@ -57,6 +73,8 @@ pub enum DiskState {
     Ok,
     /// The guest has lost the files that it had open.
     Lost,
+    /// The guest still has it, although somebody has disconnected it.
+    Leaving,
     /// No guest has it.
     NoGuest,
     /// The mount is not known to be healthy, or the guests' uses are not known.
@@ -117,6 +135,6 @@ pub(super) fn status(context: &Context) -> Result<StatusReport, Error> {
 }
 
 fn share_status(host: &dyn Host, record: ShareRecord) -> ShareStatus {
-    let state = inspect(host, &record.mount_path, &record.export, record.mount.as_ref());
+    let state = inspect(host, &record.mount_path, &record.export, record.known_mount());
     ShareStatus { state: state.map_or_else(ShareState::Unknown, ShareState::Known), record }
 }

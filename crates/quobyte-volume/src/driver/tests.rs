@@ -1,92 +1,23 @@
 mod extend;
+mod fixture;
+mod guests;
+mod lost;
 mod model;
 mod policy;
 mod reconcile;
 mod repair;
+mod rivals;
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::fake::{ClientState, FakeHost, Image, MountBehavior};
+use self::fixture::*;
+use super::fake::{ClientState, FakeHost, FakeUse, Image, MountBehavior};
 use super::*;
 use crate::pure::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
-use crate::pure::guests::GuestDisk;
+use crate::pure::image::VolumeFormats;
 use crate::pure::io_policy::{HypervisorFacts, IoOptions};
-
-struct Fixture {
-    directory: tempfile::TempDir,
-    host: FakeHost,
-    driver: Driver,
-}
-
-fn driver(directory: &tempfile::TempDir, host: &FakeHost, base: &str) -> Driver {
-    let config = DriverConfig {
-        mount_point_base: base.into(),
-        lock_timeout: Duration::from_secs(30),
-        io: IoOptions::default(),
-    };
-    let state = StateDir::open(&directory.path().join("state")).unwrap();
-    Driver::new(config, state, Box::new(host.clone()), Box::new(host.clone())).unwrap()
-}
-
-fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let host = FakeHost::new();
-    let driver = driver(&directory, &host, "/mnt");
-    Fixture { directory, host, driver }
-}
-
-impl Fixture {
-    fn connect(&self, info: &ConnectionInfo, guest: u128) -> Result<Connected, Error> {
-        self.driver.connect(info, instance(guest), &HypervisorFacts::default())
-    }
-
-    fn disconnect(&self, info: &ConnectionInfo, guest: u128) -> DisconnectOutcome {
-        self.disconnect_by(info, guest, Force::No)
-    }
-
-    fn disconnect_by(&self, info: &ConnectionInfo, guest: u128, force: Force) -> DisconnectOutcome {
-        self.driver.disconnect(&self.at(info), info.volume_id, instance(guest), force).unwrap()
-    }
-
-    fn at(&self, info: &ConnectionInfo) -> MountPath {
-        self.driver.mount_path(&info.export)
-    }
-
-    fn recorded(&self) -> Vec<VolumeId> {
-        let StatusReport { shares, unusable_records: unusable } = self.driver.status().unwrap();
-        assert!(unusable.is_empty(), "{unusable:?}");
-        shares
-            .iter()
-            .flat_map(|share| &share.record.attachments)
-            .map(|attachment| attachment.volume)
-            .collect()
-    }
-
-    /// Nothing mounted, no directory, no record.
-    fn assert_clean(&self, context: impl std::fmt::Debug) {
-        let world = self.host.world();
-        assert!(world.mounts.is_empty() && world.directories.is_empty(), "{context:?}: {world:?}");
-        assert!(world.pending_mounts.is_empty(), "{context:?}: {world:?}");
-        drop(world);
-        let StatusReport { shares, unusable_records: unusable } = self.driver.status().unwrap();
-        assert!(shares.is_empty() && unusable.is_empty(), "{context:?}: {shares:?}");
-    }
-}
-
-fn volume(name: &str) -> ConnectionInfo {
-    let export = Export::parse("reg1,reg2/vol").unwrap();
-    ConnectionInfo::new(export, ImageName::parse(name).unwrap(), ImageFormat::Raw)
-}
-
-fn instance(number: u128) -> InstanceId {
-    InstanceId::from(Uuid::from_u128(number))
-}
-
-fn disk(volume: Option<VolumeId>, format: ImageFormat) -> GuestDisk {
-    GuestDisk { target: "vda".to_owned(), volume, format }
-}
 
 #[test]
 fn first_connect_mounts_last_disconnect_unmounts() {
@@ -134,8 +65,14 @@ fn volume_in_use_is_refused_unless_multiattach() {
     assert!(error.to_string().contains(&instance(1).to_string()), "{error}");
     assert!(!f.connect(&a, 1).unwrap().changed);
     let shared = ConnectionInfo { multiattach: true, ..a.clone() };
+    assert_eq!(
+        f.connect(&shared, 2).unwrap_err().code().as_str(),
+        "volume_in_use",
+        "the first did not say so"
+    );
+    f.connect(&shared, 1).unwrap();
     f.connect(&shared, 2).unwrap();
-    f.connect(&a, 2).unwrap();
+    assert_eq!(f.connect(&a, 3).unwrap_err().code().as_str(), "volume_in_use", "the third does not say so");
     f.disconnect(&a, 1);
     f.disconnect(&a, 2);
     f.assert_clean("after both left");
@@ -148,6 +85,7 @@ fn snapshot_overlay_keeps_same_attachment() {
     let (before, mut after) = (volume(id), volume(&format!("{id}.snap")));
     after.format = ImageFormat::Qcow2;
     f.connect(&before, 1).unwrap();
+    f.host.world().images.below.insert(format!("{id}.snap"), (id.to_owned(), ImageFormat::Raw));
     assert!(f.connect(&after, 1).unwrap().changed);
     assert_eq!(f.recorded(), [before.volume_id]);
     f.disconnect(&before, 1);
@@ -288,7 +226,8 @@ fn disconnect_uses_recorded_mount_path() {
     let a = volume("a");
     let place = f.connect(&a, 1).unwrap().mount_path;
     let moved = driver(&f.directory, &f.host, "/elsewhere");
-    let done = moved.disconnect(&moved.mount_path(&a.export), a.volume_id, instance(1), Force::No).unwrap();
+    let at = moved.mount_path(&a.export);
+    let done = moved.disconnect(&request(&at, &a, 1, Force::No)).unwrap();
     assert_eq!((done.mount_path, done.changed, done.still_mounted), (place, true, None));
     f.assert_clean("after the base was moved");
 }

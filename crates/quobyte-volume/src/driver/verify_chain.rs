@@ -3,8 +3,8 @@
 use super::error::Error;
 use crate::host::share::{ChainReply, ShareError};
 use crate::mount::MountError;
-use crate::pure::connection::{ImageFormat, ImageName, VolumeId};
-use crate::pure::image::{DeclaredImage, ImageError, Layer, Rule, Violation};
+use crate::pure::connection::ImageFormat;
+use crate::pure::image::{self, DeclaredImage, ImageError, Layer, Rule, Violation};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
 
@@ -17,7 +17,7 @@ pub(super) fn verify_chain(
     at: &MountPath,
 ) -> Result<Vec<Layer>, Error> {
     let rejected = |path, violation| Error::from(ImageError::Rejected { path, violation });
-    if format == ImageFormat::Raw && is_snapshot(name) {
+    if format == ImageFormat::Raw && image::is_snapshot(name.as_str()) {
         return Err(rejected(at.image(name), Violation::new(Rule::SnapshotDeclaredRaw, name)));
     }
     let layers = chain.map_err(|error| match error {
@@ -33,9 +33,4 @@ pub(super) fn verify_chain(
         }
         None => Ok(layers),
     }
-}
-
-/// Whether Cinder's Quobyte driver gives such a name to what a snapshot of a volume leaves: `volume-<uuid>.<snapshot>`.
-fn is_snapshot(name: &ImageName) -> bool {
-    name.as_str().contains('.') && VolumeId::in_file_name(name.as_str()).is_some()
 }

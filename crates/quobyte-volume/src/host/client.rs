@@ -4,13 +4,13 @@ mod processes;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::processes::{has_other_clients, kill_processes, processes};
+pub(super) use self::processes::{has_other_clients, kill_processes, living_processes, processes};
 use super::deadline::Deadline;
 use super::process::{self, RunError, output_suffix};
 use super::service_manager::ServiceManager;
@@ -50,6 +50,14 @@ pub enum ClientError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Its configuration file is not there.
+    #[error("{path}, the configuration of Quobyte's client, cannot be read")]
+    NoConfiguration {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// It did not end by the deadline.
     #[error("mount.quobyte did not mount {export} by the deadline{}", output_suffix(.output))]
     Timeout {
@@ -84,6 +92,20 @@ pub enum ClientError {
         /// What failed.
         source: io::Error,
     },
+}
+
+/// Whether a client can be started with that configuration file, by this process where `is_started_here`.
+pub(super) fn check(client_cfg: Option<&Path>, is_started_here: bool) -> Result<(), ClientError> {
+    if let Some(path) = client_cfg {
+        let unreadable = |source| ClientError::NoConfiguration { path: path.to_owned(), source };
+        path.metadata().map_err(unreadable)?;
+    }
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = || std::env::split_paths(&directories).any(|directory| directory.join(PROGRAM).exists());
+    if is_started_here && !is_there() {
+        return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
+    }
+    Ok(())
 }
 
 /// Has the client mount as `request` says, and waits until it has put itself into the background. Success says that the

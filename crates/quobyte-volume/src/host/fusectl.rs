@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::pure::kernel_mount::Mount;
+use crate::pure::kernel_mount::{Device, Mount};
 
 /// Requests that the kernel lets be under way in the background: as many as a guest's virtio-blk queue holds.
 ///
@@ -35,6 +35,20 @@ pub(super) fn raise_max_background(mount: &Mount) -> io::Result<Option<u32>> {
     Ok(Some(limit))
 }
 
+/// Whether the kernel has ended the connection to the client of that device; `None` where it does not tell.
+///
+/// As it ends a connection, because the client is gone or somebody has aborted it, the kernel lifts the limit of background
+/// requests. No client can: it asks for 16 bits' worth at most.
+pub(super) fn has_ended(device: Device) -> Option<bool> {
+    let limit: u32 =
+        std::fs::read_to_string(control_of(device, "max_background")).ok()?.trim().parse().ok()?;
+    Some(limit == u32::MAX)
+}
+
 fn control(mount: &Mount, name: &str) -> PathBuf {
-    format!("/sys/fs/fuse/connections/{}/{name}", mount.device.minor).into()
+    control_of(mount.device, name)
+}
+
+fn control_of(device: Device, name: &str) -> PathBuf {
+    format!("/sys/fs/fuse/connections/{}/{name}", device.minor).into()
 }

@@ -11,21 +11,27 @@ use super::mount_table::{self, Lookup};
 use super::records::{LockedShare, StateDir};
 use super::share::{HelperPool, PendingShareReply, ShareError};
 use super::unmount::{self, UnmountMode, UnmountOutcome};
-use super::{Host, crash, fusectl, mount_point};
+use super::{Host, crash, fusectl, mount_point, process};
 use crate::pure::connection::Export;
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::{ClientProcess, ClientSettings};
 
 /// The machine this process runs on, as the user it runs as.
 #[derive(Debug)]
 pub struct LinuxHost {
-    client_cfg: Option<PathBuf>,
-    launcher: ClientLauncher,
+    config: LinuxConfig,
+    state: StateDir,
     helpers: HelperPool,
-    mount_timeout: Duration,
 }
+
+/// How long a client may take to mount where nobody says.
+pub const DEFAULT_MOUNT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long unmounting waits for a question of ours to the same client. One that hangs keeps the mount busy anyhow.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the processes of a client may take to end once they are killed. One that is stuck in the kernel
 /// takes longer, and is not waited for.
@@ -34,14 +40,15 @@ const CLIENT_KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the machine's owner has configured.
 #[derive(Debug, Clone)]
 pub struct LinuxConfig {
-    /// Handed to the client as `-c`.
+    /// Handed to the client as `-c`; what is on record of a share counts where there is none.
     pub client_cfg: Option<PathBuf>,
-    /// Who starts the client.
+    /// Who starts the client; what is on record of a share counts where this is [`Launcher::Auto`].
     pub launcher: Launcher,
     /// The program `quobyte-share-helper`, beside which `quobyte-client-unit` lies.
     pub helper: PathBuf,
-    /// Bounds each run of the client and of what unmounts.
-    pub mount_timeout: Duration,
+    /// Bounds each run of the client and of what unmounts; what is on record of a share counts where there is none, then
+    /// [`DEFAULT_MOUNT_TIMEOUT`].
+    pub mount_timeout: Option<Duration>,
     /// Bounds each question to a mounted share.
     pub probe_timeout: Duration,
 }
@@ -50,13 +57,18 @@ impl LinuxHost {
     /// This machine, with locks in `state`.
     #[must_use]
     pub fn new(config: LinuxConfig, state: StateDir) -> Self {
-        let program = config.helper.with_file_name(CLIENT_UNIT_PROGRAM);
-        Self {
-            client_cfg: config.client_cfg,
-            launcher: ClientLauncher::new(config.launcher, state.launch_directory(), program),
-            helpers: HelperPool::new(config.helper, state, config.probe_timeout),
-            mount_timeout: config.mount_timeout,
-        }
+        let helpers = HelperPool::new(config.helper.clone(), state.clone(), config.probe_timeout);
+        Self { config, state, helpers }
+    }
+
+    fn launcher(&self, settings: &ClientSettings) -> ClientLauncher {
+        let named = settings.launcher.as_deref().and_then(|launcher| launcher.parse().ok());
+        let program = self.config.helper.with_file_name(CLIENT_UNIT_PROGRAM);
+        ClientLauncher::new(named.unwrap_or(self.config.launcher), self.state.launch_directory(), program)
+    }
+
+    fn mount_timeout(&self) -> Duration {
+        self.config.mount_timeout.unwrap_or(DEFAULT_MOUNT_TIMEOUT)
     }
 }
 
@@ -100,20 +112,50 @@ impl Host for LinuxHost {
         mount_point::remove(directory)
     }
 
-    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
+    fn client_settings(&self) -> ClientSettings {
+        let LinuxConfig { client_cfg, launcher, mount_timeout, .. } = &self.config;
+        ClientSettings {
+            client_cfg: client_cfg.clone(),
+            launcher: (*launcher != Launcher::Auto).then(|| launcher.to_string()),
+            mount_timeout: *mount_timeout,
+        }
+    }
+
+    fn check_client(&self, settings: &ClientSettings) -> Result<(), ClientError> {
+        let is_started_here = self.launcher(settings).manager().is_none();
+        client::check(settings.client_cfg.as_deref(), is_started_here)
+    }
+
+    fn mount(
+        &self,
+        export: &Export,
+        at: &MountPath,
+        generation: u64,
+        settings: &ClientSettings,
+    ) -> Result<(), ClientError> {
+        let budget = settings.mount_timeout.unwrap_or(DEFAULT_MOUNT_TIMEOUT);
         let request = MountRequest {
             client: client::name(at, generation),
             export: export.clone(),
             mount_path: at.clone(),
-            client_cfg: self.client_cfg.clone(),
-            budget: self.mount_timeout,
+            client_cfg: settings.client_cfg.clone(),
+            budget,
         };
-        let deadline = Deadline::after(self.mount_timeout);
+        let deadline = Deadline::after(budget);
         self.helpers.prestart_helper(at);
-        match self.launcher.manager() {
-            Some(manager) => self.launcher.run(manager, &request, deadline),
+        let launcher = self.launcher(settings);
+        match launcher.manager() {
+            Some(manager) => launcher.run(manager, &request, deadline),
             None => client::run(&request, deadline),
         }
+    }
+
+    fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess> {
+        client::living_processes(&client::name(at, generation)).unwrap_or_default()
+    }
+
+    fn is_running(&self, process: ClientProcess) -> bool {
+        process::start_time(process.pid) == Some(process.start_time)
     }
 
     fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
@@ -121,10 +163,11 @@ impl Host for LinuxHost {
         self.helpers.stop_helper(at);
         // Requests are withdrawn first, or a unit could start the client meanwhile, and again at the end, for the
         // outcome that a killed unit may still have left.
-        self.launcher.withdraw_requests(at)?;
+        let launcher = self.launcher(&ClientSettings::default());
+        launcher.withdraw_requests(at)?;
         let killed =
             client::kill_processes(&client::name(at, generation), Deadline::after(CLIENT_KILL_TIMEOUT))?;
-        self.launcher.withdraw_requests(at)?;
+        launcher.withdraw_requests(at)?;
         Ok(killed)
     }
 
@@ -134,8 +177,13 @@ impl Host for LinuxHost {
     }
 
     fn unmount(&self, at: &MountPath, mode: UnmountMode, lock: &LockedShare) -> io::Result<UnmountOutcome> {
-        let outcome =
-            unmount::unmount(at.as_path(), mode, lock.lock_as_stdin()?, Deadline::after(self.mount_timeout))?;
+        // A question of another process keeps the mount busy until it is answered.
+        let _nobody_asks = match mode {
+            UnmountMode::IfUnused => self.helpers.exclude_questions(at, Deadline::after(QUESTION_TIMEOUT)),
+            UnmountMode::Lazy => None,
+        };
+        let deadline = Deadline::after(self.mount_timeout());
+        let outcome = unmount::unmount(at.as_path(), mode, lock.lock_as_stdin()?, deadline)?;
         if outcome == UnmountOutcome::Done {
             self.helpers.stop_helper(at);
         }

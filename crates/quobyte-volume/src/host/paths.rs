@@ -2,12 +2,14 @@
 //!
 //! Links on the way to a mount point are followed. Nothing at or below a mount point is touched: its client may hang.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+mod walk;
 
-use crate::pure::connection::InstanceId;
-use crate::pure::domain::{self, DomainError};
-use crate::pure::guests::GuestUse;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use self::walk::Walker;
+use crate::pure::image::{MAX_LAYERS, named_paths};
 use crate::pure::mount_path::{MountPath, md5_hex};
 
 impl MountPath {
@@ -30,39 +32,74 @@ impl MountPath {
     }
 }
 
-/// Every use of a path at or below one of `shares` that the descriptions of one guest mention: as it runs, as it will
-/// start, as it was saved. A path that a description spells by way of a link is returned as its share's mount path spells
-/// it.
-///
-/// # Errors
-/// [`DomainError`] when a description is not XML.
-pub fn guest_uses(
-    instance: InstanceId,
-    name: &str,
-    descriptions: &[String],
-    shares: &[MountPath],
-) -> Result<Vec<GuestUse>, DomainError> {
-    let locate = |path: &Path| shares.iter().find_map(|at| path_on_share(path, at));
-    domain::uses(instance, name, descriptions, &locate)
+/// Tells which paths lie on which share.
+#[derive(Debug)]
+pub(crate) struct ShareLocator<'a> {
+    /// The shares, and where each is mounted without links on the way.
+    shares: Vec<(&'a MountPath, PathBuf)>,
+    walker: Walker,
 }
 
-/// The path spelt as one on the share at `at`, if it is on that share. Nothing on the share is touched: it may hang.
-fn path_on_share(path: &Path, at: &MountPath) -> Option<PathBuf> {
-    let name = at.as_path().file_name()?;
-    let mount_point = path.ancestors().find(|ancestor| ancestor.file_name() == Some(name))?;
-    let is_same =
-        mount_point == at.as_path() || mount_point.parent()?.canonicalize().ok()?.join(name) == at.resolved();
-    let below = path.strip_prefix(mount_point).ok()?;
-    let on_share =
-        if below.as_os_str().is_empty() { at.as_path().to_owned() } else { at.as_path().join(below) };
-    is_same.then_some(on_share)
+impl<'a> ShareLocator<'a> {
+    pub(crate) fn new(shares: &'a [MountPath]) -> Self {
+        let shares = shares.iter().map(|at| (at, at.resolved())).collect();
+        Self { shares, walker: Walker::default() }
+    }
+
+    /// The path spelt as one on its share, if it is on a share. Nothing on a share is touched: it may hang.
+    pub(crate) fn locate(&mut self, path: &Path) -> Option<PathBuf> {
+        if !path.is_absolute() {
+            return None;
+        }
+        let is_plain = !path.components().any(|part| part == Component::ParentDir);
+        if is_plain && self.shares.iter().any(|(at, _)| path.starts_with(at.as_path())) {
+            return Some(path.components().collect());
+        }
+        let resolved = self.walker.resolve(path);
+        self.shares.iter().find_map(|(at, resolved_at)| {
+            let below = resolved.strip_prefix(resolved_at).ok()?;
+            Some(at.as_path().components().chain(below.components()).collect())
+        })
+    }
+
+    /// The files below the overlay `top`, as far as they are files of this machine that may be read, and the first that
+    /// is on a share.
+    pub(crate) fn local_backing_files(&mut self, top: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut file = top.to_owned();
+        for _ in 0..MAX_LAYERS {
+            if self.locate(&file).is_some() {
+                break;
+            }
+            let Some(content) = self.walker.open(&file).map(File::from) else { break };
+            let directory = file.parent().unwrap_or(Path::new("/")).to_owned();
+            let named = named_paths(&content);
+            found.extend(named.data.map(|data| directory.join(data)));
+            let Some(below) = named.backing else { break };
+            file = directory.join(below);
+            found.push(file.clone());
+        }
+        found
+    }
+
+    /// All shares.
+    pub(crate) fn shares(&self) -> Vec<MountPath> {
+        self.shares.iter().map(|(at, _)| (*at).clone()).collect()
+    }
+
+    /// The shares whose directories' names occur in `text`.
+    pub(crate) fn mentioned(&self, text: &str) -> Vec<MountPath> {
+        let is_mentioned = |at: &&MountPath| {
+            at.as_path().file_name().and_then(|name| name.to_str()).is_some_and(|name| text.contains(name))
+        };
+        self.shares.iter().map(|(at, _)| *at).filter(is_mentioned).cloned().collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::connection::{Export, ImageFormat};
-    use crate::pure::guests::GuestDisk;
+    use crate::pure::connection::Export;
 
     fn at(base: &Path) -> MountPath {
         MountPath::new(base, &Export::parse("reg/vol").unwrap())
@@ -85,34 +122,46 @@ mod tests {
     }
 
     #[test]
-    fn paths_on_mount_are_found_anywhere_in_xml() {
-        let at = at(Path::new("/mnt"));
-        let q = at.as_path().display();
-        let xml = format!(
-            "<domain><os><kernel>{q}/vmlinuz</kernel></os><devices>\
-             <disk type='file'><driver name='qemu' type='qcow2'/><source file='{q}/a.snap'/>\
-             <backingStore type='file'><format type='raw'/><source file='{q}/a'/><backingStore/></backingStore>\
-             <target dev='vda'/><serial>8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39</serial></disk>\
-             <disk type='file'><source file='{q}q/b'/><target dev='vdb'/></disk>\
-             <filesystem type='mount'><source dir='{q}'/></filesystem></devices></domain>"
-        );
-        let volume = "8d2b8f5e-6f0a-4d9c-9b1e-0d7f6c5b4a39".parse().ok();
-        let disk = GuestDisk { target: "vda".to_owned(), volume, format: ImageFormat::Qcow2 };
-        let expected = [("vmlinuz", None), ("a.snap", Some(disk)), ("a", None), ("", None)];
-        let below = |name: &str| at.as_path().components().chain(Path::new(name).components()).collect();
-        let expected: Vec<(PathBuf, _)> = expected.map(|(name, disk)| (below(name), disk)).into();
-        let uses = guest_uses(InstanceId::from(uuid::Uuid::nil()), "vm", &[xml], &[at]).unwrap();
-        assert_eq!(uses.into_iter().map(|found| (found.path, found.disk)).collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn symlinked_path_matches_mount_point() {
+    fn every_spelling_of_a_path_is_located() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path(), &link).unwrap();
         let (real, linked) = (at(directory.path()), at(&link));
-        assert_eq!(path_on_share(&linked.as_path().join("a"), &real), Some(real.as_path().join("a")));
-        assert_eq!(path_on_share(&real.as_path().join("a"), &linked), Some(linked.as_path().join("a")));
-        assert_eq!(path_on_share(&at(Path::new("/elsewhere")).as_path().join("a"), &real), None);
+        let image_link = directory.path().join("disk.img");
+        std::os::unix::fs::symlink(real.as_path().join("a"), &image_link).unwrap();
+        let locate = |path: &Path, at: &MountPath| ShareLocator::new(std::slice::from_ref(at)).locate(path);
+        let above =
+            directory.path().join("x/..").join(real.as_path().strip_prefix(directory.path()).unwrap());
+        for spelling in
+            [linked.as_path().join("a"), image_link, above.join("b/../a"), real.as_path().join("./a")]
+        {
+            assert_eq!(locate(&spelling, &real), Some(real.as_path().join("a")), "{spelling:?}");
+        }
+        assert_eq!(locate(&real.as_path().join("a"), &linked), Some(linked.as_path().join("a")));
+        for other in
+            [at(Path::new("/elsewhere")).as_path().join("a"), "a".into(), real.as_path().join("../a")]
+        {
+            assert_eq!(locate(&other, &real), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn local_overlay_leads_to_the_share() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = at(directory.path());
+        let overlay = |name: &str, backing: &str| {
+            let mut bytes = b"QFI\xfb\0\0\0\x03".to_vec();
+            bytes.extend(20_u64.to_be_bytes());
+            bytes.extend(u32::try_from(backing.len()).unwrap().to_be_bytes());
+            bytes.extend(backing.as_bytes());
+            let path = directory.path().join(name);
+            std::io::Write::write_all(&mut File::create(&path).unwrap(), &bytes).unwrap();
+            path
+        };
+        let base = at.as_path().join("base");
+        overlay("middle", base.to_str().unwrap());
+        let top = overlay("top", "middle");
+        let found = ShareLocator::new(std::slice::from_ref(&at)).local_backing_files(&top);
+        assert_eq!(found, [directory.path().join("middle"), base]);
     }
 }

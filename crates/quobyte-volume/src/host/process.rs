@@ -143,6 +143,18 @@ impl Process {
     }
 }
 
+/// When the process was started, in the kernel's ticks since the boot; `None` once it has ended.
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything; the state is the third field, the start time the 22nd.
+    let end_of_name = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(end_of_name + 1..)?).ok()?;
+    let mut fields = fields.split_ascii_whitespace();
+    let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
+    let start_time = fields.nth(18)?.parse().ok()?;
+    (!has_ended).then_some(start_time)
+}
+
 /// Kills a child that has not been waited for, and waits up to [`KILL_TIMEOUT`] for its end.
 pub(crate) fn kill_and_wait(child: &Child) -> io::Result<()> {
     let Some(process) = Process::open(child.id())? else { return Ok(()) };

@@ -15,23 +15,32 @@ mod error;
 mod lock;
 mod record_file;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use self::error::StateError;
 pub use self::lock::LockedShare;
+use self::record_file::FileVersion;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
-use crate::pure::mount_path::MountPath;
+use crate::pure::connection::Export;
+use crate::pure::mount_path::{MountPath, md5_hex};
 use crate::pure::record::ShareRecord;
 
 /// The directory that holds records and locks.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
+    /// Which export each record is of, so that a caller who lives long reads few.
+    exports: Arc<Mutex<HashMap<RecordFile, Export>>>,
 }
+
+/// A record's file as it was read; one that replaces it is another.
+type RecordFile = (PathBuf, FileVersion);
 
 impl StateDir {
     /// Opens the state directory at `path`. It is made if its parent lets this user make it.
@@ -47,11 +56,11 @@ impl StateDir {
         if directory.uid() != rustix::process::geteuid().as_raw() {
             return Err(unavailable("belongs to another user", None));
         }
-        for part in ["shares", "locks"] {
+        for part in ["shares", "locks", RELEASES] {
             make_directory(&path.join(part))
                 .map_err(|source| unavailable("is not writable", Some(source)))?;
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), exports: Arc::default() })
     }
 
     /// Waits until no other process or thread holds the share at `at`, then holds it.
@@ -61,7 +70,39 @@ impl StateDir {
     pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
         let key = at.key();
         let lock = self.path.join("locks").join(format!("{key}.lock"));
-        LockedShare::acquire(&lock, self.path.join("shares").join(format!("{key}.json")), at, deadline)
+        let files = ["shares", RELEASES].map(|part| self.path.join(part).join(format!("{key}.json")));
+        LockedShare::acquire(&lock, files, at, deadline)
+    }
+
+    /// The mount paths of shares for which releases are kept, be there a record or not.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn released(&self) -> Result<Vec<MountPath>, StateError> {
+        let directory = self.path.join(RELEASES);
+        let files = list(&directory, "json")?;
+        let known = files.iter().filter_map(|path| record_file::read_releases(path).ok().flatten());
+        Ok(known.map(|known| known.mount_path).collect())
+    }
+
+    /// Waits until no other process or thread grants files of the export, whatever its mount path, then keeps others from
+    /// it until the value is dropped. Whoever holds a share may wait for it, and for no share while it is held.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`].
+    pub(crate) fn lock_grants(
+        &self,
+        export: &Export,
+        at: &MountPath,
+        deadline: Deadline,
+    ) -> Result<File, StateError> {
+        let name = format!("{}.export", md5_hex(export.as_str().as_bytes()));
+        let path = self.path.join("locks").join(name);
+        let acquired =
+            flock::open(&path).and_then(|file| Ok(flock::acquire(&file, deadline)?.then_some(file)));
+        acquired
+            .map_err(|source| StateError::Io { path, source })?
+            .ok_or_else(|| StateError::Locked { at: at.clone() })
     }
 
     /// The lock that is held while the share's client is being asked.
@@ -81,6 +122,33 @@ impl StateDir {
     pub fn records(&self) -> Result<Vec<Result<ShareRecord, StateError>>, StateError> {
         let records = self.files_with_extension("json")?;
         Ok(records.iter().filter_map(|path| record_file::read(path).transpose()).collect())
+    }
+
+    /// The usable records of an export at other mount paths than `at`. A snapshot: nothing is held.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn records_of(&self, export: &Export, at: &MountPath) -> Result<Vec<ShareRecord>, StateError> {
+        let own = at.key();
+        let mut others = self.files_with_extension("json")?;
+        others.retain(|path| record_file::key(path) != Some(&own));
+        let mut known = self.exports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        let mut current = HashMap::new();
+        for path in others {
+            // Gone since it was listed.
+            let Some(version) = record_file::version(&path) else { continue };
+            let file = (path, version);
+            let known = known.remove(&file);
+            if known.as_ref().is_some_and(|known| known != export) {
+                current.extend(known.map(|known| (file, known)));
+            } else if let Ok(Some(record)) = record_file::read(&file.0) {
+                current.insert(file, record.export.clone());
+                found.extend(Some(record).filter(|record| record.export == *export));
+            }
+        }
+        *known = current;
+        Ok(found)
     }
 
     /// Records that were set aside because they could not be understood.
@@ -134,17 +202,23 @@ impl StateDir {
 
     /// The files in `shares` with that extension. A record that is being written has another one until it is complete.
     fn files_with_extension(&self, extension: &str) -> Result<Vec<PathBuf>, StateError> {
-        let directory = self.path.join("shares");
-        let io = |source| StateError::Io { path: directory.clone(), source };
-        let mut files = Vec::new();
-        for entry in directory.read_dir().map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|found| found == extension) {
-                files.push(path);
-            }
-        }
-        Ok(files)
+        list(&self.path.join("shares"), extension)
     }
+}
+
+/// The directory for what guests have released of shares that have no record.
+const RELEASES: &str = "released";
+
+fn list(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, StateError> {
+    let io = |source| StateError::Io { path: directory.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in directory.read_dir().map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// Makes a directory for this user alone, unless it is there.

@@ -14,12 +14,14 @@
 //! the mount hangs and asks nobody, so at most one helper is ever stuck on a mount.
 
 mod client_calls;
+mod error;
 mod helper;
 mod probe_direct_io;
 mod protocol;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
@@ -27,14 +29,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use self::client_calls::ChainFailure;
-pub use self::client_calls::RootFacts;
+pub use self::client_calls::{RefusedRequests, RootFacts};
+pub use self::error::ShareError;
+use self::error::share_error;
 use self::helper::{Helper, HelperReply};
 use self::protocol::{HelperAnswer, HelperRequest, VERSION};
-use crate::error::Code;
 use crate::host::deadline::Deadline;
+use crate::host::flock;
 use crate::host::records::StateDir;
-use crate::pure::image::{DeclaredImage, Layer, Violation};
+use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::Probe;
 use crate::pure::mount_path::MountPath;
 
@@ -67,68 +70,6 @@ pub type ChainReply = Result<Vec<Layer>, ShareError>;
 /// A query that is under way, or about to be: waits for the reply. Dropping it abandons the query.
 pub type PendingShareReply<'a> = Box<dyn FnOnce() -> Result<ShareReply, ShareError> + 'a>;
 
-/// Why the share gave no answer, or no good one.
-#[derive(Debug, thiserror::Error)]
-pub enum ShareError {
-    /// The client behind the mount is gone (ENOTCONN, ESTALE, ECONNABORTED). Nothing else means that.
-    #[error("the client of {at} is dead")]
-    Dead {
-        /// The share's mount point.
-        at: MountPath,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// There was no answer by the deadline.
-    #[error("{at} does not answer")]
-    Hung {
-        /// The share's mount point.
-        at: MountPath,
-    },
-    /// There is no such file.
-    #[error("{path} does not exist")]
-    Missing {
-        /// The file asked for.
-        path: PathBuf,
-    },
-    /// A file breaks a rule.
-    #[error("{path} is refused: {violation}")]
-    Refused {
-        /// The file: the one asked for, or one below it.
-        path: PathBuf,
-        /// The rule, and by what it is broken.
-        violation: Violation,
-    },
-    /// The share answered with another error.
-    #[error("{path} cannot be looked at")]
-    Failed {
-        /// The file or directory asked for.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The helper process cannot be had.
-    #[error("the helper {program} cannot be used")]
-    Helper {
-        /// Its program.
-        program: PathBuf,
-        /// What failed.
-        source: io::Error,
-    },
-}
-
-impl ShareError {
-    /// The stable code, where the share itself is at fault and not an image on it.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Dead { .. } => Code::MountStale,
-            Self::Hung { .. } => Code::MountHung,
-            Self::Missing { .. } | Self::Refused { .. } | Self::Failed { .. } => Code::MountNotVisible,
-            Self::Helper { .. } => Code::Internal,
-        }
-    }
-}
-
 impl HelperPool {
     /// `program` is the helper, `timeout` how long a share may take to answer.
     pub(crate) fn new(program: PathBuf, state: StateDir, timeout: Duration) -> Self {
@@ -154,6 +95,13 @@ impl HelperPool {
                     Ok(ShareReply { root, chain: chain.map_err(|error| error.into_share_error(at)) })
                 }
                 HelperAnswer::Failed(errno) => Err(share_error(at, at.as_path().to_owned(), errno)),
+                HelperAnswer::Dead(errno) => {
+                    Err(ShareError::Dead { at: at.clone(), source: io::Error::from_raw_os_error(errno) })
+                }
+                HelperAnswer::Unserved(errno, refused) => {
+                    let source = io::Error::from_raw_os_error(errno);
+                    Err(ShareError::Unserved { at: at.clone(), refused, source })
+                }
                 _ => Err(self.wrong_answer_error()),
             }
         })
@@ -269,6 +217,12 @@ impl HelperPool {
         }
     }
 
+    /// Holds the lock under which the share's client is asked; `None` if it is not free by the deadline.
+    pub(crate) fn exclude_questions(&self, at: &MountPath, deadline: Deadline) -> Option<File> {
+        let lock = flock::open(&self.state.probe_lock(at)).ok()?;
+        flock::acquire(&lock, deadline).ok()?.then_some(lock)
+    }
+
     /// Kills the helper of a share that is not mounted any more. It keeps no mount busy, so the caller does not wait
     /// for its end: one that has just probed a mount takes tens of milliseconds.
     pub(crate) fn stop_helper(&self, at: &MountPath) {
@@ -325,28 +279,6 @@ impl Drop for PendingAnswer<'_> {
         if let Some(helper) = self.helper.take() {
             lock(&self.pool.unreaped).push(helper.kill());
         }
-    }
-}
-
-impl ChainFailure {
-    /// This failure as an error of the share at `at`.
-    fn into_share_error(self, at: &MountPath) -> ShareError {
-        match self {
-            Self::Refused(path, violation) => {
-                ShareError::Refused { path: at.as_path().join(path.as_path()), violation }
-            }
-            Self::Failed(path, errno) => share_error(at, at.as_path().join(path.as_path()), errno),
-        }
-    }
-}
-
-/// The error that the number `errno` stands for on a share.
-fn share_error(at: &MountPath, path: PathBuf, errno: i32) -> ShareError {
-    let source = io::Error::from_raw_os_error(errno);
-    match errno {
-        libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED => ShareError::Dead { at: at.clone(), source },
-        libc::ENOENT => ShareError::Missing { path },
-        _ => ShareError::Failed { path, source },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a mount point is not as it should be.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::error::Code;
 use crate::host::client::ClientError;
@@ -70,6 +71,8 @@ pub enum MountError {
     MountPoint {
         /// The mount point.
         at: MountPath,
+        /// Another base, below which this user has mounts.
+        other_base: Option<PathBuf>,
         /// What failed.
         source: io::Error,
     },
@@ -110,6 +113,7 @@ impl MountError {
             Self::Stale { .. } => Code::MountStale,
             Self::Unreadable { source, .. } => source.code(),
             Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
+            Self::Client(ClientError::NoConfiguration { .. }) => Code::InvalidConfig,
             Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
             Self::MountPoint { .. }
             | Self::Client(ClientError::Refused { .. } | ClientError::NotLaunched { .. })

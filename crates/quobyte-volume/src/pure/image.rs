@@ -1,21 +1,26 @@
 //! What a file on the share is, and whether it may be given to a guest.
 
 mod chain;
+mod local_overlay;
 mod other_formats;
 mod path;
 mod qcow2;
 mod source;
 mod swap;
 mod violation;
+mod volume_formats;
 
 use std::path::PathBuf;
 
 pub use self::chain::{ChainError, Identity, Layer, MAX_LAYERS, Opened, walk};
+pub(crate) use self::local_overlay::named_paths;
 pub use self::path::RelativePath;
 pub use self::qcow2::{Backing, ImageHeader};
 pub use self::source::ReadAt;
 pub(crate) use self::swap::check_not_swapped;
 pub use self::violation::{InspectError, Rule, Violation};
+pub use self::volume_formats::VolumeFormats;
+pub(crate) use self::volume_formats::is_snapshot;
 use crate::error::Code;
 use crate::pure::connection::{ConnectionInfo, ImageFormat, ImageName};
 

@@ -1,11 +1,22 @@
 //! What is on record of a share: what is mounted where, and for whom. No I/O: [`crate::host::records`] keeps the files.
 
-use std::fmt;
+mod attachment;
+mod compare;
+mod guest_uses;
+mod rival;
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
-use super::image::Layer;
+pub use self::attachment::{Attachment, Leaving};
+pub(crate) use self::attachment::{FileQuery, Release};
+pub use self::compare::Comparison;
+pub(crate) use self::compare::MountAge;
+pub(crate) use self::rival::{Claim, Rival};
+use super::connection::{Export, InstanceId, VolumeId};
+use super::guests::{Guest, GuestUse};
 use super::io_policy::Probe;
 use super::kernel_mount::Mount;
 use super::mount_path::MountPath;
@@ -22,6 +33,12 @@ pub struct ShareRecord {
     pub mount_path: MountPath,
     /// The mount as the kernel showed it once it was made; `None` while it is being made.
     pub mount: Option<Mount>,
+    /// The processes of the client that was started for that mount; empty where they are not known.
+    #[serde(default)]
+    pub client: Vec<ClientProcess>,
+    /// How the client was started, so that whoever repairs the share can start it in the same way.
+    #[serde(default)]
+    pub settings: ClientSettings,
     /// What a probe of that mount has seen, once there was one.
     #[serde(default)]
     pub probe: Option<Probe>,
@@ -30,41 +47,55 @@ pub struct ShareRecord {
     pub warned_rows: Vec<String>,
     /// Which of its mounts this is about, later ones having greater numbers; see `advance_generation`.
     pub generation: u64,
+    /// Whether the attachments have been compared with the hypervisor's guests since that mount was made.
+    #[serde(default)]
+    pub compared: bool,
     /// Who uses it.
     pub attachments: Vec<Attachment>,
+    /// What guests have released that may still describe it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) releases: Vec<Release>,
 }
 
-/// One volume attached to one guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// The guest.
-    pub instance: InstanceId,
-    /// The volume.
-    pub volume: VolumeId,
-    /// The volume's file when it was connected.
-    pub name: ImageName,
-    /// The file's declared format.
-    pub format: ImageFormat,
-    /// The image's layers as they were looked at; empty where another driver attached it.
-    #[serde(default)]
-    pub chain: Vec<Layer>,
-    /// The share's generation when the guest was last connected. Files opened on an earlier one are on a
-    /// mount that is gone.
-    pub generation: u64,
+/// One process, which no later process with its number is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientProcess {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in the kernel's ticks since the boot.
+    pub start_time: u64,
 }
 
-impl Attachment {
-    /// Whether this is the attachment of that volume to that guest, whatever file it is in.
+/// How a client is started. What is `None` is left to whoever starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClientSettings {
+    /// Its configuration file.
+    pub client_cfg: Option<PathBuf>,
+    /// Who starts it: a launcher's name.
+    pub launcher: Option<String>,
+    /// How long it may take to mount.
+    pub mount_timeout: Option<Duration>,
+}
+
+impl ClientSettings {
+    /// These settings, and those of `other` where these say nothing.
     #[must_use]
-    pub fn matches(&self, instance: InstanceId, volume: VolumeId) -> bool {
-        self.instance == instance && self.volume == volume
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            client_cfg: self.client_cfg.clone().or_else(|| other.client_cfg.clone()),
+            launcher: self.launcher.clone().or_else(|| other.launcher.clone()),
+            mount_timeout: self.mount_timeout.or(other.mount_timeout),
+        }
     }
 }
 
-impl fmt::Display for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "volume {} of instance {}", self.volume, self.instance)
-    }
+/// What is known of a mount before it is looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KnownMount<'a> {
+    /// The mount that was there.
+    pub mount: Option<&'a Mount>,
+    /// The processes of its client; empty where they are not known.
+    pub client: &'a [ClientProcess],
 }
 
 impl ShareRecord {
@@ -76,18 +107,30 @@ impl ShareRecord {
             export,
             mount_path,
             mount: None,
+            client: Vec::new(),
+            settings: ClientSettings::default(),
             probe: None,
             warned_rows: Vec::new(),
             generation: 0,
+            compared: false,
             attachments: Vec::new(),
+            releases: Vec::new(),
         }
     }
 
-    /// Records what is mounted. The probe and the warnings of an earlier mount do not apply to another one.
+    /// What is known of the mount.
+    #[must_use]
+    pub fn known_mount(&self) -> KnownMount<'_> {
+        KnownMount { mount: self.mount.as_ref(), client: &self.client }
+    }
+
+    /// Records what is mounted. What was found out about an earlier mount does not apply to another one.
     pub(crate) fn set_mount(&mut self, mount: Mount) {
         if !self.is_for_mount(&mount) {
             self.probe = None;
             self.warned_rows.clear();
+            self.client.clear();
+            self.compared = false;
         }
         self.mount = Some(mount);
     }
@@ -97,33 +140,59 @@ impl ShareRecord {
         self.mount.as_ref().is_some_and(|known| known.is_same(mount))
     }
 
-    /// Whether that volume is attached to that guest.
-    pub(crate) fn has_attachment(&self, instance: InstanceId, volume: VolumeId) -> bool {
-        self.attachments.iter().any(|attachment| attachment.matches(instance, volume))
+    /// The guest's attachment that `query` asks for: the one of its file, else the one of its volume.
+    #[must_use]
+    pub(crate) fn attachment(&self, instance: InstanceId, query: &FileQuery<'_>) -> Option<&Attachment> {
+        query.find(instance, &self.attachments).map(|index| &self.attachments[index])
     }
 
-    /// Adds an attachment, or brings the one of that volume to that guest up to date in its place.
-    pub(crate) fn attach(&mut self, attachment: Attachment) {
-        let same = |other: &&mut Attachment| other.matches(attachment.instance, attachment.volume);
-        match self.attachments.iter_mut().find(same) {
-            Some(present) => *present = attachment,
+    /// Adds an attachment, or brings the one of that file, or of that volume, to that guest up to date in its place. It keeps
+    /// the ids and the files that the volume had. Whatever the guest has released of it, it has again.
+    pub(crate) fn attach(&mut self, attachment: Attachment, volume: Option<VolumeId>) {
+        for release in &mut self.releases {
+            release.retract(&attachment);
+        }
+        self.releases.retain(|release| !release.files.is_empty());
+        let query = FileQuery { volume, ..FileQuery::of(&attachment) };
+        let index = query.find(attachment.instance, &self.attachments);
+        match index.map(|index| &mut self.attachments[index]) {
+            Some(present) => present.update(attachment),
             None => self.attachments.push(attachment),
         }
     }
 
-    /// Removes an attachment, and returns it if it was there.
-    pub(crate) fn detach(&mut self, instance: InstanceId, volume: VolumeId) -> Option<Attachment> {
-        let index = self.attachments.iter().position(|attachment| attachment.matches(instance, volume))?;
+    /// Removes the guest's attachment that `query` asks for, and returns it if it was there.
+    pub(crate) fn detach(&mut self, instance: InstanceId, query: &FileQuery<'_>) -> Option<Attachment> {
+        let index = query.find(instance, &self.attachments)?;
         Some(self.attachments.remove(index))
     }
 
-    /// The attachments whose files were opened on a mount that has been replaced since.
+    /// Notes that the guest has released an attachment with all its layers, where its shut-off description still names
+    /// them.
+    pub(crate) fn release(&mut self, attachment: &Attachment, guest: &Guest) {
+        let uses = self.uses_of(attachment, guest);
+        let Some(release) = Release::new(attachment, uses, &self.mount_path) else { return };
+        match self.releases.iter_mut().find(|known| known.instance == release.instance) {
+            Some(known) => known.merge(release),
+            None => self.releases.push(release),
+        }
+    }
+
+    /// Whether a guest has released what that use is about. What it runs with, or was saved with, it has not.
+    pub(crate) fn is_released(&self, guest_use: &GuestUse) -> bool {
+        self.releases.iter().any(|release| release.covers(guest_use, &self.mount_path))
+    }
+
+    /// The attachments whose guests run on with files of a mount that is gone.
     #[must_use]
     pub fn lost(&self) -> Vec<Attachment> {
-        self.attachments
-            .iter()
-            .filter(|attachment| attachment.generation < self.generation)
-            .cloned()
-            .collect()
+        let is_lost = |attachment: &&Attachment| attachment.lost_in.is_some() && self.is_stale(attachment);
+        self.attachments.iter().filter(is_lost).cloned().collect()
+    }
+
+    /// Whether the attachment was made on an earlier mount than the present one.
+    #[must_use]
+    pub(crate) fn is_stale(&self, attachment: &Attachment) -> bool {
+        attachment.generation < self.generation
     }
 }

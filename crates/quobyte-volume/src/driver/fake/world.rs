@@ -6,14 +6,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use super::hypervisor::Hypervisor;
+use super::images::{Image, Images};
 use crate::host::client::ClientError;
-use crate::host::share::{RootFacts, ShareError, ShareReply};
+use crate::host::share::{RefusedRequests, RootFacts, ShareError, ShareReply};
 use crate::pure::connection::Export;
-use crate::pure::guests::GuestUse;
-use crate::pure::image::{self, DeclaredImage, Identity, Rule, Violation};
+use crate::pure::image::DeclaredImage;
 use crate::pure::io_policy::DirectIo;
 use crate::pure::kernel_mount::{Device, Mount};
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::{ClientProcess, ClientSettings};
 
 /// What the client does when it is asked to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,17 +46,19 @@ pub(in crate::driver) enum ClientState {
     Hung,
     /// It answers every question with an error.
     Failing,
+    /// It answers as a dead one would (ESTALE), though it lives.
+    Stale,
+    /// Its process is gone, and the kernel says that it has ended the connection.
     Dead,
+    /// Its process is gone, and the kernel does not say so.
+    Vanished,
 }
 
-/// What a file on every volume is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::driver) enum Image {
-    Regular,
-    Missing,
-    Link,
-    Directory,
-    OnAnotherDevice,
+impl ClientState {
+    /// Whether its process has not ended.
+    pub(in crate::driver) fn is_alive(self) -> bool {
+        !matches!(self, Self::Dead | Self::Vanished)
+    }
 }
 
 /// One mount of the world.
@@ -68,10 +72,18 @@ pub(in crate::driver) struct FakeMount {
     pub(in crate::driver) generation: Option<u64>,
 }
 
+impl FakeMount {
+    /// The process that serves it; each mount has its own.
+    pub(super) fn process(&self) -> ClientProcess {
+        ClientProcess { pid: 1000 + self.mount.device.minor, start_time: 7 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::driver) struct World {
     pub(in crate::driver) mount_behavior: MountBehavior,
     pub(in crate::driver) image: Image,
+    pub(in crate::driver) images: Images,
     /// What is mounted where, top last.
     pub(in crate::driver) mounts: BTreeMap<PathBuf, Vec<FakeMount>>,
     /// What somebody unmounted lazily, and where: the client serves on as long as files are open.
@@ -87,8 +99,9 @@ pub(in crate::driver) struct World {
     pub(in crate::driver) direct_io: Option<DirectIo>,
     /// How often that was found out.
     pub(in crate::driver) probes: u32,
-    /// What guests use; `None` while the hypervisor cannot be asked.
-    pub(in crate::driver) guests: Option<Vec<GuestUse>>,
+    pub(in crate::driver) hypervisor: Hypervisor,
+    /// How the newest client was started.
+    pub(in crate::driver) client_settings: Option<ClientSettings>,
     pub(super) mount_count: u32,
 }
 
@@ -125,6 +138,13 @@ impl World {
         if let Some(top) = self.mounts.get_mut(at.as_path()).and_then(|layers| layers.last_mut()) {
             top.generation = Some(generation);
         }
+    }
+
+    /// Every mount with its mount point, detached ones included.
+    pub(super) fn all_mounts(&self) -> impl Iterator<Item = (&PathBuf, &FakeMount)> {
+        let mounted =
+            self.mounts.iter().flat_map(|(path, layers)| layers.iter().map(move |layer| (path, layer)));
+        mounted.chain(self.detached.iter().map(|(path, layer)| (path, layer)))
     }
 
     /// Somebody unmounts what is on top at `at` lazily.
@@ -192,27 +212,6 @@ impl World {
         Ok(())
     }
 
-    /// What the one image on every volume is.
-    pub(super) fn chain(
-        &self,
-        at: &MountPath,
-        device: Device,
-        DeclaredImage { name, format }: DeclaredImage<'_>,
-    ) -> Result<Vec<image::Layer>, ShareError> {
-        let path = at.image(name);
-        let refused =
-            |rule| ShareError::Refused { path: path.clone(), violation: Violation::new(rule, name) };
-        let device = match self.image {
-            Image::Regular => device,
-            Image::Missing => return Err(ShareError::Missing { path }),
-            Image::Link => return Err(refused(Rule::LeadsAway)),
-            Image::Directory => return Err(refused(Rule::NotRegularFile)),
-            Image::OnAnotherDevice => Device { major: 8, minor: 1 },
-        };
-        let identity = Identity { device, inode: 2, btime: None };
-        Ok(vec![image::Layer { path: name.into(), format, identity, virtual_size: 1 << 20 }])
-    }
-
     pub(super) fn top(&self, at: &MountPath) -> Option<&FakeMount> {
         self.mounts.get(at.as_path())?.last()
     }
@@ -228,7 +227,8 @@ impl World {
         let image = image.filter(|_| root.is_connected());
         Ok(ShareReply {
             root,
-            chain: image.map_or(Ok(Vec::new()), |image| self.chain(at, root.device, image)),
+            chain: image
+                .map_or(Ok(Vec::new()), |image| self.images.layers(image, self.image, at, root.device)),
         })
     }
 
@@ -243,6 +243,9 @@ impl World {
                 path: at.as_path().to_owned(),
                 source: io::Error::from_raw_os_error(libc::EIO),
             }),
+            ClientState::Stale | ClientState::Vanished => {
+                Err(ShareError::Unserved { at: at.clone(), refused: RefusedRequests::Some, source })
+            }
             ClientState::Dead => Err(ShareError::Dead { at: at.clone(), source }),
         }
     }

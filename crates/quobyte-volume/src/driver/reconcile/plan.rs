@@ -2,91 +2,79 @@
 
 use super::finding::{Repair, Unrepaired};
 use crate::mount::MountState;
-use crate::pure::connection::{Export, ImageName, VolumeId};
-use crate::pure::guests::GuestUse;
-use crate::pure::mount_path::MountPath;
-use crate::pure::record::{Attachment, ShareRecord};
-
-/// Tells which guests use a share, or why that is not known.
-pub(super) type Uses<'a> = dyn Fn() -> Result<Vec<GuestUse>, String> + 'a;
+use crate::pure::connection::Export;
+use crate::pure::record::{Attachment, Comparison, ShareRecord};
 
 /// What was seen of a share.
 pub(super) struct ShareView<'a> {
-    pub(super) at: MountPath,
-    pub(super) export: Export,
-    pub(super) record: Option<ShareRecord>,
-    pub(super) state: MountState,
-    /// Whether it is healthy, but not the mount on record, which is gone.
+    pub(super) export: &'a Export,
+    pub(super) state: &'a MountState,
+    /// Whether there was a record.
+    pub(super) is_recorded: bool,
+    /// The record, brought up to date with the guests.
+    pub(super) record: &'a ShareRecord,
+    /// What that has shown, or why the guests are not known.
+    pub(super) comparison: Result<&'a Comparison, &'a str>,
+    /// Whether the mount is healthy, but not the one that was on record, which is gone.
     pub(super) is_replaced: bool,
     pub(super) may_unmount: bool,
-    /// Asked only where it makes a difference.
-    pub(super) uses: &'a Uses<'a>,
 }
 
-/// The one thing to do next, or else what is worth telling.
+/// What to do about a share's mount, and what is worth telling.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) action: Option<Action>,
+    pub(super) action: Action,
+    /// What the guests have made of the record.
+    pub(super) repairs: Vec<Repair>,
     pub(super) unrepaired: Vec<Unrepaired>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Mount again what these attachments need, or take note that it has been.
-    Remount(Vec<Attachment>),
+    /// Leave the mount as it is.
+    Keep,
+    /// Mount again what attachments need, or take note that somebody has.
+    Remount,
     /// Take down what no attachment needs.
     TakeDown,
-    /// Put this record in place for what guests use already.
-    Adopt(Box<ShareRecord>),
-}
-
-impl Action {
-    /// What there is to tell once it is done.
-    pub(super) fn repair(&self) -> Repair {
-        match self {
-            Self::Remount(attachments) => Repair::Remounted(attachments.clone()),
-            Self::TakeDown => Repair::TakenDown,
-            Self::Adopt(record) => Repair::Adopted(record.attachments.clone()),
-        }
-    }
 }
 
 pub(super) fn plan(view: &ShareView<'_>) -> Plan {
-    match &view.record {
-        None => unrecorded(view),
-        Some(record) if record.attachments.is_empty() => Plan::to(Action::TakeDown),
-        Some(record) => recorded(view, record),
-    }
-}
-
-impl Plan {
-    fn to(action: Action) -> Self {
-        Self { action: Some(action), unrepaired: Vec::new() }
-    }
-
-    fn nothing_but(unrepaired: Unrepaired) -> Self {
-        Self { action: None, unrepaired: vec![unrepaired] }
-    }
-}
-
-/// A mount without a record: one made before this driver came, or whose records were lost.
-fn unrecorded(view: &ShareView<'_>) -> Plan {
-    let (MountState::Healthy(_) | MountState::Dead(_)) = &view.state else {
-        return Plan { action: None, unrepaired: about_mount(view).into_iter().collect() };
-    };
-    match (view.uses)() {
-        Err(reason) => Plan::nothing_but(Unrepaired::Unknown(reason)),
-        Ok(uses) => {
-            let attachments: Vec<_> = uses.iter().filter_map(|guest| attachment(view, guest)).collect();
-            match ShareRecord::adopting(view, attachments) {
-                Some(record) => Plan::to(Action::Adopt(Box::new(record))),
-                None => Plan::nothing_but(Unrepaired::NotRecorded),
+    let action = action(view);
+    let mut repairs = Vec::new();
+    let mut unrepaired = Vec::new();
+    match view.comparison {
+        Ok(comparison) => {
+            let all = [
+                (Repair::Released as fn(Vec<Attachment>) -> Repair, &comparison.released),
+                (Repair::Adopted, &comparison.adopted),
+                (Repair::Moved, &comparison.moved),
+                (Repair::Restarted, &comparison.restarted),
+            ];
+            let some = all.into_iter().filter(|(_, attachments)| !attachments.is_empty());
+            repairs.extend(some.map(|(repair, attachments)| repair(attachments.clone())));
+            unrepaired.extend(about_mount(view));
+            unrepaired.extend(about_guests(view, comparison));
+        }
+        Err(reason) => {
+            unrepaired.extend(about_mount(view));
+            if view.is_recorded || matches!(view.state, MountState::Healthy(_) | MountState::Dead(_)) {
+                unrepaired.push(Unrepaired::Unknown(reason.to_owned()));
             }
         }
     }
+    if action == Action::TakeDown {
+        // Taking it down tells why it stays, if it does.
+        unrepaired.retain(|why| !matches!(why, Unrepaired::NotAdopted(_) | Unrepaired::Unknown(_)));
+    }
+    Plan { action, repairs, unrepaired }
 }
 
-fn recorded(view: &ShareView<'_>, record: &ShareRecord) -> Plan {
+fn action(view: &ShareView<'_>) -> Action {
+    if view.record.attachments.is_empty() {
+        // A mount without record or guest is nobody's to take down.
+        return if view.is_recorded { Action::TakeDown } else { Action::Keep };
+    }
     let needs_remount = match view.state {
         MountState::Absent => true,
         MountState::Dead(_) => view.may_unmount,
@@ -96,27 +84,19 @@ fn recorded(view: &ShareView<'_>, record: &ShareRecord) -> Plan {
         | MountState::WrongVolume(_)
         | MountState::Foreign(_) => false,
     };
-    if needs_remount {
-        return Plan::to(Action::Remount(record.attachments.clone()));
-    }
-    let mut unrepaired: Vec<_> = about_mount(view).into_iter().collect();
-    unrepaired.extend(record.lost().into_iter().map(Unrepaired::Lost));
-    match (view.uses)() {
-        Err(reason) => unrepaired.push(Unrepaired::Unknown(reason)),
-        Ok(uses) => {
-            let has_guest =
-                |attachment: &&Attachment| uses.iter().any(|guest| guest.is_disk_of(attachment, &view.at));
-            let without = record.attachments.iter().filter(|attachment| !has_guest(attachment));
-            unrepaired.extend(without.map(|one| Unrepaired::NoGuest(one.clone(), view.export.clone())));
-        }
-    }
-    Plan { action: None, unrepaired }
+    if needs_remount { Action::Remount } else { Action::Keep }
 }
 
 /// What is wrong with the mount itself.
 fn about_mount(view: &ShareView<'_>) -> Option<Unrepaired> {
-    match &view.state {
+    match view.state {
+        MountState::Healthy(_) | MountState::Dead(_)
+            if !view.is_recorded && view.comparison.is_ok() && view.record.attachments.is_empty() =>
+        {
+            Some(Unrepaired::NotRecorded)
+        }
         MountState::Absent | MountState::Healthy(_) => None,
+        MountState::Dead(_) if view.may_unmount => None,
         MountState::Dead(_) => Some(Unrepaired::NotOwner),
         MountState::Disconnected(_) => Some(Unrepaired::Disconnected),
         MountState::Hung(_) => Some(Unrepaired::Hung),
@@ -126,29 +106,14 @@ fn about_mount(view: &ShareView<'_>) -> Option<Unrepaired> {
     }
 }
 
-/// The attachment that a guest's disk amounts to.
-fn attachment(view: &ShareView<'_>, guest: &GuestUse) -> Option<Attachment> {
-    let disk = guest.disk.as_ref()?;
-    let name = ImageName::parse(guest.path.file_name()?.to_str()?).ok()?;
-    (guest.path == view.at.image(&name)).then(|| Attachment {
-        instance: guest.instance,
-        volume: disk.volume.unwrap_or_else(|| VolumeId::derive(&view.export, &name)),
-        format: disk.format,
-        name,
-        chain: Vec::new(),
-        generation: 0,
-    })
-}
-
-impl ShareRecord {
-    /// A record of what guests use already; `None` if they use no image of the share.
-    fn adopting(view: &ShareView<'_>, attachments: Vec<Attachment>) -> Option<Self> {
-        let (MountState::Healthy(mount) | MountState::Dead(mount)) = &view.state else { return None };
-        let mut record = Self::new(view.export.clone(), view.at.clone()).ok()?;
-        record.mount = Some(mount.clone());
-        for attachment in attachments {
-            record.attach(attachment);
-        }
-        (!record.attachments.is_empty()).then_some(record)
-    }
+/// What the guests make of the share that cannot be repaired.
+fn about_guests(view: &ShareView<'_>, comparison: &Comparison) -> Vec<Unrepaired> {
+    let export = view.export;
+    let without_guest =
+        comparison.without_guest.iter().map(|one| Unrepaired::NoGuest(one.clone(), export.clone()));
+    let leaving = comparison.leaving.iter().map(|one| Unrepaired::Leaving(one.clone()));
+    let rivals = comparison.rivals.iter().map(|pair| Unrepaired::Rivals(Box::new(pair.clone())));
+    let not_adopted =
+        comparison.not_adopted.iter().map(|guest_use| Unrepaired::NotAdopted(guest_use.clone()));
+    without_guest.chain(leaving).chain(rivals).chain(not_adopted).collect()
 }

@@ -1,12 +1,16 @@
-//! The driver against a model: whatever is called, dies, hangs or is killed in whatever order, the records are the set
-//! of attachments that a caller would expect, and no mount is taken from somebody who needs it.
+//! The driver against a model: whatever is called, dies, hangs or is killed, and whatever guests do, in whatever order: no
+//! guest is put on record or dropped without reason, no volume is given to two guests, no mount is taken from somebody who
+//! needs it, and guests are told what they have lost.
 //!
 //! The world is the fake's, the record files are real. A caller that is killed is a panic in the middle of an
 //! operation, after which another driver goes on with the same files and the same world.
 
 mod events;
+mod guests;
 mod interrupted;
+mod lost;
 mod machine;
+mod records;
 mod steps;
 mod verdict;
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::pure::io_policy::{Cache, DirectIo, IoMode};
-use crate::pure::record::ShareRecord;
 
 impl Fixture {
     fn becomes(&self, direct_io: Option<DirectIo>) {
@@ -16,10 +15,6 @@ impl Fixture {
 
     fn probes(&self) -> u32 {
         self.host.world().probes
-    }
-
-    fn record(&self) -> ShareRecord {
-        self.driver.status().unwrap().shares.remove(0).record
     }
 }
 

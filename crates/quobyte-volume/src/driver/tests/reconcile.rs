@@ -4,30 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::pure::guests::GuestUse;
+use crate::pure::guests::{GuestQuestion, GuestSurvey};
 use crate::pure::record::ShareRecord;
 
-fn found(f: &Fixture, dry_run: bool) -> Vec<String> {
-    let findings = f.driver.reconcile(dry_run).unwrap();
-    findings
-        .iter()
-        .map(|finding| match finding {
-            Finding::Repaired(_, repair) => format!("{repair:?}").split('(').next().unwrap().to_owned(),
-            Finding::Unrepaired(_, left) => format!("left: {left:?}").split('(').next().unwrap().to_owned(),
-            other => format!("{other:?}"),
-        })
-        .collect()
-}
-
-fn uses(f: &Fixture, guest: u128, name: &str) {
-    let path = f.at(&volume(name)).image(&ImageName::parse(name).unwrap());
-    let using = GuestUse {
-        instance: instance(guest),
-        name: "vm".to_owned(),
-        path,
-        disk: Some(disk(None, ImageFormat::Raw)),
-    };
-    f.host.world().guests.as_mut().unwrap().push(using);
+fn found(f: &Fixture, dry_run: bool) -> Vec<&'static str> {
+    f.driver.reconcile(dry_run).unwrap().iter().map(Finding::code).collect()
 }
 
 #[test]
@@ -35,7 +16,7 @@ fn healthy_shares_yield_no_findings() {
     let f = fixture();
     assert!(found(&f, false).is_empty());
     f.connect(&volume("a"), 1).unwrap();
-    uses(&f, 1, "a");
+    f.run(1, &["a"]);
     assert!(found(&f, false).is_empty());
 }
 
@@ -44,22 +25,24 @@ fn dead_or_missing_mount_is_remounted() {
     for client_state in [Some(ClientState::Dead), None] {
         let f = fixture();
         f.connect(&volume("a"), 1).unwrap();
-        uses(&f, 1, "a");
+        f.run(1, &["a"]);
         match client_state {
-            Some(client_state) => {
-                f.host.change(&f.at(&volume("a")), |layer| layer.client_state = client_state);
-            }
+            Some(client_state) => f.client_becomes(client_state),
             None => f.host.world().mounts.clear(),
         }
         let before = f.host.world().clone();
-        assert_eq!(found(&f, true), ["Remounted"]);
+        assert_eq!(found(&f, true), ["remounted"]);
         assert_eq!(*f.host.world(), before, "a dry run changes nothing");
-        assert_eq!(found(&f, false), ["Remounted"]);
-        assert_eq!(found(&f, false), ["left: Lost"]);
-        let open = f.driver.connect_running(&volume("a"), instance(1), &HypervisorFacts::default()).unwrap();
-        assert!(open.lost.iter().any(|lost| lost.instance == instance(1)), "what is open stays dead");
-        assert_eq!(found(&f, false), ["left: Lost"]);
-        f.connect(&volume("a"), 1).unwrap();
+        assert_eq!(found(&f, false), ["remounted"]);
+        assert_eq!(found(&f, false), ["lost"]);
+        for connect in [Fixture::connect, Fixture::connect_compared] {
+            let lost = connect(&f, &volume("a"), 1).unwrap().lost;
+            assert_eq!(lost.len(), 1, "what the guest has open stays dead");
+        }
+        assert_eq!(found(&f, false), ["lost"]);
+        f.stop(1);
+        f.start(1);
+        assert_eq!(found(&f, false), ["restarted"]);
         assert!(found(&f, false).is_empty());
     }
 }
@@ -68,9 +51,9 @@ fn dead_or_missing_mount_is_remounted() {
 fn failed_remount_is_reported_and_keeps_record() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Dead);
+    f.client_becomes(ClientState::Dead);
     f.host.world().mount_behavior = MountBehavior::Refuses;
-    assert_eq!(found(&f, false), ["left: Failed"]);
+    assert_eq!(found(&f, false), ["failed"]);
     assert_eq!(f.recorded(), [volume("a").volume_id]);
 }
 
@@ -78,16 +61,17 @@ fn failed_remount_is_reported_and_keeps_record() {
 fn dry_run_reports_guests_keeping_a_share() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    uses(&f, 2, "a");
+    f.host.world().hypervisor.define(instance(2), vec![FakeUse::file(f.path("kernel"))]);
     f.disconnect(&volume("a"), 1);
     for dry_run in [true, false] {
-        assert_eq!(found(&f, dry_run), ["left: StillMounted"]);
+        assert_eq!(found(&f, dry_run), ["guests"]);
     }
-    f.host.world().guests = None;
-    assert_eq!(found(&f, true), ["left: StillMounted"]);
-    f.host.world().guests = Some(Vec::new());
+    f.hypervisor_answers(false);
+    assert_eq!(found(&f, true), ["unknown"]);
+    f.hypervisor_answers(true);
+    f.undefine(2);
     for dry_run in [true, false] {
-        assert_eq!(found(&f, dry_run), ["TakenDown"]);
+        assert_eq!(found(&f, dry_run), ["taken_down"]);
     }
 }
 
@@ -97,24 +81,23 @@ fn unused_share_is_unmounted() {
     f.connect(&volume("a"), 1).unwrap();
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = true);
     f.disconnect(&volume("a"), 1);
-    assert_eq!(found(&f, false), ["left: StillMounted"]);
+    assert_eq!(found(&f, false), ["busy"]);
     f.host.change(&f.at(&volume("a")), |layer| layer.busy = false);
-    assert_eq!(found(&f, false), ["TakenDown"]);
+    assert_eq!(found(&f, false), ["taken_down"]);
     f.assert_clean("after reconcile");
 }
 
 #[test]
 fn guests_of_unrecorded_mount_are_adopted() {
     let f = fixture();
-    let a = volume("a");
-    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
-    assert_eq!(found(&f, false), ["left: NotRecorded"]);
-    f.host.world().guests = None;
-    assert_eq!(found(&f, false), ["left: Unknown"]);
-    f.host.world().guests = Some(Vec::new());
-    uses(&f, 7, "a");
-    assert_eq!(found(&f, false), ["Adopted"]);
-    assert_eq!(f.recorded(), [a.volume_id]);
+    f.mount_by_hand();
+    assert_eq!(found(&f, false), ["not_recorded"]);
+    f.hypervisor_answers(false);
+    assert_eq!(found(&f, false), ["unknown"]);
+    f.hypervisor_answers(true);
+    f.run(7, &["a"]);
+    assert_eq!(found(&f, false), ["adopted"]);
+    assert_eq!(f.recorded(), [volume("a").volume_id]);
     assert!(found(&f, false).is_empty());
 }
 
@@ -122,20 +105,20 @@ fn guests_of_unrecorded_mount_are_adopted() {
 fn hung_or_foreign_mount_is_only_reported() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    uses(&f, 1, "a");
-    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Hung);
-    assert_eq!(found(&f, false), ["left: Hung"]);
-    f.host.change(&f.at(&volume("a")), |layer| layer.client_state = ClientState::Disconnected);
-    assert_eq!(found(&f, false), ["left: Disconnected"]);
+    f.run(1, &["a"]);
+    f.client_becomes(ClientState::Hung);
+    assert_eq!(found(&f, false), ["hung"]);
+    f.client_becomes(ClientState::Disconnected);
+    assert_eq!(found(&f, false), ["disconnected"]);
     f.host.world().add_mount(&f.at(&volume("a")), "tmpfs", "tmpfs".to_owned(), ClientState::Healthy);
-    assert_eq!(found(&f, false), ["left: Foreign"]);
+    assert_eq!(found(&f, false), ["foreign"]);
 }
 
 #[test]
 fn attachment_without_guest_is_reported_and_kept() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    assert_eq!(found(&f, false), ["left: NoGuest"]);
+    assert_eq!(found(&f, false), ["no_guest"]);
     assert_eq!(f.recorded(), [volume("a").volume_id]);
 }
 
@@ -151,7 +134,7 @@ fn client_of_killed_caller_never_mounts() {
     drop(share);
     f.host.world().directories.insert(at.as_path().to_owned());
     f.host.world().pending_mounts.push((at.clone(), a.export.clone(), record.generation));
-    assert_eq!(found(&f, false), ["TakenDown"]);
+    assert_eq!(found(&f, false), ["taken_down"]);
     f.host.world().mount_pending();
     f.assert_clean("after reconcile");
 }
@@ -160,38 +143,33 @@ fn client_of_killed_caller_never_mounts() {
 fn failed_guest_query_is_reported() {
     let f = fixture();
     f.connect(&volume("a"), 1).unwrap();
-    f.host.world().guests = None;
-    assert_eq!(found(&f, false), ["left: Unknown"]);
+    f.hypervisor_answers(false);
+    assert_eq!(found(&f, false), ["unknown"]);
 }
 
 #[test]
 fn only_guest_disks_are_adopted() {
     let f = fixture();
-    let a = volume("a");
-    f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
-    let using = |name: &str, disk| GuestUse {
-        instance: instance(7),
-        name: "vm".to_owned(),
-        path: f.at(&a).image(&ImageName::parse(name).unwrap()),
-        disk,
-    };
+    f.mount_by_hand();
     let volume = VolumeId::from(Uuid::from_u128(99));
-    let disk = disk(Some(volume), ImageFormat::Qcow2);
-    f.host.world().guests = Some(vec![using("a", Some(disk)), using("a.base", None), using("kernel", None)]);
-    assert_eq!(found(&f, false), ["Adopted"]);
+    let disk = f.disk("a").over([f.path("a.base")]).of_volume(volume);
+    let uses = vec![disk, FakeUse::file(f.path("a.base")), FakeUse::file(f.path("kernel"))];
+    f.host.world().hypervisor.define(instance(7), uses);
+    assert_eq!(found(&f, false), ["adopted", "not_adopted", "not_adopted"]);
     assert_eq!(f.recorded(), [volume]);
+    assert_eq!(found(&f, false), ["not_adopted", "not_adopted"]);
 }
 
-/// A hypervisor that counts how often it is query_count.
+/// A hypervisor that counts how often it is asked.
 struct Counting(FakeHost, Arc<AtomicUsize>);
 
 impl Guests for Counting {
-    fn uses_below(
+    fn survey(
         &self,
-        places: &[MountPath],
-    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
+        question: &GuestQuestion<'_>,
+    ) -> Result<GuestSurvey, Box<dyn std::error::Error + Send + Sync>> {
         self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.uses_below(places)
+        self.0.survey(question)
     }
 }
 
@@ -208,14 +186,15 @@ fn hypervisor_is_queried_at_most_once() {
         driver.connect(&info, instance(1), &HypervisorFacts::default()).unwrap();
         infos.push(info);
     }
-    let left = driver.reconcile(false).unwrap();
-    assert!(
-        left.iter().all(|one| matches!(one, Finding::Unrepaired(_, Unrepaired::NoGuest(..)))),
-        "{left:?}"
-    );
-    assert_eq!((left.len(), query_count.swap(0, Ordering::Relaxed)), (3, 1));
-
+    assert_eq!(query_count.swap(0, Ordering::Relaxed), 3, "once for each new mount");
+    let codes =
+        |dry_run| -> Vec<_> { driver.reconcile(dry_run).unwrap().iter().map(Finding::code).collect() };
+    assert_eq!((codes(false), query_count.swap(0, Ordering::Relaxed)), (vec!["no_guest"; 3], 1));
     f.host.world().mounts.clear();
-    assert_eq!(driver.reconcile(false).unwrap().len(), 3);
-    assert_eq!(query_count.load(Ordering::Relaxed), 0, "to mount again nobody needs to be asked");
+    let expected = ["remounted", "no_guest"].repeat(3);
+    assert_eq!((codes(false), query_count.swap(0, Ordering::Relaxed)), (expected, 1));
+    for info in &infos {
+        driver.connect(info, instance(1), &HypervisorFacts::default()).unwrap();
+    }
+    assert_eq!(query_count.load(Ordering::Relaxed), 0, "what was compared is known");
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::driver::operation::{Rollback, ShareOperation};
 use crate::host::{Launcher, LinuxConfig, LinuxHost};
-use crate::pure::guests::GuestUse;
+use crate::pure::guests::{GuestQuestion, GuestSurvey};
 use crate::pure::record::ShareRecord;
 
 /// A share with one attachment, whose client is now like `client_state`.
@@ -21,6 +21,7 @@ fn share_with(client_state: ClientState, busy: bool) -> Fixture {
 fn dead_mount_is_replaced_even_if_busy() {
     for busy in [false, true] {
         let f = share_with(ClientState::Dead, busy);
+        f.run(1, &["a"]);
         let connected = f.connect(&volume("b"), 2).unwrap();
         assert!(connected.mounted);
         let lost: Vec<_> = connected.lost.iter().map(|attachment| attachment.instance).collect();
@@ -30,9 +31,23 @@ fn dead_mount_is_replaced_even_if_busy() {
 }
 
 #[test]
-fn reconnected_guest_is_no_longer_lost() {
+fn lost_guest_stays_lost_until_its_run_ends() {
     let f = share_with(ClientState::Dead, true);
+    f.run(1, &["a"]);
+    for (info, guest) in [(volume("a"), 1), (volume("a"), 1), (volume("b"), 2)] {
+        let lost = f.connect(&info, guest).unwrap().lost;
+        assert_eq!(lost.iter().map(|one| one.instance).collect::<Vec<_>>(), [instance(1)]);
+    }
+    f.stop(1);
+    f.start(1);
     assert!(f.connect(&volume("a"), 1).unwrap().lost.is_empty());
+    assert!(f.connect(&volume("b"), 2).unwrap().lost.is_empty());
+}
+
+#[test]
+fn guest_that_is_shut_off_loses_nothing() {
+    let f = share_with(ClientState::Dead, true);
+    f.define(1, &["a"]);
     assert!(f.connect(&volume("b"), 2).unwrap().lost.is_empty());
 }
 
@@ -84,6 +99,9 @@ fn disconnect_succeeds_in_every_mount_state() {
         (ClientState::Disconnected, true, Some(StillMounted::Busy)),
         (ClientState::Hung, false, None),
         (ClientState::Hung, true, Some(StillMounted::Hung)),
+        (ClientState::Stale, false, None),
+        (ClientState::Stale, true, Some(StillMounted::Busy)),
+        (ClientState::Vanished, true, None),
     ] {
         let f = share_with(client_state, busy);
         let gone = f.disconnect(&volume("a"), 1);
@@ -114,44 +132,45 @@ fn force_unmounts_busy_or_hung_mount_if_alone() {
     assert_eq!(f.recorded(), [volume("b").volume_id]);
 }
 
-fn guest_use(f: &Fixture, guest: u128, name: &str) -> GuestUse {
-    let path = f.at(&volume(name)).image(&ImageName::parse(name).unwrap());
-    GuestUse {
-        instance: instance(guest),
-        name: format!("vm-{guest}"),
-        path,
-        disk: Some(disk(None, ImageFormat::Raw)),
-    }
-}
-
 #[test]
 fn unrecorded_or_unknown_guests_keep_the_mount() {
     let f = share_with(ClientState::Healthy, false);
-    let stranger = guest_use(&f, 9, "x");
-    f.host.world().guests = Some(vec![stranger.clone()]);
-    assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, Some(StillMounted::Guests(vec![stranger])));
-    f.host.world().guests = None;
+    f.run(9, &["x"]);
+    let Some(StillMounted::Guests(uses)) = f.disconnect(&volume("a"), 1).still_mounted else {
+        panic!("the stranger needs the share")
+    };
+    assert!(uses.iter().all(|one| one.path == f.path("x") && one.name == "vm-9"), "{uses:?}");
+    f.hypervisor_answers(false);
     assert!(matches!(f.disconnect(&volume("a"), 1).still_mounted, Some(StillMounted::Unknown(_))));
-    f.host.world().guests = Some(Vec::new());
+    f.hypervisor_answers(true);
+    f.stop(9);
+    f.undefine(9);
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     f.assert_clean("once no guest is left");
 }
 
 #[test]
-fn disconnecting_disk_does_not_keep_the_mount() {
+fn only_other_disks_of_the_guest_keep_the_mount() {
     let f = share_with(ClientState::Healthy, false);
-    f.host.world().guests = Some(vec![guest_use(&f, 1, "a")]);
+    f.define(1, &["a"]);
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
     let f = share_with(ClientState::Healthy, false);
-    f.host.world().guests = Some(vec![guest_use(&f, 1, "other-disk-of-the-same-guest")]);
-    assert!(f.disconnect(&volume("a"), 1).still_mounted.is_some());
+    f.define(1, &["a", "b"]);
+    let Some(StillMounted::Guests(uses)) = f.disconnect(&volume("a"), 1).still_mounted else {
+        panic!("the guest's other disk needs the share")
+    };
+    assert_eq!(uses.iter().map(|one| &one.path).collect::<Vec<_>>(), [&f.path("b")]);
 }
 
 #[test]
-fn dead_mount_is_unmounted_without_guest_query() {
+fn dead_mount_stays_until_the_guest_is_known() {
     let f = share_with(ClientState::Dead, true);
-    f.host.world().guests = None;
+    f.hypervisor_answers(false);
+    let gone = f.disconnect(&volume("a"), 1);
+    assert!(gone.leaving && matches!(gone.still_mounted, Some(StillMounted::Unknown(_))), "{gone:?}");
+    f.hypervisor_answers(true);
     assert_eq!(f.disconnect(&volume("a"), 1).still_mounted, None);
+    f.assert_clean("nobody lost anything");
 }
 
 #[test]
@@ -227,10 +246,9 @@ fn lazily_unmounted_client_keeps_serving() {
 #[test]
 fn externally_replaced_mount_reports_lost_guests() {
     let f = share_with(ClientState::Dead, true);
-    let a = volume("a");
-    let at = f.at(&a);
+    f.run(1, &["a"]);
     f.host.world().mounts.clear();
-    f.host.world().add_mount(&at, "fuse.quobyte", a.export.mount_source(), ClientState::Healthy);
+    f.mount_by_hand();
     let lost = f.connect(&volume("b"), 2).unwrap().lost;
     assert_eq!(lost.iter().map(|attachment| attachment.instance).collect::<Vec<_>>(), [instance(1)]);
 }
@@ -254,18 +272,18 @@ struct Remounter(FakeHost, ConnectionInfo, Ids);
 type Ids = bool;
 
 impl Guests for Remounter {
-    fn uses_below(
+    fn survey(
         &self,
-        places: &[MountPath],
-    ) -> Result<Vec<GuestUse>, Box<dyn std::error::Error + Send + Sync>> {
-        let at = &places[0];
+        question: &GuestQuestion<'_>,
+    ) -> Result<GuestSurvey, Box<dyn std::error::Error + Send + Sync>> {
+        let at = &question.shares[0];
         self.0.world().mounts.remove(at.as_path());
         self.0.world().add_mount(at, "fuse.quobyte", self.1.export.mount_source(), ClientState::Healthy);
         self.0.change(at, |layer| {
             layer.busy = true;
             layer.mount.unique_id = layer.mount.unique_id.filter(|_| self.2);
         });
-        Ok(Vec::new())
+        Ok(GuestSurvey::default())
     }
 }
 
@@ -281,7 +299,7 @@ fn mount_made_during_forced_unmount_is_kept() {
         let guests = Box::new(Remounter(f.host.clone(), a.clone(), ids));
         let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
         let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
-        let gone = driver.disconnect(&f.at(&a), a.volume_id, instance(1), Force::IfAlone).unwrap();
+        let gone = driver.disconnect(&request(&f.at(&a), &a, 1, Force::IfAlone)).unwrap();
         assert_eq!(gone.still_mounted, Some(StillMounted::Busy), "{client_state:?}, with ids: {ids}");
         assert_eq!(f.host.count_stacked(&f.at(&a)), 1, "{client_state:?}, with ids: {ids}");
     }
@@ -296,7 +314,7 @@ fn concurrent_rollbacks_below_new_base_succeed() {
         client_cfg: None,
         launcher: Launcher::Direct,
         helper: "/nonexistent/helper".into(),
-        mount_timeout: timeout,
+        mount_timeout: Some(timeout),
         probe_timeout: timeout,
     };
     for round in 0..50 {
@@ -304,6 +322,7 @@ fn concurrent_rollbacks_below_new_base_succeed() {
             mount_point_base: directory.path().join(format!("{round}/mnt")),
             lock_timeout: timeout,
             io: IoOptions::default(),
+            volume_formats: VolumeFormats::default(),
         };
         let host = Box::new(LinuxHost::new(linux.clone(), state.clone()));
         let driver = Driver::new(config, state.clone(), host, Box::new(FakeHost::new())).unwrap();

@@ -1,11 +1,13 @@
 //! The processes of clients: finds them by the name in their environment, and kills them.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::CLIENT_VARIABLE;
 use crate::host::deadline::Deadline;
-use crate::host::process::Process;
+use crate::host::process::{Process, start_time};
+use crate::pure::record::ClientProcess;
 
 /// Kills the processes of the client of that name, so that it mounts nothing later, and returns how many there were.
 ///
@@ -42,17 +44,36 @@ pub(in crate::host) fn processes(client: &str) -> io::Result<Vec<Process>> {
     processes_where(|other| other == client)
 }
 
+/// The processes of the client of that name, with what tells each from a later one of its number.
+pub(in crate::host) fn living_processes(client: &str) -> io::Result<Vec<ClientProcess>> {
+    let mut found = Vec::new();
+    for (pid, _) in pids_where(|other| other == client)? {
+        found.extend(start_time(pid).map(|start_time| ClientProcess { pid, start_time }));
+    }
+    Ok(found)
+}
+
 /// The processes of clients whose name satisfies `is_wanted`, except this process.
 fn processes_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
+    Ok(pids_where(is_wanted)?.into_iter().map(|(_, process)| process).collect())
+}
+
+fn pids_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(u32, Process)>> {
     let name = |variable: &[u8]| {
         let name = variable.strip_prefix(CLIENT_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
         std::str::from_utf8(name).ok().map(str::to_owned)
     };
+    let own_user = rustix::process::geteuid().as_raw();
     let mut processes = Vec::new();
     for entry in Path::new("/proc").read_dir()? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
+        // Only this user's are clients of its own; others' environments are not looked at, even by a superuser.
+        if !Path::new("/proc").join(pid.to_string()).metadata().is_ok_and(|process| process.uid() == own_user)
+        {
+            continue;
+        }
         // Opened before its environment is read: the pidfd is of the process whose environment that is, or it has
         // ended.
         let Some(process) = Process::open(pid)? else { continue };
@@ -60,7 +81,7 @@ fn processes_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>>
         let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
         let client = environment.split(|&byte| byte == 0).find_map(name);
         if client.is_some_and(|client| is_wanted(&client)) && pid != std::process::id() {
-            processes.push(process);
+            processes.push((pid, process));
         }
     }
     Ok(processes)

@@ -37,7 +37,10 @@ pub enum StateError {
         at: MountPath,
     },
     /// The record is of a version this program does not know.
-    #[error("{path} was written by a newer version of this program (record version {version})")]
+    #[error(
+        "{path} was written by a newer version of nova-quobyte (record version {version}) than this process runs: restart \
+         the service, or run the command that is installed now"
+    )]
     NewerVersion {
         /// The record's file.
         path: PathBuf,

@@ -11,20 +11,21 @@ use crate::host::crash;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
 use crate::pure::mount_path::MountPath;
-use crate::pure::record::ShareRecord;
+use crate::pure::record::{Release, ShareRecord};
 
 /// A share that nobody else changes while this value lives, and the only way to its record's file.
 #[derive(Debug)]
 pub struct LockedShare {
     lock_file: File,
     record_file: PathBuf,
+    releases_file: PathBuf,
 }
 
 impl LockedShare {
-    /// Waits for the lock file `lock`, then holds the share at `at`, whose record is kept in `record_file`.
+    /// Waits for the lock file `lock`, then holds the share at `at`, whose record and whose releases are kept in two files.
     pub(super) fn acquire(
         lock: &Path,
-        record_file: PathBuf,
+        [record_file, releases_file]: [PathBuf; 2],
         at: &MountPath,
         deadline: Deadline,
     ) -> Result<Self, StateError> {
@@ -32,7 +33,7 @@ impl LockedShare {
         let lock_file = flock::open(lock).map_err(io)?;
         if flock::acquire(&lock_file, deadline).map_err(io)? {
             crash::point("the share is held");
-            Ok(Self { lock_file, record_file })
+            Ok(Self { lock_file, record_file, releases_file })
         } else {
             Err(StateError::Locked { at: at.clone() })
         }
@@ -73,6 +74,19 @@ impl LockedShare {
     /// Puts the record in place, whole.
     pub(crate) fn store(&self, record: &ShareRecord) -> Result<(), StateError> {
         record_file::write(&self.record_file, record)
+    }
+
+    /// What guests had released when the share's record was removed.
+    pub(crate) fn releases(&self) -> Result<Vec<Release>, StateError> {
+        Ok(record_file::read_releases(&self.releases_file)?.map(|known| known.releases).unwrap_or_default())
+    }
+
+    /// Keeps what guests have released for the share's next record.
+    pub(crate) fn keep_releases(&self, at: &MountPath, releases: &[Release]) -> Result<(), StateError> {
+        if releases.is_empty() {
+            return record_file::remove_releases(&self.releases_file);
+        }
+        record_file::write_releases(&self.releases_file, at, releases)
     }
 
     /// Removes the record, if there is one.

@@ -1,21 +1,23 @@
 //! A share's record as a file, and its life: made, numbered, read, replaced whole, set aside, removed.
 
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::StateError;
 use crate::host::crash;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
-use crate::pure::record::ShareRecord;
+use crate::pure::record::{Release, ShareRecord};
 
 /// The version this program writes, and the newest it reads.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Extension of a record that is being written. A file that keeps it was left by a process that was killed.
 pub(super) const TEMP_EXTENSION: &str = "tmp";
@@ -61,7 +63,29 @@ pub(super) fn read(path: &Path) -> Result<Option<ShareRecord>, StateError> {
     if header.version > VERSION {
         return Err(StateError::NewerVersion { path: path.to_owned(), version: header.version });
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(malformed)
+    let record: ShareRecord = serde_json::from_slice(&bytes).map_err(malformed)?;
+    Ok(Some(if header.version < VERSION { upgraded(record) } else { record }))
+}
+
+/// A record of version 1 in the present form. What it leaves out has defaults, and is found out from the guests. It may have
+/// one file of a guest twice, under two ids of its volume.
+fn upgraded(record: ShareRecord) -> ShareRecord {
+    let mut upgraded = ShareRecord { version: VERSION, attachments: Vec::new(), ..record.clone() };
+    for attachment in record.attachments {
+        let volume = attachment.volume;
+        upgraded.attach(attachment, Some(volume));
+    }
+    upgraded
+}
+
+/// What tells a record's file from one that has replaced it: its inode, and when that was written.
+pub(super) type FileVersion = (u64, i64, i64);
+
+/// The version of a record's file; `None` where there is none.
+pub(super) fn version(path: &Path) -> Option<FileVersion> {
+    use std::os::unix::fs::MetadataExt;
+    let file = path.metadata().ok()?;
+    Some((file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Whether nothing reads the file any more: it was never finished, or is of an earlier boot. The caller holds the
@@ -79,7 +103,17 @@ pub(super) fn is_leftover(path: &Path) -> Result<bool, StateError> {
 }
 
 fn contents(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
-    match std::fs::read(path) {
+    // A FIFO in its place is not waited for.
+    let read = || {
+        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StateError::Io { path: path.to_owned(), source }),
@@ -87,11 +121,15 @@ fn contents(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
 }
 
 pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError> {
+    write_json(path, record)
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
     let io = |source| StateError::Io { path: path.to_owned(), source };
     let (Some(directory), Some(key)) = (path.parent(), path.file_stem()) else {
         return Err(io(io::ErrorKind::InvalidInput.into()));
     };
-    let content = serde_json::to_vec(record).map_err(|error| io(error.into()))?;
+    let content = serde_json::to_vec(value).map_err(|error| io(error.into()))?;
     let mut prefix = key.to_owned();
     prefix.push(".");
     let suffix = format!(".{TEMP_EXTENSION}");
@@ -103,6 +141,39 @@ pub(super) fn write(path: &Path, record: &ShareRecord) -> Result<(), StateError>
     file.persist(path).map_err(|error| io(error.error))?;
     crash::point("the record is in place");
     Ok(())
+}
+
+/// What guests have released of a share that has no record, as a file.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptReleases {
+    boot_id: String,
+    pub(super) mount_path: MountPath,
+    pub(super) releases: Vec<Release>,
+}
+
+/// What is kept in the file; nothing for one that is not there, of an earlier boot, or not understood: then what a guest's
+/// description names counts.
+pub(super) fn read_releases(path: &Path) -> Result<Option<KeptReleases>, StateError> {
+    let Some(bytes) = contents(path)? else { return Ok(None) };
+    let boot_id = boot_id()?;
+    let kept: Option<KeptReleases> = serde_json::from_slice(&bytes).ok();
+    Ok(kept.filter(|kept| kept.boot_id == boot_id))
+}
+
+pub(super) fn write_releases(path: &Path, at: &MountPath, releases: &[Release]) -> Result<(), StateError> {
+    let kept =
+        KeptReleases { boot_id: boot_id()?.to_owned(), mount_path: at.clone(), releases: releases.to_vec() };
+    write_json(path, &kept)
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is kept beside records is removed here alone")]
+pub(super) fn remove_releases(path: &Path) -> Result<(), StateError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::Io { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Renames a record that cannot be understood, so that it is kept and no longer read as the share's record.

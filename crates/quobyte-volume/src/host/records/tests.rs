@@ -13,19 +13,15 @@ fn at(export: &str) -> MountPath {
 
 fn record() -> ShareRecord {
     let mut record = ShareRecord::new(Export::parse("reg/vol").unwrap(), at("reg/vol")).unwrap();
-    record.attach(attachment(1, "disk"));
+    let attached = attachment(1, "disk");
+    record.attach(attached.clone(), Some(attached.volume));
     record
 }
 
 fn attachment(instance: u128, name: &str) -> Attachment {
-    Attachment {
-        instance: InstanceId::from(Uuid::from_u128(instance)),
-        volume: VolumeId::from(Uuid::from_u128(7)),
-        name: ImageName::parse(name).unwrap(),
-        format: ImageFormat::Raw,
-        chain: Vec::new(),
-        generation: 0,
-    }
+    let (instance, volume) =
+        (InstanceId::from(Uuid::from_u128(instance)), VolumeId::from(Uuid::from_u128(7)));
+    Attachment::new(instance, volume, ImageName::parse(name).unwrap(), ImageFormat::Raw)
 }
 
 fn soon() -> Deadline {
@@ -55,21 +51,6 @@ fn stored_record_is_loaded_unchanged() {
     share.remove().unwrap();
     share.remove().unwrap();
     assert_eq!(share.load().unwrap(), None);
-}
-
-#[test]
-fn attachment_is_keyed_by_volume_and_guest() {
-    let mut record = record();
-    record.attach(attachment(1, "disk.snap"));
-    assert_eq!(record.attachments, [attachment(1, "disk.snap")]);
-    record.attach(attachment(2, "disk.snap"));
-    assert_eq!(record.attachments.len(), 2);
-    assert_eq!(
-        record.detach(attachment(1, "x").instance, attachment(1, "x").volume),
-        Some(attachment(1, "disk.snap"))
-    );
-    assert_eq!(record.detach(attachment(1, "x").instance, attachment(1, "x").volume), None);
-    assert_eq!(record.attachments, [attachment(2, "disk.snap")]);
 }
 
 #[test]
@@ -115,11 +96,53 @@ fn record_of_newer_version_is_refused_and_kept() {
     let StateFixture { state, directory } = state_fixture();
     let share = state.lock(&at("reg/vol"), soon()).unwrap();
     share.store(&record()).unwrap();
-    edit(directory.path(), |record| record["version"] = 2.into());
+    edit(directory.path(), |record| record["version"] = 3.into());
     for _ in 0..2 {
         assert_eq!(share.load().unwrap_err().code(), Code::RecordUnsupported);
     }
     assert!(state.records().unwrap().pop().unwrap().is_err());
+}
+
+/// A record as version 1 wrote it, but for the boot.
+const VERSION_1: &str = r#"{
+    "version": 1,
+    "boot_id": "",
+    "export": "reg/vol",
+    "mount_path": "MOUNT_PATH",
+    "mount": {
+        "unique_id": 7, "device": {"major": 0, "minor": 50}, "fs_type": "fuse.quobyte",
+        "source": "quobyte@reg/vol", "options": "user_id=1000,allow_other"
+    },
+    "probe": {"direct_io": "asynchronous", "reads": 3, "not_waited": 0, "errno": null},
+    "told": ["synchronous"],
+    "generation": 5,
+    "attachments": [{
+        "instance": "00000000-0000-0000-0000-000000000001",
+        "volume": "00000000-0000-0000-0000-000000000007",
+        "name": "disk", "format": "raw", "chain": [], "generation": 5
+    }]
+}"#;
+
+#[test]
+fn record_of_version_1_is_brought_to_version_2() {
+    let StateFixture { state, directory } = state_fixture();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    share.store(&record()).unwrap();
+    edit(directory.path(), |record| {
+        let boot_id = record["boot_id"].take();
+        let mount_path = at("reg/vol").to_string();
+        *record = serde_json::from_str(&VERSION_1.replace("MOUNT_PATH", &mount_path)).unwrap();
+        record["boot_id"] = boot_id;
+    });
+    let read = share.load().unwrap().unwrap();
+    let known = Attachment { generation: 5, ..attachment(1, "disk") };
+    assert_eq!((read.version, &read.attachments[..]), (2, &[known][..]));
+    assert!(!read.compared && read.client.is_empty() && read.lost().is_empty());
+    assert_eq!((read.generation, &read.warned_rows[..]), (5, &["synchronous".to_owned()][..]));
+    assert!(read.mount.is_some() && read.probe.is_some());
+    share.store(&read).unwrap();
+    assert_eq!(share.load().unwrap(), Some(read));
+    edit(directory.path(), |record| assert_eq!(record["version"], 2));
 }
 
 #[test]

@@ -6,10 +6,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, open, openat2, statx};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstatfs, open, openat2, statx,
+};
 use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::host::fusectl;
 use crate::pure::image::{
     self, ChainError, DeclaredImage, Identity, Layer, Opened, ReadAt, RelativePath, Rule, Violation,
 };
@@ -30,6 +33,29 @@ impl RootFacts {
     pub const fn is_connected(&self) -> bool {
         self.size == 0
     }
+}
+
+/// Which requests a share has refused as one does whose client is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedRequests {
+    /// One, or with an error that the kernel itself never gives for that reason.
+    Some,
+    /// One, although the kernel says that the connection has not ended.
+    SomeWhileConnected,
+    /// Two different ones, and the kernel could not be asked whether the connection has ended.
+    All,
+}
+
+/// What a share's refusal to tell its root means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The kernel has ended the connection to the client.
+    Dead,
+    /// The client may be gone; these requests were refused so.
+    Unserved(RefusedRequests),
+    /// The client lives, or the error says nothing about it.
+    Failed,
 }
 
 /// Why a chain cannot be read.
@@ -53,6 +79,27 @@ pub(super) fn query_share(
     let root = RootFacts { size: root.stx_size, device: device(&root) };
     let image = image.filter(|_| root.is_connected());
     Ok((root, image.map_or(Ok(Vec::new()), |image| read_chain(&directory, image))))
+}
+
+/// What a share's refusal to tell its root means: that its client is gone, by the kernel's own word, or less.
+///
+/// A client that lives can answer with any error. The kernel itself gives ENOTCONN and ECONNABORTED once it has ended the
+/// connection, to every request, and never ESTALE for that reason.
+pub(super) fn refusal(mount_point: &Path, errno: Errno) -> Refusal {
+    if !matches!(errno, Errno::NOTCONN | Errno::CONNABORTED | Errno::STALE) {
+        return Refusal::Failed;
+    }
+    let Ok(root) = open_root(mount_point) else { return Refusal::Unserved(RefusedRequests::Some) };
+    let stat = statx(&root, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE);
+    let has_ended = || fusectl::has_ended(stat.as_ref().ok().map(device)?);
+    // Asked again, since the kernel may be just about to end it.
+    let is_refused_again = matches!(fstatfs(&root), Err(Errno::NOTCONN | Errno::CONNABORTED));
+    match has_ended() {
+        Some(true) => Refusal::Dead,
+        None if is_refused_again && errno != Errno::STALE => Refusal::Unserved(RefusedRequests::All),
+        Some(false) => Refusal::Unserved(RefusedRequests::SomeWhileConnected),
+        None => Refusal::Unserved(RefusedRequests::Some),
+    }
 }
 
 /// Reads the chain of an image that is directly in the share's root: the image and everything below it.

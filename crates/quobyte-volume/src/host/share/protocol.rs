@@ -9,14 +9,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::client_calls::{self, ChainFailure, RootFacts};
+use super::client_calls::{self, ChainFailure, Refusal, RefusedRequests, RootFacts};
 use super::probe_direct_io;
 use crate::pure::connection::{ImageFormat, ImageName};
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::Probe;
 
 /// What caller and helper have to have in common.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+2");
 
 /// A question about the share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub(super) enum HelperAnswer {
     Probe(Probe),
     /// A system call failed with this error number: about the root, or for a probe.
     Failed(i32),
+    /// The same, and the kernel has ended the connection to the client.
+    Dead(i32),
+    /// The same, with an error that a client which is gone leaves; these requests were refused so.
+    Unserved(i32, RefusedRequests),
     /// The helper is of this version, and the caller of another. No version may change how this is written.
     OtherVersion(String),
 }
@@ -72,7 +76,14 @@ fn answer(mount_point: &Path, request: HelperRequest) -> HelperAnswer {
                 image.as_ref().map(|(name, format)| DeclaredImage { name, format: *format }),
             ) {
                 Ok((root, chain)) => HelperAnswer::Query(root, chain),
-                Err(errno) => HelperAnswer::Failed(errno.raw_os_error()),
+                Err(errno) => {
+                    let number = errno.raw_os_error();
+                    match client_calls::refusal(mount_point, errno) {
+                        Refusal::Dead => HelperAnswer::Dead(number),
+                        Refusal::Unserved(refused) => HelperAnswer::Unserved(number, refused),
+                        Refusal::Failed => HelperAnswer::Failed(number),
+                    }
+                }
             }
         }
         HelperRequest::Probe(image) => match probe_direct_io::probe_direct_io(mount_point, &image) {

@@ -2,6 +2,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::error::Code;
 use crate::error::with_causes;
 use crate::host::flock;
 use crate::pure::connection::Export;

@@ -27,6 +27,14 @@ pub enum ConnectionError {
         /// What was given, cleaned and cut.
         format: String,
     },
+    /// The site does not permit the format for a file that is no snapshot of another (option `volume_formats`).
+    #[error("{file} is {format}, which volume_formats does not permit here")]
+    FormatNotPermitted {
+        /// The file.
+        file: String,
+        /// Its format, as it was declared.
+        format: &'static str,
+    },
     /// Another field cannot be used.
     #[error("connection_info {field} \"{value}\": {reason}")]
     Field {
@@ -53,7 +61,7 @@ impl ConnectionError {
         match self {
             Self::Export { .. } => Code::InvalidExport,
             Self::Name { .. } => Code::InvalidName,
-            Self::Format { .. } => Code::UnsupportedFormat,
+            Self::Format { .. } | Self::FormatNotPermitted { .. } => Code::UnsupportedFormat,
             Self::Field { .. } | Self::Json(_) => Code::InvalidConnection,
         }
     }

@@ -20,6 +20,8 @@ pub struct DomainDisk {
     pub format: ImageFormat,
     /// The file it is kept in; `None` for disks that are no files.
     pub source: Option<PathBuf>,
+    /// Whether other domains may have it at the same time.
+    pub shareable: bool,
     /// The serial number that the guest reads.
     pub serial: Option<String>,
     /// libvirt's or the user's name of the device.
@@ -29,12 +31,15 @@ pub struct DomainDisk {
 }
 
 impl DomainDisk {
-    /// The volume's id as the disk's description carries it: in the alias this driver and Nova give it, or as the
+    /// The volume's ids as the disk's description carries them: in the alias this driver and Nova give it, and as the
     /// serial.
     #[must_use]
-    pub fn volume(&self) -> Option<VolumeId> {
+    pub fn volumes(&self) -> Vec<VolumeId> {
         let alias = self.alias.as_deref().and_then(|alias| alias.strip_prefix("ua-"));
-        alias.into_iter().chain(self.serial.as_deref()).find_map(|id| id.parse().ok())
+        let ids = alias.into_iter().chain(self.serial.as_deref()).filter_map(|id| id.parse().ok());
+        let mut volumes: Vec<VolumeId> = ids.collect();
+        volumes.dedup();
+        volumes
     }
 
     /// Every disk of the domain described by `xml`.
@@ -47,24 +52,26 @@ impl DomainDisk {
         let disks = devices
             .into_iter()
             .flat_map(|devices| devices.children().filter(|node| node.has_tag_name("disk")));
-        Ok(disks
-            .filter_map(|disk| {
-                Some(Self {
-                    target: attribute(disk, "target", "dev")?,
-                    format: attribute(disk, "driver", "type")
-                        .and_then(|format| format.parse().ok())
-                        .unwrap_or(ImageFormat::Raw),
-                    source: attribute(disk, "source", "file").map(PathBuf::from),
-                    serial: child(disk, "serial").and_then(|serial| serial.text()).map(str::to_owned),
-                    alias: attribute(disk, "alias", "name"),
-                    xml: xml[disk.range()].to_owned(),
-                })
-            })
-            .collect())
+        Ok(disks.filter_map(|disk| Self::parse(disk, xml)).collect())
+    }
+
+    /// The disk that an element of the description `xml` describes; `None` for one without a name.
+    pub(super) fn parse(disk: Node<'_, '_>, xml: &str) -> Option<Self> {
+        Some(Self {
+            target: attribute(disk, "target", "dev")?,
+            format: attribute(disk, "driver", "type")
+                .and_then(|format| format.parse().ok())
+                .unwrap_or(ImageFormat::Raw),
+            source: attribute(disk, "source", "file").map(PathBuf::from),
+            shareable: child(disk, "shareable").is_some(),
+            serial: child(disk, "serial").and_then(|serial| serial.text()).map(str::to_owned),
+            alias: attribute(disk, "alias", "name"),
+            xml: xml[disk.range()].to_owned(),
+        })
     }
 }
 
-fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
+pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
     node.children().find(|child| child.has_tag_name(name))
 }
 
@@ -93,6 +100,7 @@ mod tests {
             target: "vdb".to_owned(),
             format: ImageFormat::Raw,
             source: Some("/mnt/a&b/disk".into()),
+            shareable: false,
             serial: Some("8d2b".to_owned()),
             alias: Some("ua-8d2b".to_owned()),
             xml: disk.to_owned(),

@@ -1,32 +1,52 @@
 //! What happens on the machine besides calls of the driver.
 
 use super::machine::Machine;
-use super::steps::{Event, VolumeUse, export};
+use super::steps::{Event, GUESTS, export};
 use crate::driver::fake::{ClientState, FakeMount};
+use crate::driver::tests::instance;
 
 impl Machine {
     pub(super) fn apply_event(&mut self, event: Event) {
         match event {
-            Event::Opens(user) => self.open(user),
-            Event::Closes(user) => self.close(user),
-            Event::Describes(user, is_described) => self.describe(user, is_described),
-            Event::HypervisorAnswers(answers) => {
-                let mut world = self.host.world();
-                if answers != world.guests.is_some() {
-                    world.guests = answers.then(Vec::new);
+            Event::Plugs(user) if self.is_recorded(user) => self.plug(user),
+            Event::Plugs(_) => {}
+            Event::PlugsByHand(user) => {
+                self.is_undisturbed &= self.is_recorded(user);
+                self.plug(user);
+            }
+            Event::Unplugs(user) => self.unplug(user),
+            Event::Starts(guest) => self.start(guest),
+            Event::Stops(guest) => self.stop(guest),
+            Event::Restarts(guest) => {
+                self.stop(guest);
+                self.start(guest);
+            }
+            Event::Saves(guest) => self.save(guest),
+            Event::DropsSavedState(guest) => self.host.world().hypervisor.drop_saved(instance(guest)),
+            Event::Undefines(guest) => self.host.world().hypervisor.undefine(instance(guest)),
+            Event::Snapshots(user) if !user.is_overlay() => self.move_disk(user, user.other_layer()),
+            Event::Commits(user) if user.is_overlay() => self.move_disk(user, user.other_layer()),
+            Event::Snapshots(_) | Event::Commits(_) => {}
+            Event::HypervisorAnswers(answers) => self.host.world().hypervisor.answers = answers,
+            Event::HypervisorRestarts => {
+                let hypervisor = &mut self.host.world().hypervisor;
+                hypervisor.answers = true;
+                if hypervisor.guests.values().all(|guest| guest.run.is_none()) {
+                    hypervisor.last_run = 0;
                 }
             }
             Event::ClientsWill(client) => self.host.world().mount_behavior = client,
             Event::ImagesAre(image) => self.host.world().image = image,
             Event::ClientBecomes(share, client_state) => self.change(share, |layers| {
                 // The dead do not come back.
-                if let Some(top) = layers.last_mut().filter(|top| top.client_state != ClientState::Dead) {
+                if let Some(top) = layers.last_mut().filter(|top| top.client_state.is_alive()) {
                     top.client_state = client_state;
                 }
             }),
             Event::LateMounts => self.host.world().mount_pending(),
             Event::MountedOver(share, fs_type) => {
                 if fs_type == "fuse.quobyte" {
+                    self.is_observable = false;
                     self.forget_pending(share);
                 }
                 let mut world = self.host.world();
@@ -53,40 +73,6 @@ impl Machine {
         }
     }
 
-    /// A guest opens its image only where it has been connected.
-    fn open(&mut self, user: VolumeUse) {
-        if !self.attached.contains(&user) || self.open.contains_key(&user) {
-            return;
-        }
-        let mut opened = None;
-        self.change(user.share, |layers| {
-            let top = layers.last_mut().filter(|top| top.client_state == ClientState::Healthy);
-            if let Some(top) = top.filter(|top| top.mount.is_of(&export(user.share))) {
-                top.busy = true;
-                opened = Some(top.mount.clone());
-            }
-        });
-        self.open.extend(opened.map(|mount| (user, mount)));
-    }
-
-    pub(super) fn close(&mut self, user: VolumeUse) {
-        let Some(mount) = self.open.remove(&user) else { return };
-        let is_busy = self.open.values().any(|other| *other == mount);
-        let mut world = self.host.world();
-        for layer in world.mounts.values_mut().flatten().filter(|layer| layer.mount == mount) {
-            layer.busy = is_busy;
-        }
-        world.detached.retain(|(_, layer)| layer.mount != mount || is_busy);
-    }
-
-    fn describe(&self, user: VolumeUse, is_described: bool) {
-        let description = self.description(user);
-        if let Some(guests) = &mut self.host.world().guests {
-            guests.retain(|guest| *guest != description);
-            guests.extend(is_described.then_some(description));
-        }
-    }
-
     /// A mount that no call has put on record is none that a guest was told of.
     fn unmount_lazily(&self, share: usize) {
         let at = self.at(share);
@@ -101,9 +87,8 @@ impl Machine {
     fn remount_by_hand(&self, share: usize) {
         let mut is_removed = false;
         self.change(share, |layers| {
-            let is_dead = |top: &mut FakeMount| {
-                top.client_state == ClientState::Dead && top.mount.owner() == Some(1000)
-            };
+            let is_dead =
+                |top: &mut FakeMount| !top.client_state.is_alive() && top.mount.owner() == Some(1000);
             is_removed = layers.pop_if(is_dead).is_some();
         });
         if is_removed {
@@ -130,7 +115,7 @@ impl Machine {
     }
 
     /// Changes what is mounted for a share.
-    fn change(&self, share: usize, change: impl FnOnce(&mut Vec<FakeMount>)) {
+    pub(super) fn change(&self, share: usize, change: impl FnOnce(&mut Vec<FakeMount>)) {
         let mut world = self.host.world();
         let at = self.at(share);
         if let Some(layers) = world.mounts.get_mut(at.as_path()) {
@@ -141,7 +126,7 @@ impl Machine {
         }
     }
 
-    /// Mounts and processes go, records and descriptions of guests stay. So do empty directories, which are not
+    /// Mounts and processes go, records and guests' persistent and saved descriptions stay. So do empty directories, which are not
     /// looked for: no record of this boot says whose they are.
     #[expect(clippy::disallowed_methods, reason = "records are given the boot id of an earlier boot")]
     fn reboot(&mut self) {
@@ -151,8 +136,9 @@ impl Machine {
             world.detached.clear();
             world.pending_mounts.clear();
             world.directories.clear();
+            GUESTS.iter().for_each(|guest| world.hypervisor.stop(instance(*guest)));
+            world.hypervisor.last_run = 0;
         }
-        self.attached.clear();
         self.open.clear();
         for (path, contents) in self.record_files() {
             let mut record: serde_json::Value = serde_json::from_slice(&contents).unwrap();

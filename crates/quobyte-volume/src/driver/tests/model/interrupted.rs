@@ -13,11 +13,12 @@ use crate::host::records::LockedShare;
 use crate::host::share::{PendingShareReply, ShareError};
 use crate::host::{Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
-use crate::pure::guests::{GuestUse, Guests};
+use crate::pure::guests::{GuestQuestion, GuestSurvey, Guests};
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::{ClientProcess, ClientSettings};
 
 /// What a panic carries that stands for the end of a caller.
 pub(super) struct Killed;
@@ -108,8 +109,30 @@ impl Host for Interrupted {
         self.with_interruptions(|host| host.remove_directory(directory))
     }
 
-    fn mount(&self, export: &Export, at: &MountPath, generation: u64) -> Result<(), ClientError> {
-        self.with_interruptions(|host| host.mount(export, at, generation))
+    fn client_settings(&self) -> ClientSettings {
+        self.host.client_settings()
+    }
+
+    fn check_client(&self, settings: &ClientSettings) -> Result<(), ClientError> {
+        self.with_interruptions(|host| host.check_client(settings))
+    }
+
+    fn mount(
+        &self,
+        export: &Export,
+        at: &MountPath,
+        generation: u64,
+        settings: &ClientSettings,
+    ) -> Result<(), ClientError> {
+        self.with_interruptions(|host| host.mount(export, at, generation, settings))
+    }
+
+    fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess> {
+        self.with_interruptions(|host| host.client_processes(at, generation))
+    }
+
+    fn is_running(&self, process: ClientProcess) -> bool {
+        self.with_interruptions(|host| host.is_running(process))
     }
 
     fn kill_client(&self, at: &MountPath, generation: u64) -> io::Result<usize> {
@@ -134,7 +157,7 @@ impl Host for Interrupted {
 }
 
 impl Guests for Interrupted {
-    fn uses_below(&self, places: &[MountPath]) -> Result<Vec<GuestUse>, Box<dyn Error + Send + Sync>> {
-        self.with_interruptions(|host| host.uses_below(places))
+    fn survey(&self, question: &GuestQuestion<'_>) -> Result<GuestSurvey, Box<dyn Error + Send + Sync>> {
+        self.with_interruptions(|host| host.survey(question))
     }
 }

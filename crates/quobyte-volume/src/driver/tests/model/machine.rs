@@ -1,41 +1,56 @@
-//! A machine with two callers, and the model: who is attached.
+//! A machine with two callers and two guests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guests::OpenFile;
 use super::interrupted::{Interrupted, Killed, PendingInterruption};
-use super::steps::{Call, Event, Interruption, Step, VolumeUse, export};
+use super::steps::{Call, Event, FileUse, GUESTS, Interruption, SHARES, Step, export};
 use super::verdict::Before;
 use crate::driver::fake::{ClientState, FakeHost, FakeMount, Image, MountBehavior};
-use crate::driver::tests::disk;
-use crate::driver::{Driver, DriverConfig, Finding, Force, Repair};
+use crate::driver::tests::{instance, request};
+use crate::driver::{Driver, DriverConfig, Error, Force};
 use crate::host::records::StateDir;
 use crate::pure::connection::ImageFormat;
-use crate::pure::guests::GuestUse;
+use crate::pure::guests::Description;
+use crate::pure::image::VolumeFormats;
 use crate::pure::io_policy::{HypervisorFacts, IoOptions};
-use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
-use crate::pure::record::ShareRecord;
 
 pub(super) struct Machine {
     pub(super) directory: tempfile::TempDir,
     pub(super) host: FakeHost,
     pending: PendingInterruption,
     pub(super) drivers: Vec<Driver>,
-    /// The model: who is attached.
-    pub(super) attached: BTreeSet<VolumeUse>,
-    /// Whose guests have their image open, and on which mount.
-    pub(super) open: BTreeMap<VolumeUse, Mount>,
+    /// Which files guests have open.
+    pub(super) open: BTreeMap<FileUse, OpenFile>,
+    /// Whether no guest has got a file by hand, or while nobody could tell who else has it.
+    pub(super) is_undisturbed: bool,
+    /// Whether the driver could see on which mount each guest's files are: every call so far has come to its end, the
+    /// hypervisor has answered it, and nobody has mounted the same export over a mount.
+    pub(super) is_observable: bool,
 }
 
 impl Machine {
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (host, pending) = (FakeHost::new(), PendingInterruption::default());
-        let (drivers, attached, open) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-        let mut machine = Self { directory, host, pending, drivers, attached, open };
+        host.world().hypervisor.clock = Some(0);
+        for volume in ["a", "b"] {
+            let below = (volume.to_owned(), ImageFormat::Raw);
+            host.world().images.below.insert(format!("{volume}.s"), below);
+        }
+        let mut machine = Self {
+            directory,
+            host,
+            pending,
+            drivers: Vec::new(),
+            open: BTreeMap::new(),
+            is_undisturbed: true,
+            is_observable: true,
+        };
         machine.drivers = (0..2).map(|caller| machine.driver(caller)).collect();
         machine
     }
@@ -46,6 +61,7 @@ impl Machine {
             mount_point_base: "/mnt".into(),
             lock_timeout: Duration::from_secs(30),
             io: IoOptions::default(),
+            volume_formats: VolumeFormats::default(),
         };
         let (host, pending) = (self.host.clone(), self.pending.clone());
         let host = Interrupted { host, pending, has_statmount: caller == 0 };
@@ -54,7 +70,7 @@ impl Machine {
         driver.with_max_parallel_shares(1)
     }
 
-    fn state(&self) -> StateDir {
+    pub(super) fn state(&self) -> StateDir {
         StateDir::open(&self.directory.path().join("state")).unwrap()
     }
 
@@ -67,17 +83,55 @@ impl Machine {
         match step {
             Step::Event(event) => self.apply_event(*event),
             Step::Call { caller, call, interruption } => self.call(*caller, *call, *interruption),
+            Step::Attach { caller, user } => {
+                self.call(*caller, Call::Connect(*user), None);
+                self.apply_event(Event::Plugs(*user));
+                self.apply_event(Event::Starts(user.guest));
+            }
+            Step::Delete { caller, guest } => self.delete(*caller, *guest),
+            Step::Swap { caller, from } => self.swap(*caller, *from),
         }
-        assert_eq!(self.recorded(), self.attached, "after {step:?}");
+        self.check_rivals();
+        let recorded = self.recorded();
+        for (user, open) in &mut self.open {
+            open.is_tracked &= recorded.contains_key(user);
+        }
     }
 
-    /// Every fault is mended and everybody leaves; then nothing may be left.
+    /// Nova's order: nothing says any more that the guest is to have its volumes back, and yet it is still defined.
+    fn delete(&mut self, caller: usize, guest: u128) {
+        self.stop(guest);
+        let volumes: Vec<_> = self.recorded().into_keys().filter(|user| user.guest == guest).collect();
+        for user in volumes {
+            self.call(caller, Call::Disconnect(user, Force::Leave), None);
+        }
+        self.host.world().hypervisor.undefine(instance(guest));
+    }
+
+    fn swap(&mut self, caller: usize, from: FileUse) {
+        let to = from.other_volume();
+        let has_target =
+            self.uses().iter().any(|(other, _)| other.guest == to.guest && other.is_same_volume(to));
+        if !self.open.contains_key(&from) || has_target {
+            return;
+        }
+        self.call(caller, Call::Connect(to), None);
+        if self.is_recorded(to) {
+            self.move_disk(from, to);
+            let unneeded = if self.open.contains_key(&to) { from } else { to };
+            self.call(caller, Call::Disconnect(unneeded, Force::Leave), None);
+        }
+    }
+
+    /// Everybody closes, stops and disconnects, and what dies comes back: then nothing may be left.
     pub(super) fn disconnect_all(&mut self) {
-        VolumeUse::all().for_each(|user| self.close(user));
-        let all = 0..super::steps::SHARES.len();
-        all.for_each(|share| self.apply_event(Event::Uncovered(share)));
+        for guest in GUESTS {
+            self.stop(guest);
+            self.host.world().hypervisor.undefine(instance(guest));
+        }
+        (0..SHARES.len()).for_each(|share| self.apply_event(Event::Uncovered(share)));
         self.repair_world();
-        let calls = self.attached.iter().map(|user| Call::Disconnect(*user, Force::No));
+        let calls = self.recorded().into_keys().map(|user| Call::Disconnect(user, Force::No));
         for call in calls.chain([Call::Reconcile]).collect::<Vec<_>>() {
             self.run_step(&Step::Call { caller: 0, call, interruption: None });
         }
@@ -89,22 +143,19 @@ impl Machine {
 
     fn repair_world(&self) {
         let mut world = self.host.world();
-        (world.mount_behavior, world.image, world.guests) =
-            (MountBehavior::Mounts, Image::Regular, Some(Vec::new()));
+        (world.mount_behavior, world.image) = (MountBehavior::Mounts, Image::Regular);
+        world.hypervisor.answers = true;
         world.mounts.retain(|path, layers| {
             let is_ours = |layer: &FakeMount| {
-                let mut exports =
-                    (0..super::steps::SHARES.len()).filter(|share| self.at(*share).as_path() == path);
+                let mut exports = (0..SHARES.len()).filter(|share| self.at(*share).as_path() == path);
                 exports.any(|share| is_ours(share, layer))
             };
             layers.retain(is_ours);
             for layer in layers.iter_mut() {
                 layer.busy = false;
-                layer.client_state = if layer.client_state == ClientState::Dead {
-                    ClientState::Dead
-                } else {
-                    ClientState::Healthy
-                };
+                if layer.client_state.is_alive() {
+                    layer.client_state = ClientState::Healthy;
+                }
             }
             !layers.is_empty()
         });
@@ -113,20 +164,18 @@ impl Machine {
     fn call(&mut self, caller: usize, call: Call, interruption: Option<(u32, Interruption)>) {
         let before = Before::of(self, call);
         *self.pending.lock().unwrap() = interruption;
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(caller, call)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_call(caller, call)));
         let is_unspent = self.pending.lock().unwrap().take().is_some();
         let interruption = interruption.filter(|_| !is_unspent).map(|(_, interruption)| interruption);
+        self.is_observable &= self.host.world().hypervisor.answers && interruption.is_none();
+        before.check_transition(self, call);
         match outcome {
-            Ok((attached, succeeded)) => {
-                self.attached = attached;
+            Ok(succeeded) => {
                 if interruption.is_none() {
                     before.check_call(self, call, succeeded);
                 }
             }
-            Err(panic) if panic.is::<Killed>() => {
-                self.drivers[caller] = self.driver(caller);
-                self.attached = self.after_crash(call);
-            }
+            Err(panic) if panic.is::<Killed>() => self.drivers[caller] = self.driver(caller),
             Err(panic) => resume_unwind(panic),
         }
         if interruption != Some(Interruption::ClientsDie) {
@@ -134,79 +183,33 @@ impl Machine {
         }
     }
 
-    /// Makes the call, and returns who is attached after it and whether it succeeded. Only a connect may fail.
-    fn run(&mut self, caller: usize, call: Call) -> (BTreeSet<VolumeUse>, bool) {
+    /// Makes the call, and returns whether it succeeded. Only a connect may fail, and a disconnect of what a guest has.
+    fn run_call(&mut self, caller: usize, call: Call) -> bool {
         let driver = &self.drivers[caller];
-        let mut attached = self.attached.clone();
         match call {
             Call::Connect(user) => {
                 let connected = driver.connect(&user.info(), user.instance(), &HypervisorFacts::default());
-                let Ok(connected) = connected else { return (attached, false) };
+                let Ok(connected) = connected else { return false };
                 assert!(connected.mount.is_of(&export(user.share)));
-                attached.insert(user);
-                // From now on the guest has its image open on this mount or not at all.
-                if self.open.get(&user).is_some_and(|mount| !mount.is_same(&connected.mount)) {
-                    self.close(user);
+                // Without an answer the records alone decide, and a guest is taken to have its file on this mount.
+                if !self.host.world().hypervisor.answers {
+                    self.is_undisturbed = false;
+                    self.open.entry(user).and_modify(|open| open.is_tracked = false);
                 }
             }
             Call::Disconnect(user, force) => {
-                let volume = user.info().volume_id;
-                driver.disconnect(&self.at(user.share), volume, user.instance(), force).unwrap();
-                attached.remove(&user);
+                match driver.disconnect(&request(&self.at(user.share), &user.info(), user.guest, force)) {
+                    Err(Error::HeldByGuest { guest_use }) => {
+                        assert!(force == Force::No && guest_use.description != Description::Persistent);
+                        return false;
+                    }
+                    outcome => drop(outcome.unwrap()),
+                }
             }
-            Call::Reconcile => attached.extend(self.adopted(&driver.reconcile(false).unwrap())),
+            Call::Reconcile => drop(driver.reconcile(false).unwrap()),
             Call::DryRun => drop(driver.reconcile(true).unwrap()),
         }
-        (attached, true)
-    }
-
-    fn adopted(&self, findings: &[Finding]) -> BTreeSet<VolumeUse> {
-        let mut adopted = BTreeSet::new();
-        for finding in findings {
-            let Finding::Repaired(at, Repair::Adopted(attachments)) = finding else { continue };
-            adopted.extend(VolumeUse::all().filter(|user| {
-                let mut attachments = attachments.iter();
-                self.at(user.share) == *at
-                    && attachments.any(|one| one.matches(user.instance(), user.info().volume_id))
-            }));
-        }
-        let described = self.described();
-        assert!(adopted.is_subset(&described), "{adopted:?} {described:?}");
-        adopted
-    }
-
-    /// The users that guests' descriptions amount to, as far as the hypervisor says.
-    pub(super) fn described(&self) -> BTreeSet<VolumeUse> {
-        let world = self.host.world();
-        let guests = world.guests.as_deref().unwrap_or_default();
-        VolumeUse::all().filter(|user| guests.contains(&self.description(*user))).collect()
-    }
-
-    pub(super) fn description(&self, user: VolumeUse) -> GuestUse {
-        let path = self.at(user.share).image(&user.info().name);
-        GuestUse {
-            instance: user.instance(),
-            name: "vm".to_owned(),
-            path,
-            disk: Some(disk(None, ImageFormat::Raw)),
-        }
-    }
-
-    /// Who is attached according to the records.
-    pub(super) fn recorded(&self) -> BTreeSet<VolumeUse> {
-        let records = self.records();
-        let is_recorded = |user: &VolumeUse| {
-            let mut records = records.iter().filter(|record| record.export == export(user.share));
-            records.any(|record| record.has_attachment(user.instance(), user.info().volume_id))
-        };
-        let recorded: BTreeSet<_> = VolumeUse::all().filter(is_recorded).collect();
-        let count: usize = records.iter().map(|record| record.attachments.len()).sum();
-        assert_eq!(count, recorded.len(), "{records:?}");
-        recorded
-    }
-
-    pub(super) fn records(&self) -> Vec<ShareRecord> {
-        self.state().records().unwrap().into_iter().map(Result::unwrap).collect()
+        true
     }
 
     /// The files of the records and what is in them.

@@ -7,33 +7,64 @@ use crate::driver::Force;
 use crate::driver::fake::{ClientState, Image, MountBehavior};
 use crate::pure::connection::{ConnectionInfo, Export, ImageFormat, ImageName, InstanceId};
 
-/// A volume attached, or to be attached, to a guest: the model's attachment.
+/// A file of a share in the hands of a guest, or on its way there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct VolumeUse {
+pub(super) struct FileUse {
     pub(super) share: usize,
-    volume: usize,
-    guest: u128,
+    file: usize,
+    pub(super) guest: u128,
 }
 
 pub(super) const SHARES: [&str; 2] = ["reg1,reg2/vol", "reg/other"];
-const VOLUMES: [&str; 2] = ["a", "b"];
-const GUESTS: [u128; 2] = [1, 2];
+pub(super) const GUESTS: [u128; 2] = [1, 2];
+/// Two volumes, and a snapshot's overlay of each after it.
+const FILES: [&str; 4] = ["a", "a.s", "b", "b.s"];
 
-impl VolumeUse {
+impl FileUse {
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        let volumes =
-            (0..SHARES.len()).flat_map(|share| (0..VOLUMES.len()).map(move |volume| (share, volume)));
-        volumes.flat_map(|(share, volume)| GUESTS.map(|guest| Self { share, volume, guest }))
+        let files = (0..SHARES.len()).flat_map(|share| (0..FILES.len()).map(move |file| (share, file)));
+        files.flat_map(|(share, file)| GUESTS.map(|guest| Self { share, file, guest }))
     }
 
+    /// The use of that name, by that guest.
+    pub(super) fn named(share: usize, name: &str, guest: InstanceId) -> Option<Self> {
+        Self::all().find(|one| one.share == share && one.name() == name && one.instance() == guest)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        FILES[self.file]
+    }
+
+    /// The overlay of a volume, and the volume of an overlay.
+    pub(super) fn other_layer(self) -> Self {
+        Self { file: self.file ^ 1, ..self }
+    }
+
+    /// The other volume of the share.
+    pub(super) fn other_volume(self) -> Self {
+        Self { file: self.file ^ 2, ..self }
+    }
+
+    pub(super) fn is_overlay(self) -> bool {
+        self.file % 2 == 1
+    }
+
+    /// A snapshot leaves the volume's id as it is.
     pub(super) fn info(self) -> ConnectionInfo {
-        let name = ImageName::parse(VOLUMES[self.volume]).unwrap();
-        ConnectionInfo::new(export(self.share), name, ImageFormat::Raw)
+        let name = |file: usize| ImageName::parse(FILES[file]).unwrap();
+        let volume = ConnectionInfo::new(export(self.share), name(self.file & 2), ImageFormat::Raw);
+        let format = if self.is_overlay() { ImageFormat::Qcow2 } else { ImageFormat::Raw };
+        ConnectionInfo { name: name(self.file), format, ..volume }
+    }
+
+    /// Whether both are of one volume, whatever layer and guest.
+    pub(super) fn is_same_volume(self, other: Self) -> bool {
+        self.share == other.share && self.file / 2 == other.file / 2
     }
 
     /// Whether both are after one volume.
     pub(super) fn is_rival(self, other: Self) -> bool {
-        self.share == other.share && self.volume == other.volume && self.guest != other.guest
+        self.is_same_volume(other) && self.guest != other.guest
     }
 
     pub(super) fn instance(self) -> InstanceId {
@@ -47,14 +78,33 @@ pub(super) fn export(share: usize) -> Export {
 
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Call { caller: usize, call: Call, interruption: Option<(u32, Interruption)> },
+    Call {
+        caller: usize,
+        call: Call,
+        interruption: Option<(u32, Interruption)>,
+    },
     Event(Event),
+    /// The file is connected for a guest, which gets it and runs.
+    Attach {
+        caller: usize,
+        user: FileUse,
+    },
+    /// Nova deletes an instance: stops it, disconnects each of its volumes, then undefines it.
+    Delete {
+        caller: usize,
+        guest: u128,
+    },
+    /// Nova moves a volume of a running guest to the other file of the share, under the old id.
+    Swap {
+        caller: usize,
+        from: FileUse,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Call {
-    Connect(VolumeUse),
-    Disconnect(VolumeUse, Force),
+    Connect(FileUse),
+    Disconnect(FileUse, Force),
     Reconcile,
     DryRun,
 }
@@ -72,11 +122,23 @@ pub(super) enum Interruption {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
-    /// The guest opens its image, if it has been connected.
-    Opens(VolumeUse),
-    Closes(VolumeUse),
-    /// Whether the guest's description names the image, be the guest running or not.
-    Describes(VolumeUse, bool),
+    /// The guest gets the file as a disk, if it is connected for it. A running guest opens it.
+    Plugs(FileUse),
+    /// The same by virsh, whether or not it is connected.
+    PlugsByHand(FileUse),
+    Unplugs(FileUse),
+    Starts(u128),
+    Stops(u128),
+    Restarts(u128),
+    Saves(u128),
+    DropsSavedState(u128),
+    Undefines(u128),
+    /// The guest's disk goes on in an overlay of the file, by an external snapshot.
+    Snapshots(FileUse),
+    /// The overlay is written back, and the disk is the file below it.
+    Commits(FileUse),
+    /// libvirt is there again, and numbers runs from the beginning if it finds none.
+    HypervisorRestarts,
     HypervisorAnswers(bool),
     ClientsWill(MountBehavior),
     ImagesAre(Image),
@@ -95,18 +157,25 @@ pub(super) enum Event {
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..2_usize, call(), interruption())
+        12 => (0..2_usize, call(), interruption())
             .prop_map(|(caller, call, interruption)| Step::Call { caller, call, interruption }),
-        2 => event().prop_map(Step::Event),
+        12 => event().prop_map(Step::Event),
+        5 => (0..2_usize, user()).prop_map(|(caller, user)| Step::Attach { caller, user }),
+        1 => (0..2_usize, guest()).prop_map(|(caller, guest)| Step::Delete { caller, guest }),
+        2 => (0..2_usize, user()).prop_map(|(caller, from)| Step::Swap { caller, from }),
     ]
 }
 
-fn user() -> impl Strategy<Value = VolumeUse> {
-    select(VolumeUse::all().collect::<Vec<_>>())
+fn guest() -> impl Strategy<Value = u128> {
+    select(GUESTS.to_vec())
+}
+
+fn user() -> impl Strategy<Value = FileUse> {
+    select(FileUse::all().collect::<Vec<_>>())
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let force = prop_oneof![6 => Just(Force::No), 1 => Just(Force::IfAlone), 1 => Just(Force::Always)];
+    let force = prop_oneof![5 => Just(Force::No), 3 => Just(Force::Leave), 1 => Just(Force::IfAlone), 1 => Just(Force::Always)];
     prop_oneof![
         6 => user().prop_map(Call::Connect),
         4 => (user(), force).prop_map(|(user, force)| Call::Disconnect(user, force)),
@@ -147,16 +216,27 @@ fn event() -> impl Strategy<Value = Event> {
         ClientState::Healthy,
         ClientState::Disconnected,
         ClientState::Hung,
+        ClientState::Stale,
         ClientState::Dead,
         ClientState::Dead,
+        ClientState::Vanished,
     ];
     prop_oneof![
-        4 => user().prop_map(Opens),
-        2 => user().prop_map(Closes),
-        3 => (user(), prop::bool::weighted(0.3)).prop_map(|(user, named)| Describes(user, named)),
-        1 => prop::bool::weighted(0.7).prop_map(HypervisorAnswers),
-        4 => Just(ClientsWill(MountBehavior::Mounts)),
-        4 => select(clients.to_vec()).prop_map(ClientsWill),
+        10 => user().prop_map(Plugs),
+        1 => user().prop_map(PlugsByHand),
+        2 => user().prop_map(Unplugs),
+        6 => guest().prop_map(Starts),
+        3 => guest().prop_map(Stops),
+        4 => guest().prop_map(Restarts),
+        2 => guest().prop_map(Saves),
+        1 => guest().prop_map(DropsSavedState),
+        1 => guest().prop_map(Undefines),
+        3 => user().prop_map(Snapshots),
+        2 => user().prop_map(Commits),
+        1 => Just(HypervisorAnswers(false)),
+        2 => Just(HypervisorRestarts),
+        6 => Just(ClientsWill(MountBehavior::Mounts)),
+        3 => select(clients.to_vec()).prop_map(ClientsWill),
         1 => select(vec![Image::Regular, Image::Regular, Image::Missing, Image::Link]).prop_map(ImagesAre),
         6 => (share(), select(lives)).prop_map(|(share, client_state)| ClientBecomes(share, client_state)),
         2 => Just(LateMounts),
