@@ -9,12 +9,14 @@ mod matrix;
 mod observed;
 mod scenario;
 mod share;
+mod table;
 mod user;
 
 pub use helper::{Helper, wait_for_request};
-pub use matrix::{MATRIX, table};
+pub use matrix::MATRIX;
 pub use scenario::outcome;
-pub use share::{ALICE, BOB, Share};
+pub use share::{ALICE, BOB, ClientGuard, Share};
+pub use table::table;
 pub use user::User;
 
 /// Something that is wrong with a share.
@@ -44,6 +46,8 @@ pub enum Fault {
     Silent,
     /// The same where the kernel's control file system is not mounted.
     SilentWithoutControl,
+    /// Its client lives, and answers every request as if it were gone.
+    Refusing,
     /// Another file system is mounted in its place.
     Foreign,
     /// Another volume is mounted in its place.
@@ -84,6 +88,16 @@ pub enum Fault {
     Rebooted,
     /// The command has no /proc.
     NoProc,
+    /// A domain has the image, and is shut off.
+    GuestShutOff,
+    /// A domain runs with the image.
+    GuestRuns,
+    /// The same, and its client was killed.
+    GuestRunsDead,
+    /// A domain was saved with the image.
+    GuestSaved,
+    /// A domain has the image, is shut off, and its client was killed.
+    GuestShutOffDead,
 }
 
 impl Fault {
@@ -99,6 +113,18 @@ impl Fault {
                 | Self::KilledAtFirst
                 | Self::MountsDisconnected
                 | Self::MountsSilent
+        )
+    }
+
+    /// Is alice's guest a domain of libvirt's?
+    pub(super) fn has_guest(self) -> bool {
+        matches!(
+            self,
+            Self::GuestShutOff
+                | Self::GuestRuns
+                | Self::GuestRunsDead
+                | Self::GuestSaved
+                | Self::GuestShutOffDead
         )
     }
 
@@ -118,6 +144,7 @@ impl Fault {
             Self::Stopped => "hung: requests are not read",
             Self::Silent => "hung: requests are never answered",
             Self::SilentWithoutControl => "the same without fusectl",
+            Self::Refusing => "client answers ENOTCONN, and lives",
             Self::Foreign => "another file system in its place",
             Self::WrongVolume => "another volume in its place",
             Self::MountsNothing => "unmounted; client exits with 0, mounts nothing",
@@ -138,6 +165,11 @@ impl Fault {
             Self::Newer => "record of a newer version",
             Self::Rebooted => "unmounted; record of an earlier boot",
             Self::NoProc => "no /proc",
+            Self::GuestShutOff => "A is a domain, shut off",
+            Self::GuestRuns => "A runs",
+            Self::GuestRunsDead => "A runs, client dead",
+            Self::GuestSaved => "A was saved",
+            Self::GuestShutOffDead => "A is shut off, client dead",
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Guests: libvirt domains that boot the lab's small Linux and run commands for a test.
 
 mod commands;
+mod description;
 mod migration;
+mod state;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, thread};
 
-use crate::{Lab, Program, Scratch};
+use crate::{Lab, Program, Scratch, process::LIMIT};
 
 pub use commands::Answer;
 use commands::Commands;
+pub use description::DiskXml;
 
 /// The lab's own libvirtd.
 const LAB_URI: &str = "qemu:///system";
@@ -28,6 +31,11 @@ pub struct Guest {
 impl Guest {
     /// Defines a domain and leaves it shut off.
     pub fn define(scratch: &Scratch) -> Self {
+        Self::define_with(scratch, |xml| xml)
+    }
+
+    /// The same with a description that `change` has made of the usual one.
+    pub fn define_with(scratch: &Scratch, change: impl FnOnce(String) -> String) -> Self {
         let lab = Lab::require();
         let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes UUIDs");
         let uuid = uuid.trim_end().to_owned();
@@ -43,7 +51,7 @@ impl Guest {
             .replace("@INITRAMFS@", &lab.guest_file("initramfs").to_string_lossy())
             .replace("@CONSOLE@", &console.to_string_lossy())
             .replace("@COMMANDS@", &socket.to_string_lossy());
-        let definition = scratch.file(&format!("{name}.xml"), xml);
+        let definition = scratch.file(&format!("{name}.xml"), change(xml));
         virsh(LAB_URI, "define").arg(definition).succeed();
         Self { name, uuid, uri: LAB_URI.to_owned(), console, commands }
     }
@@ -57,11 +65,8 @@ impl Guest {
 
     /// Starts the domain and waits until it takes commands.
     pub fn start(&mut self) {
-        self.virsh("start", &[]);
-        if let Err(error) = self.commands.connect() {
-            let console = fs::read_to_string(&self.console).unwrap_or_default();
-            panic!("guest {} does not take commands: {error}\n{console}", self.name);
-        }
+        self.launch();
+        self.wait_until_ready();
     }
 
     /// Starts the domain and does not let it run.
@@ -130,8 +135,12 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         // Fails for a domain that is not running, which is as good.
-        virsh(&self.uri, "destroy").arg(&self.uuid).run();
-        self.virsh("undefine", &[]);
+        virsh(&self.uri, "destroy").arg(&self.uuid).start().finish_within(LIMIT);
+        let undefine = virsh(&self.uri, "undefine").args([&self.uuid, "--managed-save"]);
+        let undefined = undefine.start().finish_within(LIMIT);
+        // A transient domain is gone once it has ended. A second panic would end the test before the rest is cleaned up.
+        let is_gone = undefined.status.success() || undefined.stderr.contains("failed to get domain");
+        assert!(is_gone || thread::panicking(), "{undefined:?}");
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
+
+use crate::process::LIMIT;
 
 /// One line of the kernel's mount table. The lab's paths have no characters that the kernel escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,15 @@ pub fn mount_at(path: &Path) -> Option<MountEntry> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("read the mount table");
     // The kernel lists a later mount, which covers an earlier one at the same path, later.
     table.lines().rev().find_map(|line| entry_at(path, line))
+}
+
+/// Waits until something is mounted at exactly `path`. Panics when nothing is.
+pub fn wait_until_mounted(path: &Path) {
+    let deadline = Instant::now() + LIMIT;
+    while mount_at(path).is_none() {
+        assert!(Instant::now() < deadline, "nothing is mounted at {}", path.display());
+        std::thread::yield_now();
+    }
 }
 
 fn entry_at(path: &Path, line: &str) -> Option<MountEntry> {

@@ -124,6 +124,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&self) -> bool {
+        !wait::readable(self.exit(), Duration::ZERO)
+    }
+
     /// Kills it at once. As good if it has ended.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill a child of ours");

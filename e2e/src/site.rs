@@ -1,12 +1,15 @@
 //! A host on which `nova-quobyte` is set up: the command as a test runs it, and what it leaves.
 
 mod clients;
+mod images;
+mod report;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+pub use report::Reconciled;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -28,6 +31,7 @@ pub struct Site {
 pub struct Reply {
     status: i32,
     value: Value,
+    warnings: String,
 }
 
 impl Site {
@@ -219,14 +223,24 @@ impl Reply {
     /// Runs the command and reads its answer. Panics unless standard output is one JSON value, and standard error
     /// nothing but warnings for a log: no terminal shows them.
     pub fn of(program: Program) -> Self {
-        let finished = program.run();
-        let Finished { stdout, stderr, .. } = &finished;
+        Self::of_finished(&program.run())
+    }
+
+    /// Reads the answer of the command that has ended.
+    pub fn of_finished(finished: &Finished) -> Self {
+        let Finished { stdout, stderr, .. } = finished;
         let is_warning = |line: &str| line.contains(" WARN ") && !line.contains(char::is_control);
         assert!(stderr.lines().all(is_warning), "{finished:?}");
         Self {
             status: finished.status.code().expect("no signal ends the command"),
             value: serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}")),
+            warnings: stderr.clone(),
         }
+    }
+
+    /// The warnings it logged.
+    pub fn warnings(&self) -> &str {
+        &self.warnings
     }
 
     /// The answer. Panics when the command failed.

@@ -72,6 +72,27 @@ impl Volume {
         fs::set_permissions(image, Permissions::from_mode(0o666)).expect("open an image to guests");
     }
 
+    /// Makes a directory in the volume.
+    pub fn make_directory(&self, name: &str) {
+        let directory = self.directory.join(name);
+        fs::create_dir(directory).expect("make a directory in the store");
+    }
+
+    /// Deletes an image from the store.
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.directory.join(name)).expect("delete an image from the store");
+    }
+
+    /// Puts a qcow2 image of the size of its base into the store, open to guests, on top of another image there.
+    pub fn overlay(&self, name: &str, (base, base_format): (&str, &str)) {
+        let image = self.directory.join(name);
+        Program::as_root("qemu-img")
+            .args(["create", "-q", "-f", "qcow2", "-F", base_format, "-b", base])
+            .arg(&image)
+            .succeed();
+        fs::set_permissions(image, Permissions::from_mode(0o666)).expect("open an image to guests");
+    }
+
     /// What an image in the store holds, as a guest sees it.
     pub fn contents(&self, name: &str, format: &str) -> Vec<u8> {
         let raw = self.directory.join(format!("{name}.contents"));

@@ -74,7 +74,7 @@ fn last_disconnect_unmounts() {
     assert_eq!(
         answer,
         json!({
-            "mount_path": mount_path, "changed": true, "mounted": false,
+            "mount_path": mount_path, "changed": true, "leaving": false, "mounted": false,
             "reason": null, "detail": null, "attachments": [], "guests": [],
         })
     );

@@ -10,13 +10,24 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Fault, scenario::Scenario};
-use crate::{Daemon, Lab, Program, mount_at};
+use crate::{Daemon, Guest, Lab, Program, mount_at};
 
 impl Scenario {
     /// Makes go wrong what is to go wrong.
     pub(super) fn inject(&mut self) {
         match self.fault {
-            Fault::None | Fault::NoProc => {}
+            Fault::None | Fault::NoProc | Fault::GuestShutOff => {}
+            Fault::Refusing => self.share.fail("enotconn"),
+            Fault::GuestRuns => self.start_guest(),
+            Fault::GuestRunsDead => {
+                self.start_guest();
+                self.share.client().crash();
+            }
+            Fault::GuestSaved => {
+                self.start_guest();
+                self.guest.iter_mut().for_each(Guest::save);
+            }
+            Fault::GuestShutOffDead => self.share.client().crash(),
             Fault::Open => self.open_a_file(),
             Fault::Dead => self.share.client().crash(),
             Fault::DeadOpen => {
@@ -49,6 +60,10 @@ impl Scenario {
             Fault::Newer => self.change_record("version", json!(1000)),
             _ => self.inject_without_mount(),
         }
+    }
+
+    fn start_guest(&mut self) {
+        self.guest.iter_mut().for_each(Guest::start_paused);
     }
 
     /// What is only met while the share is not mounted.

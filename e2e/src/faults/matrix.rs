@@ -1,8 +1,6 @@
 //! What comes of every operation under every fault. `docs/SEMANTICS.md` shows the same and explains the notation.
 
-use strum::VariantArray as _;
-
-use super::{Fault, Operation};
+use super::Fault;
 
 /// What comes of each operation, in the order of [`Operation`]'s variants.
 type Row = (Fault, [&'static str; 5]);
@@ -32,41 +30,41 @@ pub const MATRIX: &[Row] = &[
     (
         Fault::Absent,
         [
-            "connected, A lost · new · AB",
+            "connected · new · AB",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
-            "remounted · new · A",
+            "absent · – · A",
+            "remounted, left: no_guest · new · A",
         ],
     ),
     (
         Fault::Dead,
         [
-            "connected, A lost · new · AB",
+            "connected · new · AB",
             "disconnected · – · –",
             "disconnected · – · –",
-            "dead, A lost · same · A",
-            "remounted · new · A",
+            "dead · same · A",
+            "remounted, left: no_guest · new · A",
         ],
     ),
     (
         Fault::DeadOpen,
         [
-            "connected, A lost · new · AB",
+            "connected · new · AB",
             "disconnected · – · –",
             "disconnected · – · –",
-            "dead, A lost · same · A",
-            "remounted · new · A",
+            "dead · same · A",
+            "remounted, left: no_guest · new · A",
         ],
     ),
     (
         Fault::DeadTwice,
         [
-            "connected, A lost · new · AB",
+            "connected · new · AB",
             "disconnected · – · –",
             "disconnected · – · –",
-            "dead, A lost · same · A",
-            "remounted · new · A",
+            "dead · same · A",
+            "remounted, left: no_guest · new · A",
         ],
     ),
     (
@@ -130,6 +128,16 @@ pub const MATRIX: &[Row] = &[
         ],
     ),
     (
+        Fault::Refusing,
+        [
+            "4 mount_stale · – · A",
+            "disconnected · – · –",
+            "disconnected · – · –",
+            "disconnected · same · A",
+            "left: disconnected, left: no_guest · same · A",
+        ],
+    ),
+    (
         Fault::Foreign,
         [
             "4 not_quobyte · same · A",
@@ -155,7 +163,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -165,7 +173,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -175,7 +183,7 @@ pub const MATRIX: &[Row] = &[
             "5 mount_timeout · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_timeout) · – · A",
         ],
     ),
@@ -185,7 +193,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -195,7 +203,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_stale · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_stale) · – · A",
         ],
     ),
@@ -205,7 +213,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_stale · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_stale) · – · A",
         ],
     ),
@@ -215,7 +223,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_stale · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_stale) · – · A",
         ],
     ),
@@ -225,7 +233,7 @@ pub const MATRIX: &[Row] = &[
             "5 mount_hung · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_hung) · – · A",
         ],
     ),
@@ -235,7 +243,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -245,7 +253,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -255,7 +263,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -265,7 +273,7 @@ pub const MATRIX: &[Row] = &[
             "4 mount_failed · – · A",
             "disconnected · – · –",
             "disconnected · – · –",
-            "absent, A lost · – · A",
+            "absent · – · A",
             "left: failed (mount_failed) · – · A",
         ],
     ),
@@ -329,15 +337,54 @@ pub const MATRIX: &[Row] = &[
             "9 state_unavailable · same · A",
         ],
     ),
+    (
+        Fault::GuestShutOff,
+        [
+            "connected · same · AB",
+            "disconnected · – · –",
+            "disconnected · – · –",
+            "healthy · same · A",
+            "nothing · same · A",
+        ],
+    ),
+    (
+        Fault::GuestRuns,
+        [
+            "connected · same · AB",
+            "7 volume_in_use · same · A",
+            "leaving, kept: attachments · same · A",
+            "healthy · same · A",
+            "nothing · same · A",
+        ],
+    ),
+    (
+        Fault::GuestRunsDead,
+        [
+            "connected, A lost · new · AB",
+            "7 volume_in_use · same · A",
+            "leaving, kept: attachments · same · A",
+            "dead, A lost · same · A",
+            "remounted · new · A",
+        ],
+    ),
+    (
+        Fault::GuestSaved,
+        [
+            "connected · same · AB",
+            "7 volume_in_use · same · A",
+            "leaving, kept: attachments · same · A",
+            "healthy · same · A",
+            "nothing · same · A",
+        ],
+    ),
+    (
+        Fault::GuestShutOffDead,
+        [
+            "connected · new · AB",
+            "disconnected · – · –",
+            "disconnected · – · –",
+            "dead · same · A",
+            "remounted · new · A",
+        ],
+    ),
 ];
-
-/// The matrix as `docs/SEMANTICS.md` shows it.
-#[must_use]
-pub fn table() -> String {
-    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
-    let operations = Operation::VARIANTS.iter().map(|operation| operation.label());
-    let head =
-        line(&["what is wrong"].into_iter().chain(operations).collect::<Vec<_>>()) + &line(&["---"; 6]);
-    let rows = MATRIX.iter().map(|(fault, outcomes)| line(&[&[fault.label()], &outcomes[..]].concat()));
-    rows.fold(head, |table, row| table + &row)
-}

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
-use super::{ALICE, BOB, Operation};
+use super::{BOB, Operation};
 use crate::Finished;
 
 /// What the command said: an exit status and an error's code, or what it did.
-pub(super) fn answer(operation: Operation, finished: &Finished) -> String {
+pub(super) fn answer(operation: Operation, finished: &Finished, alice: &str) -> String {
     let value: Value =
         serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"));
     let status = finished.status.code().unwrap_or_else(|| panic!("a signal ended the command: {finished:?}"));
@@ -17,12 +17,16 @@ pub(super) fn answer(operation: Operation, finished: &Finished) -> String {
     }
     assert_eq!(status, 0, "{finished:?}");
     match operation {
-        Operation::Connect => match initials(&value["lost"]).as_str() {
+        Operation::Connect => match initials(&value["lost"], alice).as_str() {
             "" => "connected".to_owned(),
             lost => format!("connected, {lost} lost"),
         },
         Operation::Disconnect | Operation::Force => {
-            let done = if value["changed"] == true { "disconnected" } else { "was not connected" };
+            let done = match (&value["changed"], &value["leaving"]) {
+                (_, Value::Bool(true)) => "leaving",
+                (Value::Bool(true), _) => "disconnected",
+                _ => "was not connected",
+            };
             match value["reason"].as_str() {
                 None => done.to_owned(),
                 Some(reason) => format!("{done}, kept: {reason}"),
@@ -54,7 +58,7 @@ fn reconciled(value: &Value) -> String {
 }
 
 /// The records left, and who is on them.
-pub(super) fn records(directory: &Path) -> String {
+pub(super) fn records(directory: &Path, alice: &str) -> String {
     let mut parts = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten() {
         let path = entry.expect("list the records").path();
@@ -63,7 +67,7 @@ pub(super) fn records(directory: &Path) -> String {
         parts.push(match record {
             _ if is_set_aside => "one set aside".to_owned(),
             None => "torn".to_owned(),
-            Some(record) => match initials(&record["attachments"]).as_str() {
+            Some(record) => match initials(&record["attachments"], alice).as_str() {
                 "" => "nobody".to_owned(),
                 users => users.to_owned(),
             },
@@ -74,9 +78,9 @@ pub(super) fn records(directory: &Path) -> String {
 }
 
 /// The initials of whose attachments these are.
-fn initials(attachments: &Value) -> String {
+fn initials(attachments: &Value, alice: &str) -> String {
     let initial = |attachment: &Value| match attachment["instance"].as_str() {
-        Some(ALICE) => 'A',
+        Some(instance) if instance == alice => 'A',
         Some(BOB) => 'B',
         other => panic!("nobody connected {other:?}"),
     };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{ALICE, BOB, Fault, Operation, Share, observed};
-use crate::{Daemon, Finished, Lab, Program, Site, mount_at};
+use crate::{Daemon, Finished, Guest, Lab, Program, Site, mount_at};
 
 /// A share, and what is wrong with it.
 pub(super) struct Scenario {
@@ -16,6 +16,8 @@ pub(super) struct Scenario {
     pub(super) open: Vec<File>,
     /// The client of a mount over the share's own.
     pub(super) upper: Option<Daemon>,
+    /// Alice's guest, where there is one.
+    pub(super) guest: Option<Guest>,
     pub(super) share: Share,
 }
 
@@ -26,7 +28,7 @@ pub fn outcome(fault: Fault, operation: Operation) -> String {
     scenario.inject();
     let client = scenario.share.newest_client_id();
     let finished = scenario.run(operation);
-    let answer = observed::answer(operation, &finished);
+    let answer = observed::answer(operation, &finished, scenario.alice());
     let mount = match mount_at(scenario.share.mount_path()) {
         None => "–",
         Some(_) if scenario.share.newest_client_id() == client => "same",
@@ -36,7 +38,8 @@ pub fn outcome(fault: Fault, operation: Operation) -> String {
         // One that is left could still mount.
         scenario.site().assert_no_client_is_left();
     }
-    format!("{answer} · {mount} · {}", observed::records(&scenario.records()))
+    let records = observed::records(&scenario.records(), scenario.alice());
+    format!("{answer} · {mount} · {records}")
 }
 
 impl Scenario {
@@ -45,7 +48,21 @@ impl Scenario {
         if fault == Fault::DiskFull {
             mount_tiny_tmpfs(site.state());
         }
-        Self { fault, open: Vec::new(), upper: None, share: Share::on(site) }
+        let guest = fault.has_guest().then(|| Guest::define(site.scratch()));
+        let share = match &guest {
+            None => Share::on(site),
+            Some(guest) => {
+                let share = Share::on_for(site, guest.uuid());
+                share.site().attach(guest, &share.site().info("one"), &[]).answer();
+                share
+            }
+        };
+        Self { fault, open: Vec::new(), upper: None, guest, share }
+    }
+
+    /// Who the share is connected for.
+    pub(super) fn alice(&self) -> &str {
+        self.guest.as_ref().map_or(ALICE, Guest::uuid)
     }
 
     pub(super) fn site(&self) -> &Site {
@@ -73,8 +90,8 @@ impl Scenario {
         };
         let program = match operation {
             Operation::Connect => with(program.arg("connect"), BOB, "two"),
-            Operation::Disconnect => with(program.arg("disconnect"), ALICE, "one"),
-            Operation::Force => with(program.args(["disconnect", "--force"]), ALICE, "one"),
+            Operation::Disconnect => with(program.arg("disconnect"), self.alice(), "one"),
+            Operation::Force => with(program.args(["disconnect", "--force"]), self.alice(), "one"),
             Operation::Status => program.arg("status"),
             Operation::Reconcile => program.arg("reconcile"),
         };

@@ -16,6 +16,17 @@ pub const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 /// bob's guest, for which the image `two` is there.
 pub const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
+/// Ends a client when dropped. Whoever destroys a guest with an image open on a share whose client hangs keeps libvirtd
+/// from listing and defining domains for as long: so a test that has such a guest drops this before it.
+#[derive(Debug)]
+pub struct ClientGuard<'a>(&'a Daemon);
+
+impl Drop for ClientGuard<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// A share on which alice is connected. Its client ends with it, hung or not.
 #[derive(Debug)]
 pub struct Share {
@@ -34,13 +45,19 @@ impl Share {
     /// Makes one on `site`, which has not been used yet.
     #[must_use]
     pub fn on(site: Site) -> Self {
+        Self::on_for(site, ALICE)
+    }
+
+    /// The same for the guest `instance`, whom alice stands for then.
+    #[must_use]
+    pub fn on_for(site: Site, instance: &str) -> Self {
         for name in ["one", "two"] {
             site.volume().image(name, "raw", &[0; 4096]);
         }
         let [pid, control] = ["pid", "control"].map(|name| site.scratch().path().join(name));
         configure(&site, &format!("standin.pid_file={}", pid.display()));
         configure(&site, &format!("standin.control={}", control.display()));
-        let mut answer = site.connect(ALICE, &site.info("one")).answer();
+        let mut answer = site.connect(instance, &site.info("one")).answer();
         let Value::String(mount_path) = answer["mount_path"].take() else {
             panic!("no mount path in {answer}")
         };
@@ -66,6 +83,12 @@ impl Share {
     #[must_use]
     pub fn client(&self) -> &Daemon {
         &self.client
+    }
+
+    /// Ends the client that mounted it for alice once this is dropped.
+    #[must_use]
+    pub fn client_guard(&self) -> ClientGuard<'_> {
+        ClientGuard(&self.client)
     }
 
     /// The client that was started last.
