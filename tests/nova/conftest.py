@@ -1,6 +1,7 @@
 """What the tests share: Nova, storage, guests."""
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import nova_host
 import pytest
 from guest import Guest
+from nova.virt.libvirt import driver as libvirt_driver
 from storage import Storage
 from waiting import Gate
 
@@ -54,11 +56,11 @@ def gate(scratch):
 
 
 @pytest.fixture
-def compute(nova, storage, scratch, request):
+def compute(nova, storage, request):
     """Nova's libvirt driver with a Quobyte volume driver of its own for this test, which may mark its options."""
     conf = nova_host.CONF
     marker = request.node.get_closest_marker("options")
-    options = {"state_dir": str(scratch / "state"), **(marker.kwargs if marker else {})}
+    options = {"state_dir": str(storage.state), **(marker.kwargs if marker else {})}
     conf.set_override("quobyte_mount_point_base", str(storage.base), "libvirt")
     conf.set_override("quobyte_client_cfg", str(storage.config), "libvirt")
     for name, value in options.items():
@@ -74,6 +76,46 @@ def compute(nova, storage, scratch, request):
 def quobyte(compute):
     """Nova's driver for Quobyte volumes."""
     return compute._get_volume_driver({"driver_volume_type": "quobyte"})
+
+
+@pytest.fixture
+def restart(compute, storage, monkeypatch):
+    """Starts this package's part of Nova's driver again, and returns it; Nova's own is for once in a process."""
+    monkeypatch.setattr(libvirt_driver.LibvirtDriver, "init_host", lambda *_: None)
+
+    def restart():
+        compute.volume_drivers.clear()
+        # They end with their nova-compute.
+        for process, command_line in storage.processes():
+            if "quobyte-share-helper" in command_line:
+                os.kill(process, signal.SIGKILL)
+        compute.init_host("lab")
+        return compute._get_volume_driver({"driver_volume_type": "quobyte"})
+
+    return restart
+
+
+@pytest.fixture
+def hard_reboot(compute, scratch):
+    """Has Nova boot a guest anew with volumes, in a domain of Nova's own making with the lab's kernel."""
+    conf = nova_host.CONF
+    # A guest takes commands on its second serial port; whoever shows its screen stays out.
+    overrides = [("instances_path", str(scratch), None), ("enabled", True, "serial_console"), ("enabled", False, "vnc")]
+    for name, value, group in overrides:
+        conf.set_override(name, value, group)
+
+    def make(guest, volumes, display_name="test"):
+        image = {"hw_serial_port_count": "2", "os_command_line": "console=ttyS0 quiet"}
+        instance = nova_host.instance(guest.uuid, display_name, **image)
+        nova_host.create_images(scratch / guest.uuid)
+        disks = nova_host.block_device_info(instance, volumes)
+        compute.reboot(nova_host.admin(), instance, nova_host.NO_NETWORK, "HARD", block_device_info=disks)
+        guest.connect_after_reboot()
+        return instance
+
+    yield make
+    for name, _, group in overrides:
+        conf.clear_override(name, group)
 
 
 @pytest.fixture

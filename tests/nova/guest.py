@@ -15,12 +15,14 @@ LAB = Path(os.environ["NOVA_QUOBYTE_LAB"])
 DOMAIN = Path(__file__).parents[1] / "lab" / "domain.xml"
 # Ample for a boot, or for one command, of an emulated guest on a busy machine.
 TIMEOUT = 90
+MARK = "written by the guest"
 
 
 class Guest:
     """A persistent domain with free PCI slots and a virtio SCSI controller."""
 
     def __init__(self, connection, scratch):
+        self._connection = connection
         self.uuid = str(uuid.uuid4())
         self.name = f"guest-{self.uuid[:8]}"
         commands = scratch / f"{self.name}.commands"
@@ -86,9 +88,24 @@ class Guest:
             "do usleep 1000; done; echo -n $disk"
         )
 
+    def write(self, info):
+        """Write to the start of a volume."""
+        self.run(f"echo -n '{MARK}' | dd of={self.disk(info['serial'])} conv=fsync")
+
+    def read(self, info):
+        """Return what is at the start of a volume now."""
+        disk = self.disk(info["serial"])
+        return self.run(f"dd if={disk} bs={len(MARK)} count=1 iflag=direct,fullblock 2>/dev/null")
+
+    def exists(self):
+        """Tell whether libvirt has the domain."""
+        return self.uuid in [domain.UUIDString() for domain in self._connection.listAllDomains(0)]
+
     def remove(self):
-        """End the domain and forget it."""
+        """End the domain and forget it, where Nova has not."""
+        self._listener.close()
+        if not self.exists():
+            return
         if self.domain.isActive():
             self.domain.destroy()
         self.domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
-        self._listener.close()

@@ -11,10 +11,13 @@ if hasattr(monkey_patch, "patch"):
     monkey_patch.patch(backend="threading")
 
 import os
+import shutil
+import subprocess
 import uuid
 
 import nova.conf.neutron
 import nova.db.main.api
+from guest import LAB
 from nova import config, context, objects
 from nova.network import model as network_model
 from nova.objects import base, block_device, virtual_interface
@@ -24,10 +27,13 @@ from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
 CONF = config.CONF
+NO_NETWORK = network_model.NetworkInfo()
 
 
 class Conductor:
-    """Answers what the driver asks of the database: that there is nothing."""
+    """Answers what the driver asks of the database: that there is nothing but a test's block devices."""
+
+    block_device_mappings = ()
 
     def object_class_action_versions(self, ctxt, objname, method, versions, args, kwargs):
         lists = {
@@ -38,6 +44,9 @@ class Conductor:
             return lists[objname](objects=[])
         if (objname, method) == ("Service", "get_by_compute_host"):
             return objects.Service(ctxt, host="lab", disabled=False, forced_down=False)
+        if method == "get_by_volume_and_instance":
+            (row,) = self.block_device_mappings
+            return row
         cls = getattr(objects, objname)
         return cls(ctxt, objects=[])
 
@@ -86,15 +95,15 @@ def admin():
     return context.get_admin_context()
 
 
-def instance(guest_uuid=None, **image):
+def instance(guest_uuid=None, display_name="test", **image):
     """Return an instance, that of a domain if its UUID is given, with these properties of its image."""
     return objects.Instance(
         admin(),
         id=1,
         uuid=guest_uuid or str(uuid.uuid4()),
-        display_name="test",
+        display_name=display_name,
         image_ref="",
-        info_cache=objects.InstanceInfoCache(network_info=network_model.NetworkInfo()),
+        info_cache=objects.InstanceInfoCache(network_info=NO_NETWORK),
         host="lab",
         node="lab",
         kernel_id="kernel",
@@ -120,6 +129,8 @@ def instance(guest_uuid=None, **image):
         pci_requests=objects.InstancePCIRequests(requests=[]),
         resources=None,
         numa_topology=None,
+        trusted_certs=None,
+        migration_context=None,
         flavor=objects.Flavor(
             name="small",
             flavorid="small",
@@ -133,9 +144,17 @@ def instance(guest_uuid=None, **image):
     )
 
 
-def root_block_device_info(info, instance):
-    """Return the block devices of an instance that has one, the volume which it boots from."""
-    volume = objects.BlockDeviceMapping(
+def create_images(directory, suffix=""):
+    """Make in an instance's directory what Nova makes of images: the lab's kernel, and an empty local disk."""
+    directory.mkdir(exist_ok=True)
+    for file, name in (("vmlinuz", "kernel"), ("initramfs", "ramdisk")):
+        shutil.copy(LAB / "guest" / file, directory / f"{name}{suffix}")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", directory / f"disk{suffix}", "1M"], check=True)
+
+
+def block_device_mapping(info, instance, device="/dev/vda"):
+    """Return Nova's row of a volume that an instance has as that device."""
+    return objects.BlockDeviceMapping(
         admin(),
         id=1,
         uuid=str(uuid.uuid4()),
@@ -144,10 +163,10 @@ def root_block_device_info(info, instance):
         destination_type="volume",
         volume_id=info["serial"],
         connection_info=jsonutils.dumps(info),
-        device_name=instance.root_device_name,
+        device_name=device,
         disk_bus="virtio",
         device_type="disk",
-        boot_index=0,
+        boot_index=0 if device == instance.root_device_name else None,
         no_device=False,
         delete_on_termination=False,
         guest_format=None,
@@ -155,7 +174,12 @@ def root_block_device_info(info, instance):
         image_id=None,
         volume_size=1,
         volume_type=None,
-        attachment_id=None,
+        attachment_id=str(uuid.uuid4()),
         tag=None,
     )
-    return virt_driver.get_block_device_info(instance, objects.BlockDeviceMappingList(objects=[volume]))
+
+
+def block_device_info(instance, volumes):
+    """Return the block devices of an instance, which has volumes: connection_info by device."""
+    rows = [block_device_mapping(info, instance, device) for device, info in volumes.items()]
+    return virt_driver.get_block_device_info(instance, objects.BlockDeviceMappingList(objects=rows))

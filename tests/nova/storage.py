@@ -8,7 +8,12 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from waiting import list_directory, wait_until
+
 SIZE = 8 << 20
+# The driver takes a share down in the background within seconds of its last user's end.
+RELEASE_TIMEOUT = 20
+CACHE = "volume_from_snapshot_cache"
 
 
 class Storage:
@@ -19,6 +24,7 @@ class Storage:
         self._faults = faults
         self.store = directory / "store"
         self.base = directory / "mnt"
+        self.state = directory / "state"
         self.config = directory / "client.cfg"
         self.pid_file = directory / "client.pid"
         self.control = directory / "fault"
@@ -65,6 +71,26 @@ class Storage:
             },
         }
 
+    def overlay(self, content, snapshot=None, share="volumes"):
+        """Make a volume as Cinder makes one from a snapshot it has cached: an overlay of the cached image.
+
+        A new snapshot holds `content`; a cached one is used again. Return connection_info and the snapshot's id.
+        """
+        cache = self.store / share / CACHE
+        cache.mkdir(parents=True, exist_ok=True)
+        if not snapshot:
+            snapshot = str(uuid.uuid4())
+            raw = self.store / "content"
+            raw.write_bytes(content.encode().ljust(SIZE, b"\0"))
+            convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2"]
+            subprocess.run([*convert, raw, cache / snapshot], check=True)
+            raw.unlink()
+        info = self.volume(share, "qcow2")
+        # Cinder, too, names the image relative to the volume.
+        rebase = ["qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", f"{CACHE}/{snapshot}"]
+        subprocess.run([*rebase, self.image(info)], check=True)
+        return info, snapshot
+
     def image(self, info):
         """Return where the store keeps an image."""
         return self.store / info["data"]["export"].rpartition("/")[2] / info["data"]["name"]
@@ -96,6 +122,27 @@ class Storage:
         table = Path("/proc/self/mountinfo").read_text().splitlines()
         paths = [Path(line.split()[4]) for line in table]
         return [path for path in paths if self.base in path.parents]
+
+    def processes(self):
+        """Return clients and the helpers that ask them: process ids and command lines."""
+        processes = []
+        for process in list_directory(Path("/proc")):
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_text().split("\0")
+                if any(word == str(self.config) or word.startswith(f"{self.base}/") for word in words):
+                    processes.append((int(process.name), " ".join(words)))
+        return processes
+
+    def leftovers(self):
+        """Return all that there is of mounted shares: mounts and their directories, records, processes."""
+        directories = [*list_directory(self.base), *list_directory(self.state / "shares")]
+        return [*self.mounts(), *directories, *self.processes()]
+
+    def await_release(self):
+        """Wait until nothing is left of any share."""
+        with contextlib.suppress(AssertionError):
+            wait_until("the share to be taken down", lambda: not self.leftovers(), RELEASE_TIMEOUT)
+        assert not (left := self.leftovers()), f"left: {left}"
 
     def clean_up(self):
         """Unmount what a test has left mounted, and end its clients, which frees whoever waits for them."""

@@ -54,7 +54,10 @@ def test_hung_client_does_not_block_nova_compute(quobyte, storage, scratch):
 def test_libvirt_failure_raises_nova_exception(compute, monkeypatch, caplog):
     class Broken:
         def getVersion(self):
-            raise libvirt.libvirtError("unix:///run/secret")
+            error = libvirt.libvirtError("")
+            # Its own text is that of the thread's last failure, if there was one.
+            error.args = ("unix:///run/secret",)
+            raise error
 
     monkeypatch.setattr(compute._host, "get_connection", Broken)
     with pytest.raises(exception.HypervisorUnavailable) as raised:

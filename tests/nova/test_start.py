@@ -4,21 +4,7 @@ import os
 import signal
 
 import nova_host
-import pytest
-from nova.virt.libvirt import driver as libvirt_driver
 from waiting import wait_until
-
-
-@pytest.fixture
-def restart(compute, monkeypatch):
-    """Starts this package's part of Nova's driver again; Nova's own is for once in a process."""
-    monkeypatch.setattr(libvirt_driver.LibvirtDriver, "init_host", lambda *_: None)
-
-    def restart():
-        compute.volume_drivers.clear()
-        compute.init_host("lab")
-
-    return restart
 
 
 def test_dead_shares_are_remounted_and_logged(restart, quobyte, storage, caplog):

@@ -11,11 +11,11 @@ from pathlib import Path
 TIMEOUT = 60
 
 
-def wait_until(description, condition):
+def wait_until(description, condition, timeout=TIMEOUT):
     """Wait until a condition holds, and return its answer."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + timeout
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"in {TIMEOUT} s: {description}"
+        assert time.monotonic() < deadline, f"in {timeout} s: {description}"
         time.sleep(0.01)
     return answer
 
