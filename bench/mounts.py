@@ -117,6 +117,16 @@ def limited(what, ours, theirs, most):
     print(f"{what:60} {summary(ours)} {summary(theirs)}  <= {most} ms: {'holds' if holds else 'MISSED'}")
 
 
+def limited_rate(what, many, none, count, most):
+    """A line of the table: what each of so many adds to the median, and whether that is little enough."""
+    each = (statistics.median(many) - statistics.median(none)) / count
+    results.append({"what": what, "many_ms": many, "none_ms": none, "count": count, "each_at_most_ms": most})
+    holds = each <= most
+    if not holds:
+        missed.append(what)
+    print(f"{what:60} {each:9.3f} ms  <= {most}: {'holds' if holds else 'MISSED'}")
+
+
 def save():
     """Leaves the rows so far in the file named, beside what they were measured on."""
     with open(sys.argv[1], "w", encoding="utf-8") as file:
