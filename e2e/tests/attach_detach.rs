@@ -1,6 +1,10 @@
-//! detach from a guest that does not let go: nothing is taken from it, and a later detach completes.
+//! detach from a guest that does not let go: nothing is taken from it, and a later detach completes. A disk is known by
+//! the file that its path leads to.
 
-use e2e::{Guest, Site};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use e2e::{DiskXml, Guest, Site};
 
 #[test]
 fn pending_detach_keeps_disk_and_mount() {
@@ -29,4 +33,36 @@ fn pending_detach_keeps_disk_and_mount() {
     site.detach(&guest, "vda", &[]).answer();
     assert_eq!(guest.disks(), [""; 0]);
     site.assert_nothing_is_left();
+}
+
+fn dotted(site: &Site, _link: &Path) -> PathBuf {
+    let image = site.mounted_image("one");
+    let mount_point = image.parent().expect("an image is in a directory");
+    mount_point.join("..").join(mount_point.file_name().expect("it has a name")).join("one")
+}
+
+fn linked(site: &Site, link: &Path) -> PathBuf {
+    link.join(site.mounted_image("one").strip_prefix(site.base()).expect("it is below the base"))
+}
+
+#[test]
+fn disk_is_detached_in_every_spelling_of_its_path() {
+    let site = Site::with_images(&[("one", "raw")]);
+    let link = site.scratch().path().join("link");
+    symlink(site.base(), &link).expect("make a link");
+    for (guest, options) in [
+        (Guest::define(site.scratch()), &["--config"][..]),
+        (Guest::boot(site.scratch()), &["--live", "--config"][..]),
+    ] {
+        for spelling in [dotted as fn(&Site, &Path) -> PathBuf, linked] {
+            site.connect(guest.uuid(), &site.info("one")).answer();
+            let spelling = spelling(&site, &link);
+            guest.virsh_attach(site.scratch(), &DiskXml::file(&spelling, "raw", "vda"), options);
+            site.detach(&guest, "vda", &[]).answer();
+            for description in [&[][..], &["--inactive"][..]] {
+                assert!(!guest.xml(description).contains("'vda'"), "{spelling:?}, {description:?}");
+            }
+            site.assert_nothing_is_left();
+        }
+    }
 }

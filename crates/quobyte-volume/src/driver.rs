@@ -111,14 +111,12 @@ impl Driver {
             .or_else(|| recorded.find(|at| at.as_path() == path))
     }
 
-    /// The share and the image that a path names, if it names an image as this driver would: a plain file in a mount
-    /// directory directly below the configured base.
+    /// The share and the image that a path leads to, if it leads to a plain file in a mount directory directly below the
+    /// configured base. Links on the way are followed; nothing on a share is touched.
     #[must_use]
     pub fn locate_image(&self, device_path: &Path) -> Option<(MountPath, ImageName)> {
-        let name = ImageName::parse(device_path.file_name()?.to_str()?).ok()?;
-        let mount_path =
-            MountPath::from_mount_point(&self.context.config.mount_point_base, device_path.parent()?)?;
-        Some((mount_path, name))
+        let (at, name) = MountPath::with_file(&self.context.config.mount_point_base, device_path)?;
+        Some((at, ImageName::parse(name.to_str()?).ok()?))
     }
 
     /// Connects a volume for a guest: afterwards its share is mounted and answers, the image is a regular file on it,

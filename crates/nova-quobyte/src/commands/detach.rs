@@ -29,16 +29,15 @@ pub(super) fn run(
         .as_ref()
         .or(persistent.as_ref())
         .ok_or_else(|| Error::DiskNotFound { domain: guest.name.clone(), target: target.to_owned() })?;
+    let image_of = |disk: &DomainDisk| disk.source.as_deref().and_then(|source| driver.locate_image(source));
+    let image = image_of(disk).ok_or_else(|| Error::NotQuobyteDisk {
+        domain: guest.name.clone(),
+        target: target.to_owned(),
+        base: driver.mount_point_base().to_owned(),
+    })?;
     // The configuration may give the name to another disk at the next start.
-    let persistent = persistent.as_ref().filter(|persistent| persistent.source == disk.source);
-    let (mount_path, name) =
-        disk.source.as_deref().and_then(|source| driver.locate_image(source)).ok_or_else(|| {
-            Error::NotQuobyteDisk {
-                domain: guest.name.clone(),
-                target: target.to_owned(),
-                base: driver.mount_point_base().to_owned(),
-            }
-        })?;
+    let persistent = persistent.as_ref().filter(|other| image_of(other).as_ref() == Some(&image));
+    let (mount_path, name) = image;
 
     if let Some(live) = &live {
         progress::with_spinner(format!("waiting for {} to let go of {target}", guest.name), || {

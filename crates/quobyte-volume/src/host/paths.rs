@@ -4,6 +4,7 @@
 
 mod walk;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -29,6 +30,15 @@ impl MountPath {
             Some((above, canonical)) => canonical.join(path.strip_prefix(above).unwrap_or(path)),
             None => path.to_owned(),
         }
+    }
+
+    /// The mount path below `base` of the share that `file` is on, if it can be on one, and the file's name there. Links
+    /// on the way are followed. Nothing on the share is touched.
+    pub(crate) fn with_file(base: &Path, file: &Path) -> Option<(Self, OsString)> {
+        let resolved = Walker::default().resolve(file);
+        let mount_point = resolved.parent()?;
+        let at = Self::from_mount_point(base, &base.join(mount_point.file_name()?))?;
+        (at.resolved() == mount_point).then_some((at, resolved.file_name()?.to_owned()))
     }
 }
 
