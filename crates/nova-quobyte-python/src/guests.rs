@@ -95,6 +95,8 @@ impl PoolVolumes for Domains {
 impl DomainSource for Domains {
     /// Python's handle, and whether a saved state waits for the domain's next start.
     type Domain = (Py<PyAny>, bool);
+    /// Each call wakes the thread of Nova's event loop, and both want Python's lock.
+    const CALLS: usize = 2;
 
     fn describe(&self, (domain, is_saved): &(Py<PyAny>, bool)) -> Option<DescribedDomain> {
         let described: Option<Described> = Python::attach(|py| {

@@ -158,6 +158,7 @@ impl PoolVolumes for Libvirt {
 impl DomainSource for Libvirt {
     /// A domain, and whether a saved state of it waits for its next start.
     type Domain = (Domain, bool);
+    const CALLS: usize = 4;
 
     fn describe(&self, (domain, is_saved): &(Domain, bool)) -> Option<DescribedDomain> {
         describe(domain, *is_saved)

@@ -15,6 +15,9 @@ const MAX_CALLS: usize = 4;
 /// Fewer domains are not worth another thread.
 const DOMAINS_PER_CALL: usize = 8;
 
+/// After so long without an answer another call is made: something may hold the domains that have been asked about.
+const STALL: Duration = Duration::from_millis(100);
+
 /// For so long no description may arrive: those that are still missing are of domains that something holds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub trait DomainSource: PoolVolumes + Send + Sync + 'static {
     /// A handle of libvirt's for a domain.
     type Domain: Send + 'static;
+
+    /// So many calls at the same time, at most [`MAX_CALLS`], describe many domains soonest.
+    const CALLS: usize;
 
     /// Every description of a domain; `None` for one that is gone.
     fn describe(&self, domain: &Self::Domain) -> Option<DescribedDomain>;
@@ -51,10 +57,11 @@ pub fn read_domains<S: DomainSource>(
     let deadline = Instant::now() + timeout;
     let mut missing: Vec<_> =
         domains.iter().map(|listed| Some((listed.instance, listed.name.clone(), listed.run))).collect();
-    let count = domains.len().div_ceil(DOMAINS_PER_CALL).min(MAX_CALLS);
+    let useful_calls = domains.len().div_ceil(DOMAINS_PER_CALL).min(S::CALLS);
+    let max_calls = domains.len().min(MAX_CALLS);
     let queue = Arc::new(Mutex::new(domains.into_iter().enumerate()));
     let (sender, receiver) = mpsc::channel();
-    for _ in 0..count {
+    let start_call = || {
         let (source, queue, sender, shares) =
             (source.clone(), queue.clone(), sender.clone(), shares.to_owned());
         let work = move || {
@@ -67,16 +74,25 @@ pub fn read_domains<S: DomainSource>(
                 }
             }
         };
-        // With fewer threads the others have more to do; with none, nothing is known.
-        let _ = thread::Builder::new().spawn(work);
-    }
-    drop(sender);
+        usize::from(thread::Builder::new().spawn(work).is_ok())
+    };
+    // With fewer threads the others have more to do; with none, nothing is known.
+    let mut calls: usize = (0..useful_calls).map(|_| start_call()).sum();
     let mut guests = Vec::new();
-    while missing.iter().any(Option::is_some) {
-        let left = deadline.saturating_duration_since(Instant::now()).min(PATIENCE);
-        let Ok((place, guest)) = receiver.recv_timeout(left) else { break };
-        missing[place] = None;
-        guests.extend(guest);
+    let mut patient_until = Instant::now() + PATIENCE;
+    while calls > 0 && missing.iter().any(Option::is_some) {
+        let left = deadline.min(patient_until).saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(if calls < max_calls { left.min(STALL) } else { left }) {
+            Ok((place, guest)) => {
+                missing[place] = None;
+                guests.extend(guest);
+                patient_until = Instant::now() + PATIENCE;
+            }
+            Err(_) if calls < max_calls && left > STALL => {
+                calls += start_call();
+            }
+            Err(_) => break,
+        }
     }
     guests.extend(
         missing.into_iter().flatten().map(|(instance, name, run)| not_described(instance, name, run)),
@@ -106,21 +122,23 @@ mod tests {
     use super::*;
     use crate::pure::guests::Description;
 
-    struct OneIsHeld {
+    /// As many calls as there are answer at the same time; those about domains 3 to 5 do not.
+    struct SomeAreHeld<const CALLS: usize> {
         held: Mutex<()>,
     }
 
-    impl PoolVolumes for OneIsHeld {
+    impl<const CALLS: usize> PoolVolumes for SomeAreHeld<CALLS> {
         fn path(&self, _: &str, _: &str) -> Result<PathBuf, String> {
             Err("there is no pool".to_owned())
         }
     }
 
-    impl DomainSource for OneIsHeld {
+    impl<const CALLS: usize> DomainSource for SomeAreHeld<CALLS> {
         type Domain = u128;
+        const CALLS: usize = CALLS;
 
         fn describe(&self, number: &u128) -> Option<DescribedDomain> {
-            if *number == 3 {
+            if (3..=5).contains(number) {
                 drop(self.held.lock());
             }
             let instance = uuid::Uuid::from_u128(*number).into();
@@ -134,9 +152,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn domain_that_is_held_is_unknown_alone() {
-        let source = Arc::new(OneIsHeld { held: Mutex::new(()) });
+    fn read_while_held<const CALLS: usize>() {
+        let source = Arc::new(SomeAreHeld::<CALLS> { held: Mutex::new(()) });
         let listed = |number: u128| ListedDomain {
             instance: uuid::Uuid::from_u128(number).into(),
             name: number.to_string(),
@@ -144,10 +161,18 @@ mod tests {
             domain: number,
         };
         let held = source.held.lock().unwrap();
-        let guests = read_domains(&source, (0..40).map(listed).collect(), &[], Duration::from_millis(200));
+        let guests = read_domains(&source, (0..40).map(listed).collect(), &[], Duration::from_secs(1));
         drop(held);
-        let unknown: Vec<_> =
-            guests.iter().filter(|guest| guest.unknown.is_some()).map(|guest| guest.name.as_str()).collect();
-        assert_eq!((guests.len(), unknown), (39, vec!["3"]), "7 is gone");
+        let unknown = guests.iter().filter(|guest| guest.unknown.is_some()).map(|guest| guest.name.as_str());
+        let mut unknown: Vec<_> = unknown.collect();
+        unknown.sort_unstable();
+        assert_eq!((guests.len(), unknown), (39, vec!["3", "4", "5"]), "7 is gone");
+    }
+
+    #[test]
+    fn held_domains_alone_are_unknown() {
+        read_while_held::<1>();
+        read_while_held::<2>();
+        read_while_held::<MAX_CALLS>();
     }
 }
