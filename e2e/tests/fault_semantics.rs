@@ -11,14 +11,17 @@ const DOCUMENT: &str = include_str!("../../docs/SEMANTICS.md");
 /// The files and tests named in a paragraph `Shown by`: each test belongs to the file named before it.
 fn tests_named(paragraph: &str) -> Vec<(&str, &str)> {
     let names = paragraph.split('`').skip(1).step_by(2);
-    let mut file = "";
+    let mut files = Vec::new();
     let mut tests = Vec::new();
     for name in names {
         if name.contains('/') {
-            file = name;
+            files.push(name);
         } else {
-            tests.push((file, name));
+            tests.push((*files.last().expect("a file is named first"), name));
         }
+    }
+    for file in files {
+        assert!(tests.iter().any(|(of, _)| *of == file), "no test of {file} is named");
     }
     tests
 }
