@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use e2e::{Program, Reply, Site};
+use e2e::{Finished, Program, Reply, Site};
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 use serde_json::{Value, json};
 
@@ -112,6 +112,66 @@ fn malformed_connection_info_is_refused() {
     for input in ["", "{}", "[]", "null", "{\"data\"", "\u{feff}{}", "{}{}"] {
         let program = site.command(&["connect", "--instance", GUEST, "--connection-info", "-"]).input(input);
         assert_eq!(Reply::of(program).failure(), (3, "invalid_connection"), "{input:?}");
+    }
+}
+
+#[test]
+fn unknown_fields_are_never_shown() {
+    const SECRET: &str = "open-sesame";
+    let site = site();
+    let good = with_value(site.info("one"), "/data/auth_password", json!(SECRET));
+    let secret = json!({"auth_password": SECRET});
+    let text = json!(secret.to_string());
+    let run = |info: &Value, operation: &str| {
+        let arguments = ["-vv", operation, "--instance", GUEST, "--connection-info", "-"];
+        site.command(&arguments).input(info.to_string()).run()
+    };
+    for info in [
+        text.clone(),
+        json!([SECRET]),
+        with_value(good.clone(), "/data", text.clone()),
+        with_value(good.clone(), "/data", json!([SECRET])),
+        with_value(good.clone(), "/data/name", secret.clone()),
+        with_value(good.clone(), "/serial", secret.clone()),
+        with_value(good.clone(), "/data/export", json!(vec![SECRET; 50_000])),
+    ] {
+        for operation in ["connect", "disconnect"] {
+            let Finished { status, stdout, stderr } = run(&info, operation);
+            let said = stdout + &stderr;
+            assert_eq!(status.code(), Some(3), "{said}");
+            assert!(!said.contains(SECRET) && said.contains("invalid_connection"), "{said}");
+            assert!(said.len() < 300, "{said}");
+        }
+    }
+    for operation in ["connect", "explain", "connect", "disconnect"] {
+        let arguments = ["-vv", operation, "--connection-info", "-"];
+        let instance: &[&str] = if operation == "explain" { &[] } else { &["--instance", GUEST] };
+        let ended = site.command(&[&arguments[..], instance].concat()).input(good.to_string()).run();
+        let said = ended.stdout + &ended.stderr;
+        assert!(ended.status.success() && !said.contains(SECRET), "{operation}: {said}");
+    }
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn disconnect_reads_export_name_and_ids_only() {
+    let site = site();
+    for (pointer, value) in [
+        ("/driver_volume_type", json!("nfs")),
+        ("/multiattach", json!("yes")),
+        ("/data/format", json!("vmdk")),
+        ("/data/access_mode", json!("wo")),
+        ("/data/encrypted", json!(true)),
+        ("/data/discard", json!(1)),
+        ("/data/qos_specs", json!({"total_iops_sec": "9", "read_iops_sec": "9"})),
+        ("/data/logical_block_size", json!(513)),
+        ("/data/physical_block_size", json!([])),
+    ] {
+        site.connect(GUEST, &site.info("one")).answer();
+        let changed = with_value(site.info("one"), pointer, value);
+        assert_eq!(site.connect(GUEST, &changed).failure().0, 3, "{pointer}");
+        assert_eq!(site.disconnect(GUEST, &changed).answer()["mounted"], json!(false), "{pointer}");
+        site.assert_nothing_is_left();
     }
 }
 

@@ -4,7 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use quobyte_volume::driver;
-use quobyte_volume::error::{Code, with_causes};
+use quobyte_volume::error::{Code, one_line, with_causes};
 
 create_exception!(nova_quobyte._native, QuobyteError, PyException);
 
@@ -16,7 +16,7 @@ pub(crate) fn to_py_err(py: Python<'_>, error: &driver::Error) -> PyErr {
 
 /// The same for an error that this module finds itself.
 pub(crate) fn py_err_with_code(py: Python<'_>, code: Code, text: String) -> PyErr {
-    let py_err = QuobyteError::new_err(text);
+    let py_err = QuobyteError::new_err(one_line(&text));
     let value = py_err.value(py);
     let attributes = [("code", code.as_str()), ("kind", code.class().as_str()), ("summary", code.summary())];
     match attributes.into_iter().try_for_each(|(name, text)| value.setattr(name, text)) {

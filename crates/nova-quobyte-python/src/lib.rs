@@ -4,6 +4,7 @@
 //! the interpreter while it works, so that the rest of nova-compute goes on; what the library logs meanwhile is handed
 //! to Python's logging once it is done.
 
+mod connection_info;
 mod error;
 mod guests;
 mod log;
@@ -18,7 +19,7 @@ use pyo3::prelude::*;
 mod _native {
     use pyo3::exceptions::PyRuntimeError;
     use pyo3::prelude::*;
-    use quobyte_volume::error::Code;
+    use quobyte_volume::error::{self, Code};
 
     #[pymodule_export]
     use crate::error::QuobyteError;
@@ -26,6 +27,12 @@ mod _native {
     use crate::native_driver::NativeDriver;
     #[pymodule_export]
     use crate::results::{Connected, DisconnectOutcome, Disk, Finding};
+
+    /// A message as it may be logged: on one line, control characters escaped, and not without end.
+    #[pyfunction]
+    fn one_line(message: &str) -> String {
+        error::one_line(message)
+    }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

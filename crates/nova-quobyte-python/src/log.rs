@@ -9,6 +9,7 @@ use std::fmt::{Debug, Write};
 use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use quobyte_volume::error::one_line;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
@@ -58,7 +59,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for CaptureLayer {
         if let Some(log) = scope.find_map(|span| span.extensions().get::<CapturedLog>().cloned()) {
             let mut text = EventText::default();
             event.record(&mut text);
-            let record = (level(*event.metadata().level()), text.message + &text.fields);
+            let record = (level(*event.metadata().level()), one_line(&(text.message + &text.fields)));
             log.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
         }
     }

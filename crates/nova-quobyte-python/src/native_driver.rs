@@ -12,9 +12,10 @@ use quobyte_volume::error::Code;
 use quobyte_volume::host::LinuxHost;
 use quobyte_volume::host::qemu;
 use quobyte_volume::host::records::StateDir;
-use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
+use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId, VolumeReference};
 use quobyte_volume::pure::io_policy::HypervisorFacts;
 
+use crate::connection_info::to_wire_value;
 use crate::error::{py_err_with_code, to_py_err};
 use crate::guests::NovaGuests;
 use crate::log::capture_logs;
@@ -61,7 +62,7 @@ impl NativeDriver {
     fn connect(
         &self,
         log_records: &Bound<'_, PyList>,
-        connection_info: &str,
+        connection_info: &Bound<'_, PyAny>,
         instance: &str,
     ) -> PyResult<Connected> {
         let instance = parse_instance(log_records.py(), instance)?;
@@ -70,7 +71,7 @@ impl NativeDriver {
         })
     }
 
-    fn disk(&self, log_records: &Bound<'_, PyList>, connection_info: &str) -> PyResult<Disk> {
+    fn disk(&self, log_records: &Bound<'_, PyList>, connection_info: &Bound<'_, PyAny>) -> PyResult<Disk> {
         self.call(log_records, connection_info, |info| {
             let image = self.driver.inspect_image(info, &self.facts)?;
             let at = self.driver.mount_path(&info.export);
@@ -81,18 +82,19 @@ impl NativeDriver {
     fn disconnect(
         &self,
         log_records: &Bound<'_, PyList>,
-        connection_info: &str,
+        connection_info: &Bound<'_, PyAny>,
         instance: &str,
     ) -> PyResult<DisconnectOutcome> {
         let instance = parse_instance(log_records.py(), instance)?;
-        self.call(log_records, connection_info, |info| {
-            let at = self.driver.mount_path(&info.export);
-            let (name, volume, force) = (&info.name, Some(info.volume_id), Force::Leave);
+        let wire = to_wire_value(connection_info);
+        run_detached(log_records, || {
+            let VolumeReference { export, name, volume_id } = VolumeReference::from_wire(&wire?)?;
+            let (at, force) = (self.driver.mount_path(&export), Force::Leave);
             let request = DisconnectRequest {
                 at: &at,
-                export: Some(&info.export),
-                name,
-                volume,
+                export: Some(&export),
+                name: &name,
+                volume: Some(volume_id),
                 instance,
                 described: Described::OutOfDate,
                 force,
@@ -101,7 +103,12 @@ impl NativeDriver {
         })
     }
 
-    fn extend(&self, log_records: &Bound<'_, PyList>, connection_info: &str, size: u64) -> PyResult<u64> {
+    fn extend(
+        &self,
+        log_records: &Bound<'_, PyList>,
+        connection_info: &Bound<'_, PyAny>,
+        size: u64,
+    ) -> PyResult<u64> {
         self.call(log_records, connection_info, |info| self.driver.extend(info, size))
     }
 
@@ -144,10 +151,11 @@ impl NativeDriver {
     fn call<T: Send>(
         &self,
         log_records: &Bound<'_, PyList>,
-        connection_info: &str,
+        connection_info: &Bound<'_, PyAny>,
         work: impl FnOnce(&ConnectionInfo) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
-        run_detached(log_records, || work(&ConnectionInfo::parse(connection_info.as_bytes())?))
+        let wire = to_wire_value(connection_info);
+        run_detached(log_records, || work(&ConnectionInfo::from_wire(&wire?)?))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use quobyte_volume::driver::{self, StillMounted};
-use quobyte_volume::error::Code;
+use quobyte_volume::error::{Code, one_line};
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::image::Layer;
 use quobyte_volume::pure::io_policy::{Discard, IoMode, IoPolicy};
@@ -96,7 +96,7 @@ impl From<&driver::Finding> for Finding {
     fn from(finding: &driver::Finding) -> Self {
         Self {
             code: finding.error_code().map_or(finding.code(), Code::as_str),
-            detail: finding.detail(),
+            detail: finding.detail().as_deref().map(one_line),
             repaired: finding.is_repaired(),
             lost: !finding.lost_guests().is_empty(),
             mount_path: finding.mount_path().map(|at| at.as_path().to_owned()),

@@ -14,7 +14,10 @@ mod status;
 
 use std::io::IsTerminal;
 
+use quobyte_volume::error::one_line;
 use tracing::Level;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format;
 
 use self::input::read_connection_info;
 use crate::cli::{Cli, Command};
@@ -33,6 +36,17 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A field may be another's word, such as what libvirt or a client has said.
+        .fmt_fields(
+            format::debug_fn(|writer, field, value| {
+                let value = one_line(&format!("{value:?}"));
+                match field.name() {
+                    "message" => write!(writer, "{value}"),
+                    name => write!(writer, "{name}={value}"),
+                }
+            })
+            .delimited(" "),
+        )
         .init();
     let settings = Settings::load(&cli.options)?;
     match &cli.command {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use quobyte_volume::error::{Class, with_causes};
+use quobyte_volume::error::{Class, one_line, with_causes};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -24,11 +24,11 @@ const USAGE_STATUS: u8 = 2;
 pub(crate) fn print_result(outcome: Result<(bool, Result<Answer, Error>), (bool, clap::Error)>) -> ExitCode {
     let (printed, status) = match outcome {
         Ok((true, Ok(answer))) => (print_line(answer.json), 0),
-        Ok((false, Ok(answer))) => (print_line(answer.text), 0),
+        Ok((false, Ok(answer))) => (print_line(without_control_characters(&answer.text)), 0),
         Ok((true, Err(error))) => {
             let mut json = error_json(&error.code(), &with_causes(&error));
             if let Some(hint) = hint(&error) {
-                json["error"]["hint"] = json!(hint);
+                json["error"]["hint"] = json!(one_line(&hint));
             }
             (print_line(json), exit_status(&error))
         }
@@ -37,6 +37,7 @@ pub(crate) fn print_result(outcome: Result<(bool, Result<Answer, Error>), (bool,
         Err((true, error)) if error.use_stderr() => {
             (print_line(error_json(&"usage", &usage_message(&error))), USAGE_STATUS)
         }
+        Err((false, error)) if error.use_stderr() => (print_usage(&error), USAGE_STATUS),
         Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE_STATUS)),
     };
     match printed {
@@ -74,12 +75,27 @@ fn print_line(text: impl Display) -> io::Result<()> {
 fn print_error(error: &Error) -> io::Result<()> {
     let mut out = io::stderr().lock();
     writeln!(out, "error: {} [{}]", with_causes(error), error.code())?;
-    hint(error).map_or(Ok(()), |hint| writeln!(out, "hint: {hint}"))
+    hint(error).map_or(Ok(()), |hint| writeln!(out, "hint: {}", one_line(&hint)))
+}
+
+/// Prints clap's message line by line, since it quotes the command line.
+fn print_usage(error: &clap::Error) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    error.render().to_string().lines().try_for_each(|line| writeln!(out, "{}", one_line(line)))
+}
+
+/// Lines of text in which nothing is left that a terminal may obey: names of guests and paths are others' words.
+fn without_control_characters(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.into() }
+    };
+    text.chars().map(escape).collect()
 }
 
 /// clap's message without its decoration.
 fn usage_message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    text.split("\n\n").next().unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    let message = text.split("\n\n").next().unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    one_line(&message)
 }

@@ -169,7 +169,37 @@ impl Code {
     }
 }
 
-/// An error and its causes on one line.
+/// Most characters of a peer's text in a message.
+const MAX_EXCERPT: usize = 80;
+
+/// Most characters of a whole message.
+const MAX_MESSAGE: usize = 8192;
+
+/// A peer's text as it may stand between quotes in a message: control characters and quotes escaped, cut after 80
+/// characters.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_EXCERPT).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_EXCERPT).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A message as it may be printed or logged: on one line, with control characters escaped, cut after 8192 characters.
+#[must_use]
+pub fn one_line(message: &str) -> String {
+    // What Debug escapes includes characters that are not seen, or that change the direction of what follows.
+    let escape =
+        |c: char| if matches!(c, '"' | '\'' | '\\') { c.into() } else { c.escape_debug().to_string() };
+    let mut shown: String = message.chars().take(MAX_MESSAGE).map(escape).collect();
+    if message.chars().nth(MAX_MESSAGE).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// An error and its causes on one line, which is safe to print.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -179,5 +209,5 @@ pub fn with_causes(error: &dyn Error) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    text
+    one_line(&text)
 }

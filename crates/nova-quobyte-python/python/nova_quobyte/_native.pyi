@@ -6,6 +6,9 @@ from typing import Literal, Protocol, TypedDict, final
 #: The code of what libvirt does not do.
 LIBVIRT_ERROR: str
 
+def one_line(message: str) -> str:
+    """Return a message as it may be logged: on one line, control characters escaped, and not without end."""
+
 class Options(TypedDict):
     """What an operator has configured. Timeouts are in seconds."""
 
@@ -121,23 +124,23 @@ class NativeDriver:
     """Connects and disconnects volumes on this host, from any number of threads.
 
     Making one and each method append to ``log_records`` what is to be logged, whether they succeed or raise
-    QuobyteError. ``connection_info`` is Cinder's, as JSON.
+    QuobyteError. ``connection_info`` is Cinder's, as Nova has it.
     """
 
     def __new__(cls, log_records: LogRecords, options: Options, domains: Domains) -> NativeDriver: ...
-    def connect(self, log_records: LogRecords, connection_info: str, instance: str) -> Connected:
+    def connect(self, log_records: LogRecords, connection_info: object, instance: str) -> Connected:
         """Mount the volume's share, check its image, and keep it mounted for the instance."""
 
-    def disk(self, log_records: LogRecords, connection_info: str) -> Disk:
+    def disk(self, log_records: LogRecords, connection_info: object) -> Disk:
         """Describe a volume whose share is mounted."""
 
-    def disconnect(self, log_records: LogRecords, connection_info: str, instance: str) -> DisconnectOutcome:
+    def disconnect(self, log_records: LogRecords, connection_info: object, instance: str) -> DisconnectOutcome:
         """Disconnect the volume; with nobody left its share is unmounted.
 
-        What the instance still has stays on record. Nothing is taken from anybody.
+        Of ``connection_info`` only what names the volume is read. What the instance still has stays on record. Nothing is taken from anybody.
         """
 
-    def extend(self, log_records: LogRecords, connection_info: str, size: int) -> int:
+    def extend(self, log_records: LogRecords, connection_info: object, size: int) -> int:
         """Return the size in bytes to which QEMU is to resize the volume."""
 
     def reconcile_share(self, log_records: LogRecords, mount_path: Path) -> list[Finding]:

@@ -53,7 +53,7 @@ def call_libvirt(method: Callable[..., Result], *arguments: object) -> Result:
     try:
         return run_blocking(method, *arguments)
     except libvirt.libvirtError as error:
-        LOG.error("%s: %s [%s]", _message_prefix(None), error, _native.LIBVIRT_ERROR)
+        LOG.error("%s: %s [%s]", _message_prefix(None), _native.one_line(str(error)), _native.LIBVIRT_ERROR)
         raise exception.HypervisorUnavailable(
             f"{_message_prefix(None)}: the hypervisor failed [{_native.LIBVIRT_ERROR}]"
         ) from None

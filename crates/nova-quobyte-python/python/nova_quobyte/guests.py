@@ -14,6 +14,7 @@ from nova import exception
 from nova.virt.libvirt import host as libvirt_host
 from oslo_log import log as logging
 
+from nova_quobyte import _native
 from nova_quobyte.calls import call_libvirt
 from nova_quobyte.options import CONF
 
@@ -39,7 +40,7 @@ class Domains:
         try:
             self._set_connection()
         except exception.HypervisorUnavailable as error:
-            LOG.warning("Who uses Quobyte volumes cannot be asked: %s", error)
+            LOG.warning("Who uses Quobyte volumes cannot be asked: %s", _native.one_line(str(error)))
 
     def call_on_events(self, on_event: Callable[[], None]) -> None:
         """Call ``on_event``, in libvirt's own thread, whenever a domain has started, stopped or gone."""
@@ -63,7 +64,7 @@ class Domains:
             )
         except libvirt.libvirtError as error:
             # Whoever waits for an event looks from time to time as well.
-            LOG.debug("libvirt tells of no domains: %s", error)
+            LOG.debug("libvirt tells of no domains: %s", _native.one_line(str(error)))
 
     def _handle_event(self, *_arguments: object) -> None:
         if self._on_event is not None:

@@ -1,14 +1,14 @@
 """Nova's libvirt volume driver for Quobyte: Nova's interface to the native module."""
 
 import threading
+import uuid
 from typing import Any
 
 from nova import exception
-from nova.virt import block_device
 from nova.virt.libvirt import host as libvirt_host
 from nova.virt.libvirt.volume import fs, volume
 from oslo_log import log as logging
-from oslo_serialization import jsonutils
+from oslo_utils import uuidutils
 
 from nova_quobyte import _native, options
 from nova_quobyte.calls import call_native
@@ -65,10 +65,10 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         self._reconciling.join(_RECONCILE_WAIT)
         connected = call_native(
             self._native.connect,
-            jsonutils.dumps(connection_info),
+            connection_info,
             instance.uuid,
             default_error=exception.VolumeAttachFailed,
-            volume_id=block_device.get_volume_id(connection_info),
+            volume_id=_volume_id(connection_info),
             instance=instance,
         )
         _warn_of_lost_attachments(connected.lost)
@@ -77,9 +77,9 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         """Describe the volume to libvirt."""
         disk = call_native(
             self._native.disk,
-            jsonutils.dumps(connection_info),
+            connection_info,
             default_error=exception.VolumeAttachFailed,
-            volume_id=block_device.get_volume_id(connection_info),
+            volume_id=_volume_id(connection_info),
         )
         return QuobyteDisk.from_nova(super().get_config(connection_info, disk_info), disk)
 
@@ -90,10 +90,10 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         """
         self._reconciling.join(_RECONCILE_WAIT)
         self._domains.refresh_connection()
-        volume_id = block_device.get_volume_id(connection_info)
+        volume_id = _volume_id(connection_info)
         disconnected = call_native(
             self._native.disconnect,
-            jsonutils.dumps(connection_info),
+            connection_info,
             instance.uuid,
             default_error=exception.VolumeDetachFailed,
             volume_id=volume_id,
@@ -114,10 +114,10 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         """Return the size in bytes to which QEMU is to resize the volume, which it does itself."""
         return call_native(
             self._native.extend,
-            jsonutils.dumps(connection_info),
+            connection_info,
             requested_size,
             default_error=exception.VolumeExtendFailed,
-            volume_id=block_device.get_volume_id(connection_info),
+            volume_id=_volume_id(connection_info),
             instance=instance,
         )
 
@@ -135,6 +135,15 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
                 _warn_of_lost_attachments(finding.attachments)
             if finding.code == "leaving":
                 self._leaving.add(finding.mount_path)
+
+
+def _volume_id(connection_info: object) -> str | None:
+    """Return the volume's id for messages; what is no UUID is somebody's text, and is not shown."""
+    if not isinstance(connection_info, dict):
+        return None
+    data = connection_info.get("data")
+    ids = (data.get("volume_id") if isinstance(data, dict) else None, connection_info.get("serial"))
+    return next((str(uuid.UUID(volume_id)) for volume_id in ids if uuidutils.is_uuid_like(volume_id)), None)
 
 
 def _warn_of_lost_attachments(attachments: list[tuple[str, str]]) -> None:

@@ -1,9 +1,9 @@
 //! `disconnect`
 
 use quobyte_volume::driver::{Described, DisconnectRequest, Force};
-use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId, VolumeId};
+use quobyte_volume::pure::connection::{Export, ImageName, InstanceId, VolumeReference};
 
-use super::input::read_connection_info;
+use super::input::read_wire_value;
 use super::present::{disconnect_json, summary};
 use crate::cli::Image;
 use crate::error::Error;
@@ -11,21 +11,11 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-/// A volume to disconnect.
-pub(super) enum DisconnectTarget {
-    /// A volume, by what Cinder says of it.
-    Volume(Box<ConnectionInfo>),
-    /// An image on an export. The records tell which volume it is.
-    Image(Export, ImageName),
-}
-
-/// Parses the volume that the command line names.
-pub(super) fn parse_target(image: &Image) -> Result<DisconnectTarget, Error> {
+/// Parses the volume that the command line names, by what Cinder says of it or by its image.
+pub(super) fn parse_target(image: &Image) -> Result<VolumeReference, Error> {
     match image {
-        Image { connection_info: Some(file), .. } => {
-            Ok(DisconnectTarget::Volume(Box::new(read_connection_info(file)?)))
-        }
-        Image { export, name, .. } => Ok(DisconnectTarget::Image(
+        Image { connection_info: Some(file), .. } => Ok(VolumeReference::from_wire(&read_wire_value(file)?)?),
+        Image { export, name, .. } => Ok(VolumeReference::new(
             Export::parse(export.as_deref().unwrap_or_default())?,
             ImageName::parse(name.as_deref().unwrap_or_default())?,
         )),
@@ -34,7 +24,7 @@ pub(super) fn parse_target(image: &Image) -> Result<DisconnectTarget, Error> {
 
 pub(super) fn run(
     settings: Settings,
-    target: &DisconnectTarget,
+    target: &VolumeReference,
     instance: InstanceId,
     force: u8,
 ) -> Result<Answer, Error> {
@@ -44,20 +34,13 @@ pub(super) fn run(
         _ => Force::Always,
     };
     let driver = settings.driver()?;
-    let export = match target {
-        DisconnectTarget::Volume(info) => &info.export,
-        DisconnectTarget::Image(export, _) => export,
-    };
+    let VolumeReference { export, name, volume_id } = target;
     let at = driver.mount_path(export);
-    let (name, volume) = match target {
-        DisconnectTarget::Volume(info) => (&info.name, info.volume_id),
-        DisconnectTarget::Image(_, name) => (name, VolumeId::derive(export, name)),
-    };
     let request = DisconnectRequest {
         at: &at,
         export: Some(export),
         name,
-        volume: Some(volume),
+        volume: Some(*volume_id),
         instance,
         described: Described::OutOfDate,
         force,

@@ -23,6 +23,7 @@ use std::io;
 pub(super) use self::client_launcher::ClientLauncher;
 use self::systemd_setup::SystemdSetup;
 use super::service_manager::ServiceManager;
+use crate::error::excerpt;
 
 /// The program that runs a client in a unit.
 pub(super) const CLIENT_UNIT_PROGRAM: &str = "quobyte-client-unit";
@@ -69,7 +70,7 @@ pub struct LauncherError {
 
 impl LauncherError {
     fn new(text: &str) -> Self {
-        Self { text: text.to_owned() }
+        Self { text: excerpt(text) }
     }
 }
 

@@ -9,6 +9,7 @@ mod export;
 mod image_name;
 mod io_tune;
 mod wire;
+mod wire_value;
 
 use std::fmt;
 
@@ -17,10 +18,10 @@ use strum::{Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 pub use self::error::ConnectionError;
-pub(crate) use self::error::excerpt;
 pub use self::export::{Export, MAX_EXPORT_LEN};
 pub use self::image_name::ImageName;
 pub use self::io_tune::{IoLimit, IoTune};
+pub use self::wire_value::{MAX_CONNECTION_INFO_DEPTH, MAX_CONNECTION_INFO_LEN, WireValue};
 
 /// A volume to connect, and how the guest is to see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,26 @@ impl ConnectionInfo {
             io_tune: IoTune::default(),
             block_size: BlockSize::default(),
         }
+    }
+}
+
+/// What names a volume that was connected: all that disconnecting it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeReference {
+    /// The Quobyte volume that holds the image.
+    pub export: Export,
+    /// The image's file on that volume.
+    pub name: ImageName,
+    /// The volume's identity.
+    pub volume_id: VolumeId,
+}
+
+impl VolumeReference {
+    /// A volume of which nothing but its image is known.
+    #[must_use]
+    pub fn new(export: Export, name: ImageName) -> Self {
+        let volume_id = VolumeId::derive(&export, &name);
+        Self { export, name, volume_id }
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::Path;
 
 pub use self::error::DiskError;
 pub use self::target::{Bus, DiskTarget, TargetDev};
+use crate::error::excerpt;
 use crate::pure::connection::{AccessMode, ConnectionInfo, ImageFormat, IoTune, VolumeId};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::IoPolicy;
@@ -92,7 +93,7 @@ fn serial(info: &ConnectionInfo) -> Result<String, DiskError> {
     };
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-' | ' ');
     if serial.is_empty() || !serial.chars().all(is_allowed) {
-        return Err(DiskError::Serial { serial: serial.clone() });
+        return Err(DiskError::Serial { serial: excerpt(serial) });
     }
     Ok(serial.clone())
 }

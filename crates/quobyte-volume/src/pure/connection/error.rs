@@ -1,6 +1,6 @@
 //! Why a connection_info is refused.
 
-use crate::error::Code;
+use crate::error::{Code, excerpt};
 
 /// Why a `connection_info` is refused. Nothing has been done when this is returned.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +45,21 @@ pub enum ConnectionError {
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// The text is not JSON, lacks a field or has one of the wrong type or twice.
-    #[error("connection_info is not the object Cinder's Quobyte driver emits")]
+    /// A field is missing or of the wrong type. Its value, which may be a secret in the wrong place, is not kept.
+    #[error("connection_info {field} is {found}; it should be {expected}")]
+    Type {
+        /// The field, as it stands in the JSON object.
+        field: &'static str,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// It is longer or nests deeper than any that Cinder emits.
+    #[error("connection_info is longer than 1 MiB or nests deeper than 127 levels")]
+    TooLarge,
+    /// The text is not JSON, or has a key twice in one object.
+    #[error("connection_info is not JSON in which every key is given once")]
     Json(#[from] serde_json::Error),
 }
 
@@ -62,17 +75,9 @@ impl ConnectionError {
             Self::Export { .. } => Code::InvalidExport,
             Self::Name { .. } => Code::InvalidName,
             Self::Format { .. } | Self::FormatNotPermitted { .. } => Code::UnsupportedFormat,
-            Self::Field { .. } | Self::Json(_) => Code::InvalidConnection,
+            Self::Field { .. } | Self::Type { .. } | Self::TooLarge | Self::Json(_) => {
+                Code::InvalidConnection
+            }
         }
     }
-}
-
-/// A peer's text as it may stand in a message: control characters escaped, cut after 80 characters.
-pub(crate) fn excerpt(text: &str) -> String {
-    const MAX_CHARS: usize = 80;
-    let mut shown: String = text.chars().take(MAX_CHARS).flat_map(char::escape_debug).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
-        shown.push('…');
-    }
-    shown
 }

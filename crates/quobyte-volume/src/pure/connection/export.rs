@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ConnectionError, excerpt};
+use super::error::ConnectionError;
+use crate::error::excerpt;
 
 /// Longest export accepted, in bytes. libvirt reads the mount table in lines of 1 KiB, and the export stands in
 /// such a line beside the mount path.

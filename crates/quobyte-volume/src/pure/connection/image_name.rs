@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ConnectionError, excerpt};
+use super::error::ConnectionError;
+use crate::error::excerpt;
 
 /// Longest file name Linux and Quobyte keep, in bytes.
 const NAME_MAX: usize = 255;

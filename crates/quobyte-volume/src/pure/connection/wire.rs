@@ -1,104 +1,178 @@
-//! `connection_info` as it travels, and the way from there to the checked form.
+//! The way from a `connection_info` as it travels to the checked form.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use super::error::ConnectionError;
+use super::wire_value::WireValue;
+use super::{
+    AccessMode, BlockSize, ConnectionInfo, Export, ImageFormat, ImageName, IoLimit, IoTune, VolumeId,
+    VolumeReference,
+};
+use crate::error::excerpt;
 
-use super::error::{ConnectionError, excerpt};
-use super::{AccessMode, BlockSize, Export, ImageFormat, ImageName, IoLimit, IoTune, VolumeId};
-
-/// The fields this driver reads. Whatever else a peer sends has no place here, so it cannot be obeyed.
-#[derive(Deserialize)]
-struct ConnectionInfo {
-    driver_volume_type: String,
-    serial: Option<String>,
-    multiattach: Option<bool>,
-    data: Data,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    export: String,
-    name: String,
-    format: Option<String>,
-    volume_id: Option<String>,
-    access_mode: Option<String>,
-    discard: Option<bool>,
-    encrypted: Option<bool>,
-    qos_specs: Option<BTreeMap<String, serde_json::Value>>,
-    logical_block_size: Option<Count>,
-    physical_block_size: Option<Count>,
-}
-
-/// A whole number; Cinder sends some as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Count {
-    Number(u64),
-    Text(String),
-}
-
-impl Count {
-    fn value(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.parse().ok(),
-        }
-    }
-}
-
-impl super::ConnectionInfo {
+impl ConnectionInfo {
     /// Parses the JSON object that Cinder's Quobyte driver emits and Nova stores.
     ///
-    /// Keys nobody here knows are ignored, as Nova and Cinder add new ones; a key given twice is refused, since two
-    /// readers might take different ones.
+    /// # Errors
+    /// Those of [`WireValue::parse`] and of [`ConnectionInfo::from_wire`].
+    pub fn parse(json: &[u8]) -> Result<Self, ConnectionError> {
+        Self::from_wire(&WireValue::parse(json)?)
+    }
+
+    /// Reads what Cinder's Quobyte driver emits and Nova stores. Keys that are not read here are ignored, as Nova and
+    /// Cinder add new ones.
     ///
     /// # Errors
-    /// [`ConnectionError`], which says which field is at fault.
-    pub fn parse(json: &[u8]) -> Result<Self, ConnectionError> {
-        serde_json::from_slice::<ConnectionInfo>(json)?.try_into()
-    }
-}
-
-impl TryFrom<ConnectionInfo> for super::ConnectionInfo {
-    type Error = ConnectionError;
-
-    fn try_from(wire: ConnectionInfo) -> Result<Self, ConnectionError> {
-        let data = wire.data;
-        if wire.driver_volume_type != "quobyte" {
-            return Err(field("driver_volume_type", &wire.driver_volume_type, "it is not quobyte"));
+    /// [`ConnectionError`], which says which field is at fault. The value of a field that is not read here is in none.
+    pub fn from_wire(wire: &WireValue) -> Result<Self, ConnectionError> {
+        let info = Fields::of(wire)?;
+        let data = info.data()?;
+        let volume_type = info.required_text("driver_volume_type")?;
+        if volume_type != "quobyte" {
+            return Err(field("driver_volume_type", volume_type, "it is not quobyte"));
         }
-        if data.encrypted == Some(true) {
+        if data.flag("data.encrypted")? == Some(true) {
             return Err(field("data.encrypted", "true", "Quobyte volumes cannot be encrypted by the host"));
         }
-        let export = Export::parse(&data.export)?;
-        let name = ImageName::parse(&data.name)?;
+        let VolumeReference { export, name, volume_id } = VolumeReference::from_fields(&info, &data)?;
         // Nova takes a missing format for raw.
-        let format = data.format.as_deref().map_or(Ok(ImageFormat::Raw), str::parse)?;
-        let serial = wire.serial.filter(|serial| !serial.is_empty());
-        let id = data.volume_id.filter(|id| !id.is_empty());
-        let volume_id = match (&serial, &id) {
-            (Some(serial), _) => volume_id("serial", serial)?,
-            (None, Some(id)) => volume_id("data.volume_id", id)?,
-            (None, None) => VolumeId::derive(&export, &name),
-        };
+        let format = data.text("data.format")?.map_or(Ok(ImageFormat::Raw), str::parse)?;
+        let serial = info.text("serial")?.filter(|serial| !serial.is_empty()).map(str::to_owned);
         Ok(Self {
             export,
             name,
             format,
             volume_id,
             serial,
-            access_mode: access_mode(data.access_mode.as_deref())?,
-            discard: data.discard.unwrap_or(false),
-            multiattach: wire.multiattach.unwrap_or(false),
-            io_tune: io_tune(data.qos_specs.unwrap_or_default())?,
-            block_size: block_size(data.logical_block_size, data.physical_block_size)?,
+            access_mode: access_mode(data.text("data.access_mode")?)?,
+            discard: data.flag("data.discard")?.unwrap_or(false),
+            multiattach: info.flag("multiattach")?.unwrap_or(false),
+            io_tune: io_tune(data.object("data.qos_specs")?)?,
+            block_size: block_size(&data)?,
         })
     }
 }
 
+impl VolumeReference {
+    /// Parses a connection_info of a volume that is to be disconnected.
+    ///
+    /// # Errors
+    /// Those of [`WireValue::parse`] and of [`VolumeReference::from_wire`].
+    pub fn parse(json: &[u8]) -> Result<Self, ConnectionError> {
+        Self::from_wire(&WireValue::parse(json)?)
+    }
+
+    /// Reads of a connection_info what names a volume, and nothing else: what would keep a volume from being connected
+    /// does not keep it connected.
+    ///
+    /// # Errors
+    /// [`ConnectionError`], which says which field is at fault.
+    pub fn from_wire(wire: &WireValue) -> Result<Self, ConnectionError> {
+        let info = Fields::of(wire)?;
+        Self::from_fields(&info, &info.data()?)
+    }
+
+    fn from_fields(info: &Fields<'_>, data: &Fields<'_>) -> Result<Self, ConnectionError> {
+        let export = Export::parse(data.required_text("data.export")?)?;
+        let name = ImageName::parse(data.required_text("data.name")?)?;
+        let serial = info.text("serial")?.filter(|serial| !serial.is_empty());
+        let id = data.text("data.volume_id")?.filter(|id| !id.is_empty());
+        let volume_id = match (serial, id) {
+            (Some(serial), _) => volume_id("serial", serial)?,
+            (None, Some(id)) => volume_id("data.volume_id", id)?,
+            (None, None) => VolumeId::derive(&export, &name),
+        };
+        Ok(Self { export, name, volume_id })
+    }
+}
+
+/// The fields of an object, each named as it stands in a connection_info.
+struct Fields<'a>(&'a BTreeMap<String, WireValue>);
+
+impl<'a> Fields<'a> {
+    fn of(wire: &'a WireValue) -> Result<Self, ConnectionError> {
+        match wire {
+            WireValue::Object(fields) => Ok(Self(fields)),
+            other => Err(wrong_type("itself", other, "an object")),
+        }
+    }
+
+    fn data(&self) -> Result<Self, ConnectionError> {
+        self.object("data")?.map(Self).ok_or(wrong_type("data", &WireValue::Null, "an object"))
+    }
+
+    fn get(&self, name: &str) -> &'a WireValue {
+        let key = name.rsplit('.').next().unwrap_or(name);
+        self.0.get(key).unwrap_or(&WireValue::Null)
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&'a str>, ConnectionError> {
+        match self.get(name) {
+            WireValue::Null => Ok(None),
+            WireValue::Text(text) => Ok(Some(text)),
+            other => Err(wrong_type(name, other, "text")),
+        }
+    }
+
+    fn required_text(&self, name: &'static str) -> Result<&'a str, ConnectionError> {
+        self.text(name)?.ok_or(wrong_type(name, &WireValue::Null, "text"))
+    }
+
+    fn flag(&self, name: &'static str) -> Result<Option<bool>, ConnectionError> {
+        match self.get(name) {
+            WireValue::Null => Ok(None),
+            WireValue::Bool(value) => Ok(Some(*value)),
+            other => Err(wrong_type(name, other, "true or false")),
+        }
+    }
+
+    fn object(&self, name: &'static str) -> Result<Option<&'a BTreeMap<String, WireValue>>, ConnectionError> {
+        match self.get(name) {
+            WireValue::Null => Ok(None),
+            WireValue::Object(fields) => Ok(Some(fields)),
+            other => Err(wrong_type(name, other, "an object")),
+        }
+    }
+
+    /// A sector size in bytes. QEMU takes powers of two from 512 bytes to 2 MiB.
+    fn sector(&self, name: &'static str) -> Result<Option<u32>, ConnectionError> {
+        let value = self.get(name);
+        if *value == WireValue::Null {
+            return Ok(None);
+        }
+        count(name, value)?
+            .ok()
+            .filter(|bytes| bytes.is_power_of_two() && (512..=2 << 20).contains(bytes))
+            .and_then(|bytes| u32::try_from(bytes).ok())
+            .map(Some)
+            .ok_or_else(|| field(name, &shown(value), "it is not a power of two from 512 to 2097152"))
+    }
+}
+
+fn wrong_type(field: &'static str, found: &WireValue, expected: &'static str) -> ConnectionError {
+    ConnectionError::Type { field, found: found.kind(), expected }
+}
+
 fn field(field: &'static str, value: &str, reason: &'static str) -> ConnectionError {
     ConnectionError::Field { field, value: excerpt(value), reason }
+}
+
+/// A whole number, as a number or as text, since Cinder sends some as text; or else that it is none.
+fn count(name: &'static str, value: &WireValue) -> Result<Result<u64, ()>, ConnectionError> {
+    match value {
+        WireValue::Number(number) => Ok(number.ok_or(())),
+        WireValue::Text(text) => Ok(text.parse().map_err(|_| ())),
+        other => Err(wrong_type(name, other, "a number")),
+    }
+}
+
+/// What stands where a number should, for a message: text is shown if it is a number at all.
+fn shown(value: &WireValue) -> String {
+    match value {
+        WireValue::Number(Some(number)) => number.to_string(),
+        WireValue::Text(text) if text.parse::<f64>().is_ok() => text.clone(),
+        other => other.kind().to_owned(),
+    }
 }
 
 fn volume_id(name: &'static str, text: &str) -> Result<VolumeId, ConnectionError> {
@@ -114,30 +188,24 @@ fn access_mode(text: Option<&str>) -> Result<AccessMode, ConnectionError> {
 }
 
 /// Specs that are no limits of ours (Cinder's back-end and vendor specs) are not for this driver.
-fn io_tune(specs: BTreeMap<String, serde_json::Value>) -> Result<IoTune, ConnectionError> {
-    let limits: Vec<_> = specs
-        .into_iter()
-        .filter_map(|(name, value)| name.parse().ok().map(|limit: IoLimit| (limit, value)))
-        .map(|(limit, value)| {
-            let count = match &value {
-                serde_json::Value::Number(number) => number.as_u64(),
-                serde_json::Value::String(text) => text.parse().ok(),
-                _ => None,
-            };
-            let reason = "a limit is not a whole number of zero or more";
-            count
-                .map(|count| (limit, count))
-                .ok_or_else(|| field("data.qos_specs", &value.to_string(), reason))
-        })
-        .collect::<Result<_, _>>()?;
-    IoTune::new(limits)
+fn io_tune(specs: Option<&BTreeMap<String, WireValue>>) -> Result<IoTune, ConnectionError> {
+    const QOS_SPECS: &str = "data.qos_specs";
+    let specs = specs.into_iter().flatten();
+    let limits = specs.filter_map(|(name, value)| Some((name.parse::<IoLimit>().ok()?, value)));
+    let limits = limits.map(|(limit, value)| {
+        let reason = "a limit is not a whole number of zero or more";
+        count(QOS_SPECS, value)?
+            .map(|count| (limit, count))
+            .map_err(|()| field(QOS_SPECS, &shown(value), reason))
+    });
+    IoTune::new(limits.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// QEMU opens no disk whose smallest unit is larger than the one to align to.
-fn block_size(logical: Option<Count>, physical: Option<Count>) -> Result<BlockSize, ConnectionError> {
+fn block_size(data: &Fields<'_>) -> Result<BlockSize, ConnectionError> {
     const LOGICAL: &str = "data.logical_block_size";
-    let logical = sector(LOGICAL, logical)?;
-    let physical = sector("data.physical_block_size", physical)?;
+    let logical = data.sector(LOGICAL)?;
+    let physical = data.sector("data.physical_block_size")?;
     match logical {
         Some(bytes) if bytes > physical.unwrap_or(QEMU_SECTOR) => {
             let reason = "it is larger than the physical block size, which is 512 if not given";
@@ -149,19 +217,3 @@ fn block_size(logical: Option<Count>, physical: Option<Count>) -> Result<BlockSi
 
 /// What QEMU takes for either size if not told, in bytes.
 const QEMU_SECTOR: u32 = 512;
-
-/// QEMU takes powers of two from 512 bytes to 2 MiB.
-fn sector(name: &'static str, size: Option<Count>) -> Result<Option<u32>, ConnectionError> {
-    let Some(size) = size else { return Ok(None) };
-    size.value()
-        .filter(|bytes| bytes.is_power_of_two() && (512..=2 << 20).contains(bytes))
-        .and_then(|bytes| u32::try_from(bytes).ok())
-        .map(Some)
-        .ok_or_else(|| {
-            let shown = match &size {
-                Count::Number(number) => number.to_string(),
-                Count::Text(text) => text.clone(),
-            };
-            field(name, &shown, "it is not a power of two from 512 to 2097152")
-        })
-}

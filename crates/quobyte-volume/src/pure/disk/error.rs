@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::Code;
+use crate::error::{Code, excerpt};
 
 /// Why a volume cannot be described to libvirt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,28 +16,28 @@ pub enum DiskError {
         reason: &'static str,
     },
     /// The serial number cannot be used.
-    #[error("serial {serial:?}: it is not of letters, digits, '_', '.', '+', '-' and spaces")]
+    #[error("serial \"{serial}\": it is not of letters, digits, '_', '.', '+', '-' and spaces")]
     Serial {
-        /// What was given.
+        /// What was given, cleaned and cut.
         serial: String,
     },
     /// The target names no whole disk.
-    #[error("target {target:?} is not vd, sd, hd or xvd and one to three lower-case letters")]
+    #[error("target \"{target}\" is not vd, sd, hd or xvd and one to three lower-case letters")]
     Target {
-        /// What was given.
+        /// What was given, cleaned and cut.
         target: String,
     },
     /// No bus of that name carries disks of ours.
-    #[error("bus {bus:?} is none of virtio, scsi, sata, ide, usb")]
+    #[error("bus \"{bus}\" is none of virtio, scsi, sata, ide, usb")]
     Bus {
-        /// What was given.
+        /// What was given, cleaned and cut.
         bus: String,
     },
 }
 
 impl DiskError {
     pub(super) fn bus(bus: &str) -> Self {
-        Self::Bus { bus: bus.to_owned() }
+        Self::Bus { bus: excerpt(bus) }
     }
 
     /// The stable code.

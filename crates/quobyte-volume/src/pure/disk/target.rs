@@ -7,6 +7,7 @@ use std::str::FromStr;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::error::DiskError;
+use crate::error::excerpt;
 
 /// The kind of controller a disk hangs on.
 #[derive(
@@ -66,7 +67,7 @@ impl TargetDev {
             (1..=MAX_LETTERS as usize).contains(&letters.len())
                 && letters.bytes().all(|b| b.is_ascii_lowercase())
         });
-        if is_disk { Ok(Self(text.to_owned())) } else { Err(DiskError::Target { target: text.to_owned() }) }
+        if is_disk { Ok(Self(text.to_owned())) } else { Err(DiskError::Target { target: excerpt(text) }) }
     }
 
     /// The first name of the bus's own prefix that is not `used`, in the order `vda` … `vdz`, `vdaa` …; `None` when

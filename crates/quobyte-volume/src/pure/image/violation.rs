@@ -5,8 +5,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Code;
-use crate::pure::connection::excerpt;
+use crate::error::{Code, excerpt};
 
 /// A rule that every image given to a guest keeps. Its name never changes its meaning; new rules may be added.
 ///

@@ -5,32 +5,32 @@ use std::str::FromStr;
 
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use crate::error::Code;
+use crate::error::{Code, excerpt};
 
 /// No mode of that name may be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// A cache mode.
-    #[error("cache mode {mode:?} is none of auto, none, directsync, writeback, writethrough")]
+    #[error("cache mode \"{mode}\" is none of auto, none, directsync, writeback, writethrough")]
     Cache {
-        /// What was given.
+        /// What was given, cleaned and cut.
         mode: String,
     },
     /// An I/O mode.
-    #[error("io mode {mode:?} is none of auto, native, threads, io_uring")]
+    #[error("io mode \"{mode}\" is none of auto, native, threads, io_uring")]
     Io {
-        /// What was given.
+        /// What was given, cleaned and cut.
         mode: String,
     },
 }
 
 impl ModeError {
     fn cache(mode: &str) -> Self {
-        Self::Cache { mode: mode.to_owned() }
+        Self::Cache { mode: excerpt(mode) }
     }
 
     fn io(mode: &str) -> Self {
-        Self::Io { mode: mode.to_owned() }
+        Self::Io { mode: excerpt(mode) }
     }
 
     /// The stable code.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::mode::{CacheModeOption, IoModeOption};
-use crate::error::Code;
+use crate::error::{Code, excerpt};
 
 /// What the operator has fixed; by default nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +23,7 @@ pub struct PhysicalBlockSize(u32);
 
 /// No disk has such sectors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("physical block size {size:?} is not a power of two from 512 to 2097152")]
+#[error("physical block size \"{size}\" is not a power of two from 512 to 2097152")]
 pub struct PhysicalBlockSizeError {
     size: String,
 }
@@ -50,6 +50,6 @@ impl FromStr for PhysicalBlockSize {
             .ok()
             .filter(|bytes: &u32| bytes.is_power_of_two() && (512..=2 << 20).contains(bytes))
             .map(Self)
-            .ok_or_else(|| PhysicalBlockSizeError { size: text.to_owned() })
+            .ok_or_else(|| PhysicalBlockSizeError { size: excerpt(text) })
     }
 }

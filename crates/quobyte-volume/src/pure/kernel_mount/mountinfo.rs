@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::{Device, Mount};
+use crate::error::excerpt;
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl MountInfo {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| {
-                Self::parse_line(line).ok_or_else(|| MountInfoError(String::from_utf8_lossy(line).into()))
+                Self::parse_line(line).ok_or_else(|| MountInfoError(excerpt(&String::from_utf8_lossy(line))))
             })
             .collect()
     }
@@ -71,7 +72,7 @@ impl MountInfo {
 
 /// A line of the table that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("mount table line is not of the documented form: {0:?}")]
+#[error("mount table line is not of the documented form: \"{0}\"")]
 pub struct MountInfoError(String);
 
 fn decimal(field: &[u8]) -> Option<u64> {
