@@ -38,6 +38,7 @@ fn main() -> Result<()> {
         launcher: Launcher::Direct,
     };
     let config = DriverConfig {
+        nova_cache: None,
         mount_point_base: base,
         lock_timeout: Duration::from_secs(60),
         io: IoOptions::default(),

@@ -38,6 +38,7 @@ fn driver(site: &Site, directory: &Path) -> Driver {
         probe_timeout: limit,
     };
     let config = DriverConfig {
+        nova_cache: None,
         mount_point_base: site.base().to_owned(),
         lock_timeout: limit,
         io: IoOptions::default(),

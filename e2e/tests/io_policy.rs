@@ -141,3 +141,29 @@ fn physical_block_size_option_is_in_disk_xml() {
     let xml = answer["xml"].as_str().expect("XML");
     assert!(xml.contains("<blockio physical_block_size=\"4096\"/>"), "{xml}");
 }
+
+#[test]
+fn nova_disk_cachemodes_go_before_all() {
+    let site = site(&[]);
+    let mut info = site.info("disk");
+    connect(&site, &info, &[]).answer();
+    for (modes, cache, io) in [
+        ("block=writeback", "none", "threads"),
+        ("\"file=directsync\"", "directsync", "threads"),
+        ("network=none, file=writeback", "writeback", "threads"),
+        ("file=unsafe,file=fast", "unsafe", "threads"),
+        ("file=default", "default", "threads"),
+    ] {
+        let config = site.scratch().file("nova.conf", format!("[libvirt]\ndisk_cachemodes = {modes}\n"));
+        let options = ["--config", &config.to_string_lossy()];
+        let driver = driver(&site, &options);
+        assert!(driver.contains(&format!(" cache=\"{cache}\"")), "{modes}: {driver}");
+        let explained = site.run_with(&info, &[&["explain"], &options[..]].concat()).answer();
+        assert_eq!(explained["policy"]["cache"], cache, "{modes}");
+        assert_eq!(explained["policy"]["io"], json!(io), "{modes}: {explained}");
+        info["multiattach"] = json!(true);
+        let explained = site.run_with(&info, &[&["explain"], &options[..]].concat()).answer();
+        assert_eq!(explained["policy"]["cache"], "none", "{modes}");
+        info["multiattach"] = json!(false);
+    }
+}

@@ -56,13 +56,15 @@ impl TryFrom<NovaOptions> for NativeSettings {
                 .map_err(text)?,
         };
         let config = DriverConfig {
+            // Nova itself goes by that option.
+            nova_cache: None,
             mount_point_base: options.mount_point_base,
             lock_timeout: seconds(options.lock_timeout)?,
             io,
             volume_formats: options.volume_formats.parse().map_err(text)?,
         };
         let linux = LinuxConfig {
-            client_cfg: options.client_cfg,
+            client_cfg: options.client_cfg.filter(|path| !path.as_os_str().is_empty()),
             launcher: options.launcher.parse().map_err(text)?,
             helper: options.helper,
             mount_timeout: Some(seconds(options.mount_timeout)?),

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,10 +34,11 @@ const CONFIGURATION: &str = "Configuration";
 #[derive(Debug, Args)]
 #[command(next_help_heading = CONFIGURATION)]
 pub(crate) struct GlobalOptions {
-    /// Read options from an INI file, such as nova.conf: [libvirt] quobyte_mount_point_base and quobyte_client_cfg,
-    /// [quobyte] for the others, with underscores
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// Read options from a file as Nova does, such as nova.conf: [libvirt] quobyte_mount_point_base, quobyte_client_cfg
+    /// and disk_cachemodes, [quobyte] for the others, with underscores. Given several times, a later file wins
+    // Not global: of those, clap keeps what stands behind the subcommand and drops what stands before it.
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub(crate) config: Vec<PathBuf>,
     /// Mount volumes below this directory [default: /var/lib/nova/mnt]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) quobyte_mount_point_base: Option<PathBuf>,
@@ -213,15 +215,31 @@ pub(crate) struct Image {
 /// # Errors
 /// clap's, with whether JSON was asked for: help and version are among them.
 pub(crate) fn parse() -> Result<Cli, (bool, clap::Error)> {
-    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| (std::env::args_os().any(|argument| argument == "--json"), error))
+    parse_from(std::env::args_os())
+        .map_err(|error| (std::env::args_os().any(|argument| argument == "--json"), error))
 }
+
+/// Parses words as a command line.
+pub(crate) fn parse_from<I>(words: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let matches = command().try_get_matches_from(words)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let behind = matches.subcommand().and_then(|(_, matches)| matches.get_many::<PathBuf>(CONFIG));
+    cli.options.config.extend(behind.into_iter().flatten().cloned());
+    Ok(cli)
+}
+
+const CONFIG: &str = "config";
 
 /// The command line. Its subcommands take the configuration's options, but only the top-level help lists them.
 fn command() -> clap::Command {
     const SUBCOMMAND_AFTER_HELP: &str = "\
 Options that say where and how, such as --config, go with every command: see nova-quobyte --help.";
-    let mut command = Cli::command();
+    let config = Cli::command().get_arguments().find(|option| option.get_id() == CONFIG).cloned();
+    let mut command = Cli::command().mut_subcommands(|subcommand| subcommand.args(&config));
     // build() copies the global options to the subcommands.
     command.build();
     command.mut_subcommands(|subcommand| {
@@ -234,11 +252,15 @@ Options that say where and how, such as --config, go with every command: see nov
 
 /// A duration in seconds, fractions allowed.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|duration| !duration.is_zero() && *duration <= Duration::from_secs(24 * 60 * 60))
-        .ok_or_else(|| "not a number of seconds from above 0 to 86400".to_owned())
+    duration(text.parse().unwrap_or(f64::NAN))
+}
+
+/// The same, of a number.
+pub(crate) fn duration(seconds: f64) -> Result<Duration, String> {
+    if (0.001..=86400.0).contains(&seconds) {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    Err("not a number of seconds from 0.001 to 86400".to_owned())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{LinuxConfig, LinuxHost};
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoModeOption, IoOptions};
 
-use self::file::ConfigFile;
+use self::file::ConfigFiles;
 use crate::cli::GlobalOptions;
 use crate::error::Error;
 use crate::libvirt::{self, Hypervisor, LibvirtGuests};
@@ -31,14 +31,12 @@ impl Settings {
     /// # Errors
     /// When the configuration file cannot be read or has a value that cannot be used.
     pub(crate) fn load(options: &GlobalOptions) -> Result<Self, Error> {
-        let file =
-            options.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_else(ConfigFile::empty);
+        let file = ConfigFiles::read(&options.config)?;
         let config = DriverConfig {
+            nova_cache: file.nova_cache()?,
             mount_point_base: match &options.quobyte_mount_point_base {
                 Some(base) => base.clone(),
-                None => {
-                    file.path("libvirt", "quobyte_mount_point_base")?.unwrap_or(file.state_path().join("mnt"))
-                }
+                None => file.mount_point_base()?,
             },
             lock_timeout: match options.lock_timeout {
                 Some(timeout) => timeout,
@@ -59,18 +57,18 @@ impl Settings {
                 },
                 physical_block_size: match options.physical_block_size {
                     Some(size) => Some(size),
-                    None => file.parsed("physical_block_size")?,
+                    None => file.number("physical_block_size")?,
                 },
             },
         };
         let state_dir = match &options.state_dir {
             Some(directory) => directory.clone(),
-            None => file.path("quobyte", "state_dir")?.unwrap_or_else(|| "/run/nova-quobyte".into()),
+            None => file.state_dir()?.unwrap_or_else(|| "/run/nova-quobyte".into()),
         };
         let linux = LinuxConfig {
             client_cfg: match &options.quobyte_client_cfg {
                 Some(path) => Some(path.clone()),
-                None => file.path("libvirt", "quobyte_client_cfg")?,
+                None => file.client_cfg()?,
             },
             launcher: match options.launcher {
                 Some(launcher) => launcher,
@@ -152,18 +150,18 @@ fn helper_path() -> PathBuf {
 mod tests {
     use std::io::Write;
 
-    use clap::{CommandFactory, Parser};
+    use clap::CommandFactory;
     use quobyte_volume::host::Launcher;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::{self, Cli};
 
     fn load(file: &str, arguments: &[&str]) -> Result<Settings, Error> {
         let mut config = tempfile::NamedTempFile::new().unwrap();
         config.write_all(file.as_bytes()).unwrap();
         let path = config.path().to_str().unwrap();
         let fixed = ["nova-quobyte", "status", "--config", path];
-        let cli = Cli::try_parse_from(fixed.iter().chain(arguments)).unwrap();
+        let cli = cli::parse_from(fixed.iter().chain(arguments)).unwrap();
         Settings::load(&cli.options)
     }
 
@@ -192,6 +190,36 @@ mod tests {
     }
 
     #[test]
+    fn later_config_file_wins_wherever_it_stands() {
+        let file = |base: &str| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            write!(file, "[libvirt]\nquobyte_mount_point_base = {base}\n").unwrap();
+            file
+        };
+        let (a, b) = (file("/a"), file("/b"));
+        let (a, b) = (a.path().to_str().unwrap(), b.path().to_str().unwrap());
+        for (words, expected) in [
+            (["--config", a, "--config", b, "status"], "/b"),
+            (["--config", b, "status", "--config", a], "/a"),
+            (["status", "--config", a, "--config", b], "/b"),
+        ] {
+            let cli = cli::parse_from(["nova-quobyte"].iter().chain(&words)).unwrap();
+            assert_eq!(cli.options.config.len(), 2);
+            assert_eq!(Settings::load(&cli.options).unwrap().mount_point_base(), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn unreadable_config_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing");
+        for path in [directory.path(), &missing] {
+            let error = load("", &["--config", path.to_str().unwrap()]).unwrap_err();
+            assert_eq!(error.code().as_str(), "invalid_config", "{error}");
+        }
+    }
+
+    #[test]
     fn unknown_option_is_refused_with_suggestion() {
         for (name, nearest) in [
             ("mount_timeot", "mount_timeout"),
@@ -210,10 +238,11 @@ mod tests {
     #[test]
     fn unknown_option_in_other_section_is_ignored() {
         load(
-            "[DEFAULT]\nx = 1\n[libvirt]\nvirt_type = kvm\nmount_timeot = 7\n[quobyte]\n[Quobyte]\nx = 1\n",
+            "[DEFAULT]\nx = 1\n[libvirt]\nvirt_type = kvm\nmount_timeot = 7\n[quobyte]\n[quobyte ]\nx = 1\n",
             &[],
         )
         .unwrap();
+        load("[Quobyte]\nx = 1\n", &[]).unwrap_err();
     }
 
     #[test]
@@ -242,6 +271,10 @@ mod tests {
             ("[libvirt]\nquobyte_mount_point_base = /a\n  /b", "quobyte_mount_point_base"),
             ("[libvirt]\nquobyte_client_cfg = /a\x1bb", "quobyte_client_cfg"),
             ("[quobyte]\nstate_dir = /a\tb", "state_dir"),
+            ("[quobyte]\nlauncher =", "launcher"),
+            ("[quobyte]\nprobe_timeout = 86401", "probe_timeout"),
+            ("[quobyte]\nprobe_timeout = nan", "probe_timeout"),
+            ("[quobyte]\nphysical_block_size = 5_12.0", "physical_block_size"),
         ] {
             let error = load(line, &[]).unwrap_err();
             assert_eq!(error.code().as_str(), "invalid_config");

@@ -9,4 +9,5 @@ pub mod image;
 pub mod io_policy;
 pub mod kernel_mount;
 pub mod mount_path;
+pub mod oslo_config;
 pub mod record;

@@ -93,6 +93,12 @@ def list_opts() -> Iterable[tuple[str, list[cfg.Opt]]]:
     return [("libvirt", _missing_from_nova()), ("quobyte", QUOBYTE_OPTS)]
 
 
+def _timeout(name: str) -> float:
+    """Return a timeout in seconds. Where a file sets it to nothing, oslo.config has none, and it is the default."""
+    value = CONF.quobyte[name]
+    return value if value is not None else next(opt.default for opt in QUOBYTE_OPTS if opt.dest == name)
+
+
 def native(qemu_version: int, libvirt_version: int, domain_capabilities: str | None) -> "Options":
     """Return the options' values as the native module takes them."""
     return {
@@ -101,9 +107,9 @@ def native(qemu_version: int, libvirt_version: int, domain_capabilities: str | N
         "state_dir": CONF.quobyte.state_dir,
         "helper": str(PROGRAMS / "quobyte-share-helper"),
         "launcher": CONF.quobyte.launcher,
-        "mount_timeout": CONF.quobyte.mount_timeout,
-        "probe_timeout": CONF.quobyte.probe_timeout,
-        "lock_timeout": CONF.quobyte.lock_timeout,
+        "mount_timeout": _timeout("mount_timeout"),
+        "probe_timeout": _timeout("probe_timeout"),
+        "lock_timeout": _timeout("lock_timeout"),
         "cache_mode": CONF.quobyte.cache_mode,
         "io_mode": CONF.quobyte.io_mode,
         "physical_block_size": CONF.quobyte.physical_block_size,

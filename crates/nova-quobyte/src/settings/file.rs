@@ -1,10 +1,13 @@
-//! A configuration file in the form oslo.config reads, such as nova.conf.
+//! Configuration files such as nova.conf: several, of which the later override the earlier.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use configparser::ini::{Ini, IniDefault};
+use quobyte_volume::error::excerpt;
+use quobyte_volume::pure::io_policy::{Cache, nova_cache_mode};
+use quobyte_volume::pure::oslo_config::{MAX_CONFIG_LEN, OsloConfig, OsloConfigError};
 
 use crate::cli;
 use crate::error::Error;
@@ -26,100 +29,127 @@ pub(super) const OPTIONS: [&str; 10] = [
     "volume_formats",
 ];
 
-/// Nova's `$state_path`, below which it has its mounts.
+/// Nova's directory for state, unless a file says otherwise.
 const STATE_PATH: &str = "/var/lib/nova";
 
-/// A configuration file in the form oslo.config reads.
-pub(super) struct ConfigFile {
-    path: PathBuf,
-    ini: Ini,
+/// What the configuration files say together.
+#[derive(Default)]
+pub(super) struct ConfigFiles {
+    files: Vec<(PathBuf, OsloConfig)>,
+    merged: OsloConfig,
 }
 
-impl ConfigFile {
-    /// A file in which nothing is set.
-    pub(super) fn empty() -> Self {
-        Self { path: PathBuf::new(), ini: Ini::new() }
+impl ConfigFiles {
+    pub(super) fn read(paths: &[PathBuf]) -> Result<Self, Error> {
+        let mut files = Self::default();
+        for path in paths {
+            let file = parse(path)?;
+            files.merged.override_with(file.clone());
+            files.files.push((path.clone(), file));
+        }
+        Ok(files)
     }
 
-    pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
-        let mut defaults = IniDefault::default();
-        defaults.case_sensitive = true;
-        defaults.multiline = true;
-        // Only a line of its own is a comment.
-        defaults.inline_comment_symbols = Some(Vec::new());
-        let mut ini = Ini::new_from_defaults(defaults);
-        ini.read(text).map_err(|reason| Error::InvalidConfig { path: path.to_owned(), reason })?;
-        let file = Self { path: path.to_owned(), ini };
-        file.check_option_names()?;
-        Ok(file)
+    /// The directory below which volumes are mounted.
+    pub(super) fn mount_point_base(&self) -> Result<PathBuf, Error> {
+        if let Some(base) = self.path("libvirt", "quobyte_mount_point_base")? {
+            return Ok(base);
+        }
+        let state_path = self.path("DEFAULT", "state_path")?.unwrap_or_else(|| STATE_PATH.into());
+        Ok(state_path.join("mnt"))
     }
 
-    /// Rejects unknown options: a misspelt one would silently leave its default in force. Other sections are Nova's.
-    fn check_option_names(&self) -> Result<(), Error> {
-        let names = self.ini.get_map_ref().get(SECTION).into_iter().flat_map(|section| section.keys());
-        match names.into_iter().find(|name| !OPTIONS.contains(&name.as_str())) {
-            Some(unknown) => Err(Error::InvalidConfig {
-                path: self.path.clone(),
-                reason: format!(
-                    "[{SECTION}] has no option {unknown:?}; the nearest is {}",
-                    nearest_option(unknown)
-                ),
-            }),
-            None => Ok(()),
+    /// The client's configuration file; an empty name is as good as none.
+    pub(super) fn client_cfg(&self) -> Result<Option<PathBuf>, Error> {
+        let path = self.path("libvirt", "quobyte_client_cfg")?;
+        Ok(path.filter(|path| !path.as_os_str().is_empty()))
+    }
+
+    pub(super) fn state_dir(&self) -> Result<Option<PathBuf>, Error> {
+        self.path(SECTION, "state_dir")
+    }
+
+    /// The cache mode that Nova gives disks that are files, where its operator has named one.
+    pub(super) fn nova_cache(&self) -> Result<Option<Cache>, Error> {
+        const NAME: &str = "disk_cachemodes";
+        let modes = self.merged.list("libvirt", NAME).map_err(|error| self.locate("libvirt", NAME, error))?;
+        Ok(modes.and_then(|modes| nova_cache_mode(&modes)))
+    }
+
+    fn path(&self, section: &'static str, name: &'static str) -> Result<Option<PathBuf>, Error> {
+        match self.text(section, name)? {
+            Some(path) if path.contains(char::is_control) => {
+                Err(self.value_error(section, name, &path, "contains a control character"))
+            }
+            path => Ok(path.map(PathBuf::from)),
         }
     }
 
-    /// An option's value; an empty one counts as not given.
-    fn value(&self, section: &str, name: &str) -> Option<String> {
-        self.ini.get(section, name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    pub(super) fn seconds(&self, name: &'static str) -> Result<Option<Duration>, Error> {
+        let seconds = self.merged.float(SECTION, name).map_err(|error| self.locate(SECTION, name, error))?;
+        let duration = seconds.map(cli::duration).transpose();
+        duration.map_err(|reason| {
+            let value = self.merged.raw(SECTION, name).unwrap_or_default();
+            self.value_error(SECTION, name, value, &format!("is {reason}"))
+        })
     }
 
-    pub(super) fn state_path(&self) -> PathBuf {
-        self.value("DEFAULT", "state_path").map_or_else(|| STATE_PATH.into(), PathBuf::from)
+    /// The value of an option that is one word; an empty one stands for itself.
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, Error> {
+        self.text(SECTION, name)?.map(|text| self.parse(name, &text)).transpose()
     }
 
-    pub(super) fn path(&self, section: &str, name: &str) -> Result<Option<PathBuf>, Error> {
-        let Some(value) = self.value(section, name) else {
-            return Ok(None);
-        };
-        let state_path = self.state_path().display().to_string();
-        let path = value.replace("${state_path}", &state_path).replace("$state_path", &state_path);
-        if path.contains('$') {
-            return Err(self.config_error(name, &value, "refers to an option other than state_path"));
-        }
-        if path.contains(char::is_control) {
-            return Err(self.config_error(name, &value, "contains a control character"));
-        }
-        Ok(Some(path.into()))
+    /// The same for a whole number; an empty one is as good as none.
+    pub(super) fn number<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, Error> {
+        let number = self.merged.integer(SECTION, name).map_err(|error| self.locate(SECTION, name, error))?;
+        number.map(|number| self.parse(name, &number.to_string())).transpose()
     }
 
-    pub(super) fn seconds(&self, name: &str) -> Result<Option<Duration>, Error> {
-        let Some(value) = self.value(SECTION, name) else {
-            return Ok(None);
-        };
-        cli::seconds(&value)
-            .map(Some)
-            .map_err(|reason| self.config_error(name, &value, &format!("is {reason}")))
+    fn parse<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str, text: &str) -> Result<T, Error> {
+        let parsed = text.parse();
+        parsed.map_err(|error| self.value_error(SECTION, name, text, &format!("cannot be used: {error}")))
     }
 
-    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Error> {
-        let Some(value) = self.value(SECTION, name) else {
-            return Ok(None);
-        };
-        value
-            .parse()
-            .map(Some)
-            .map_err(|error| self.config_error(name, &value, &format!("cannot be used: {error}")))
+    fn text(&self, section: &'static str, name: &'static str) -> Result<Option<String>, Error> {
+        self.merged.text(section, name).map_err(|error| self.locate(section, name, error))
     }
 
-    fn config_error(&self, name: &str, value: &str, reason: &str) -> Error {
-        Error::InvalidConfig {
-            path: self.path.clone(),
-            reason: format!("{name} = {} {reason}", value.escape_debug()),
-        }
+    fn value_error(&self, section: &str, name: &'static str, value: &str, reason: &str) -> Error {
+        self.locate(section, name, OsloConfigError::value(name, value, reason))
     }
+
+    /// The error of an option, with the file that has set it.
+    fn locate(&self, section: &str, name: &str, error: OsloConfigError) -> Error {
+        let mut files = self.files.iter().rev();
+        let file = files.find(|(_, file)| file.raw(section, name).is_some());
+        let path = file.map(|(path, _)| path.clone()).unwrap_or_default();
+        Error::InvalidConfig { path, reason: error.to_string() }
+    }
+}
+
+fn parse(path: &Path) -> Result<OsloConfig, Error> {
+    let bytes = read(path).map_err(|source| Error::UnreadableInput { path: path.to_owned(), source })?;
+    let invalid = |reason| Error::InvalidConfig { path: path.to_owned(), reason };
+    let file = OsloConfig::parse(&bytes).map_err(|error| invalid(error.to_string()))?;
+    // A misspelt option would silently leave its default in force. Other sections are Nova's.
+    if let Some(unknown) = file.names(SECTION).find(|name| !OPTIONS.contains(name)) {
+        let (unknown, nearest) = (excerpt(unknown), nearest_option(unknown));
+        return Err(invalid(format!("[{SECTION}] has no option \"{unknown}\"; the nearest is {nearest}")));
+    }
+    Ok(file)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // One byte more than is accepted tells what is too long from what is not.
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_CONFIG_LEN as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The option whose name is most similar to an unknown one.

@@ -9,7 +9,7 @@ use crate::host::{Deadline, Host};
 use crate::pure::connection::{ConnectionInfo, Export};
 use crate::pure::guests::Guests;
 use crate::pure::image::VolumeFormats;
-use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, IoOptions};
+use crate::pure::io_policy::{Cache, Decision, Facts, HypervisorFacts, IoOptions};
 use crate::pure::mount_path::MountPath;
 
 /// What an operator configures.
@@ -21,6 +21,8 @@ pub struct DriverConfig {
     pub lock_timeout: Duration,
     /// Fixed cache and I/O modes.
     pub io: IoOptions,
+    /// The cache mode that Nova's `disk_cachemodes` names for files, for callers who describe disks in Nova's place.
+    pub nova_cache: Option<Cache>,
     /// The formats that images may have which are no snapshots of others.
     pub volume_formats: VolumeFormats,
 }
@@ -51,7 +53,7 @@ impl Context {
 
     /// Decides how QEMU is to read and write a volume's image.
     pub(super) fn decide(&self, info: &ConnectionInfo, facts: &Facts) -> Result<Decision, Error> {
-        Ok(Decision::make(info, facts, &self.config.io)?)
+        Ok(Decision::make(info, facts, &self.config.io)?.with_nova_cache(self.config.nova_cache))
     }
 
     /// Waits until no other operation holds the share at `at`, then holds it.

@@ -9,6 +9,7 @@
 mod error;
 mod facts;
 mod mode;
+mod nova;
 mod options;
 mod table;
 mod version;
@@ -16,6 +17,8 @@ mod version;
 pub use self::error::IoPolicyError;
 pub use self::facts::{AioSlots, DirectIo, Facts, HypervisorFacts, Probe};
 pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption, ModeError};
+pub use self::nova::nova_cache_mode;
+use self::nova::nova_rows;
 pub use self::options::{IoOptions, PhysicalBlockSize, PhysicalBlockSizeError};
 use self::table::{CACHE_RULES, IO_RULES, IoModeInput, PolicyInput, first_match};
 pub use self::table::{Cost, Row, cache_rows, io_rows};
@@ -86,6 +89,18 @@ impl Decision {
             shareable: info.multiattach,
         };
         Ok(Self { policy, cache_row, io_row })
+    }
+
+    /// The decision once Nova has put `cache` in its place. Disks of several guests keep theirs, which is none.
+    #[must_use]
+    pub fn with_nova_cache(mut self, cache: Option<Cache>) -> Self {
+        let Some(cache) = cache.filter(|_| !self.policy.shareable) else { return self };
+        let (cache_row, io) = nova_rows(cache, self.policy.io);
+        (self.policy.cache, self.cache_row) = (cache, cache_row);
+        if let Some((io, io_row)) = io {
+            (self.policy.io, self.io_row) = (Some(io), io_row);
+        }
+        self
     }
 
     /// The rows that cost performance or safety, each with what it costs.

@@ -12,6 +12,7 @@ pub(super) struct Fixture {
 
 pub(super) fn driver(directory: &tempfile::TempDir, host: &FakeHost, base: &str) -> Driver {
     let config = DriverConfig {
+        nova_cache: None,
         mount_point_base: base.into(),
         lock_timeout: Duration::from_secs(30),
         io: IoOptions::default(),

@@ -319,6 +319,7 @@ fn concurrent_rollbacks_below_new_base_succeed() {
     };
     for round in 0..50 {
         let config = DriverConfig {
+            nova_cache: None,
             mount_point_base: directory.path().join(format!("{round}/mnt")),
             lock_timeout: timeout,
             io: IoOptions::default(),

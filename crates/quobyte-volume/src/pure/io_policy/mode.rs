@@ -40,9 +40,8 @@ impl ModeError {
     }
 }
 
-/// How QEMU uses the host's page cache (`cache=`). libvirt's `unsafe` is missing on purpose: it drops the guest's
-/// flushes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray)]
+/// How QEMU uses the host's page cache (`cache=`). The last two are Nova's alone: no option of ours has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[strum(parse_err_ty = ModeError, parse_err_fn = ModeError::cache)]
 pub enum Cache {
@@ -54,6 +53,12 @@ pub enum Cache {
     Writeback,
     /// Through the host's cache; every write is flushed.
     Writethrough,
+    /// What QEMU does if not told: as [`Cache::Writeback`].
+    #[strum(disabled)]
+    Default,
+    /// Through the host's cache; flushes are dropped.
+    #[strum(disabled)]
+    Unsafe,
 }
 
 impl Cache {
@@ -62,6 +67,9 @@ impl Cache {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// The modes that an option of ours may fix.
+    pub const OURS: [Self; 4] = [Self::None, Self::Directsync, Self::Writeback, Self::Writethrough];
 
     /// Whether the image is opened with `O_DIRECT`.
     #[must_use]

@@ -58,6 +58,7 @@ impl Machine {
     /// One caller has a kernel that tells of one mount, the other has not.
     fn driver(&self, caller: usize) -> Driver {
         let config = DriverConfig {
+            nova_cache: None,
             mount_point_base: "/mnt".into(),
             lock_timeout: Duration::from_secs(30),
             io: IoOptions::default(),
