@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use quobyte_volume::driver::DriverConfig;
+use quobyte_volume::driver::{self, DriverConfig};
 use quobyte_volume::host::LinuxConfig;
 use quobyte_volume::host::qemu;
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoOptions, Version};
@@ -63,6 +63,12 @@ impl TryFrom<NovaOptions> for NativeSettings {
             io,
             volume_formats: options.volume_formats.parse().map_err(text)?,
         };
+        driver::check_path_option("state_dir", &options.state_dir).map_err(text)?;
+        options
+            .client_cfg
+            .iter()
+            .try_for_each(|path| driver::check_path_option("quobyte_client_cfg", path))
+            .map_err(text)?;
         let linux = LinuxConfig {
             client_cfg: options.client_cfg.filter(|path| !path.as_os_str().is_empty()),
             launcher: options.launcher.parse().map_err(text)?,

@@ -5,7 +5,7 @@ mod file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quobyte_volume::driver::{Driver, DriverConfig};
+use quobyte_volume::driver::{self, Driver, DriverConfig};
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{LinuxConfig, LinuxHost};
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoModeOption, IoOptions};
@@ -84,6 +84,9 @@ impl Settings {
                 None => file.seconds("probe_timeout")?.unwrap_or(Duration::from_secs(5)),
             },
         };
+        driver::check_path_option("state_dir", &state_dir)?;
+        linux.client_cfg.iter().try_for_each(|path| driver::check_path_option("quobyte_client_cfg", path))?;
+        driver::check_path_option("quobyte_mount_point_base", &config.mount_point_base)?;
         let libvirt_timeout = match options.libvirt_timeout {
             Some(timeout) => timeout,
             None => file.seconds("libvirt_timeout")?.unwrap_or(Duration::from_secs(40)),
@@ -127,7 +130,7 @@ impl Settings {
         if std::env::current_exe().is_ok() && !self.linux.helper.exists() {
             return Err(Error::HelperMissing { path: self.linux.helper });
         }
-        let state = StateDir::open(&self.state_dir).map_err(quobyte_volume::driver::Error::from)?;
+        let state = StateDir::open(&self.state_dir).map_err(driver::Error::from)?;
         let host = LinuxHost::new(self.linux, state.clone());
         let guests = LibvirtGuests::new(self.connect_uri, self.libvirt_timeout);
         Ok(Driver::new(self.config, state, Box::new(host), Box::new(guests))?)
@@ -187,6 +190,24 @@ mod tests {
         assert_eq!(settings.linux.client_cfg, None);
         let defaults = load("[DEFAULT]\nstate_path=/srv/nova\n", &[]).unwrap();
         assert_eq!(defaults.mount_point_base(), Path::new("/srv/nova/mnt"));
+    }
+
+    #[test]
+    fn paths_that_are_not_utf8_are_refused() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        for option in ["--quobyte-mount-point-base", "--quobyte-client-cfg", "--state-dir"] {
+            let words = [
+                OsStr::new("nova-quobyte"),
+                OsStr::new(option),
+                OsStr::from_bytes(b"/\xff"),
+                OsStr::new("status"),
+            ];
+            let error = Settings::load(&cli::parse_from(words).unwrap().options).unwrap_err();
+            assert_eq!(error.code().as_str(), "invalid_config");
+            let name = option[2..].replace('-', "_");
+            assert!(error.to_string().starts_with(&name), "{error}");
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::connect::Connected;
 use self::connect::{AskGuests, ConnectRequest};
-use self::context::Context;
-pub use self::context::DriverConfig;
+use self::context::{Context, MOUNT_POINT_BASE};
+pub use self::context::{DriverConfig, check_path_option};
 pub use self::disconnect::{Described, DisconnectOutcome, DisconnectRequest};
 pub use self::error::Error;
 pub use self::inspect_image::ImageInspection;
@@ -65,15 +65,13 @@ impl Driver {
         guests: Box<dyn Guests + Send + Sync>,
     ) -> Result<Self, Error> {
         let base = &config.mount_point_base;
-        let reason = if !base.is_absolute() {
-            "quobyte_mount_point_base is not an absolute path"
-        } else if base.to_string_lossy().contains(char::is_control) {
-            "quobyte_mount_point_base contains a control character"
-        } else {
-            let max_parallel_shares = MAX_PARALLEL_SHARES;
-            return Ok(Self { context: Context { config, state, host, guests, max_parallel_shares } });
-        };
-        Err(Error::Config { path: config.mount_point_base, reason })
+        check_path_option(MOUNT_POINT_BASE, base)?;
+        if !base.is_absolute() {
+            let (path, reason) = (config.mount_point_base, "is not an absolute path");
+            return Err(Error::Config { option: MOUNT_POINT_BASE, path, reason });
+        }
+        let max_parallel_shares = MAX_PARALLEL_SHARES;
+        Ok(Self { context: Context { config, state, host, guests, max_parallel_shares } })
     }
 
     /// The same, looking at no more than `count` shares in parallel in [`Driver::status`] and [`Driver::reconcile`], 32

@@ -1,6 +1,6 @@
 //! What every operation of a driver goes by: its configuration, its records, and the two seams to the outside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Error;
@@ -25,6 +25,21 @@ pub struct DriverConfig {
     pub nova_cache: Option<Cache>,
     /// The formats that images may have which are no snapshots of others.
     pub volume_formats: VolumeFormats,
+}
+
+pub(super) const MOUNT_POINT_BASE: &str = "quobyte_mount_point_base";
+
+/// Checks a path that is an option's value: records and requests are JSON, which can hold no other.
+///
+/// # Errors
+/// [`Error::Config`] for one that is not UTF-8, or has a control character.
+pub fn check_path_option(option: &'static str, path: &Path) -> Result<(), Error> {
+    let config_error = |reason| Err(Error::Config { option, path: path.to_owned(), reason });
+    match path.to_str() {
+        None => config_error("is not UTF-8"),
+        Some(path) if path.contains(char::is_control) => config_error("contains a control character"),
+        Some(_) => Ok(()),
+    }
 }
 
 /// What the operations of a driver have in common.

@@ -17,9 +17,11 @@ use crate::pure::record::Attachment;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot be used.
-    #[error("{path:?}: {reason}")]
+    #[error("{option} {reason}: {path:?}")]
     Config {
-        /// The path at fault.
+        /// The option at fault.
+        option: &'static str,
+        /// Its value.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,

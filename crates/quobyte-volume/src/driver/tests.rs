@@ -234,8 +234,10 @@ fn disconnect_uses_recorded_mount_path() {
 
 #[test]
 fn invalid_mount_base_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
     let f = fixture();
-    for base in ["mnt", "", "/m\nt", "/m\u{1b}[2Jt"] {
+    for base in [&b"mnt"[..], b"", b"/m\nt", b"/m\x1b[2Jt", b"/m\xffnt"] {
+        let base = std::ffi::OsStr::from_bytes(base);
         let config = DriverConfig { mount_point_base: base.into(), ..f.driver.context.config.clone() };
         let (host, guests) = (Box::new(f.host.clone()), Box::new(f.host.clone()));
         let Err(error) = Driver::new(config, f.driver.context.state.clone(), host, guests) else {
