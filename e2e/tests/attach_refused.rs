@@ -61,8 +61,13 @@ fn disk_refused_by_libvirt_is_disconnected() {
     assert_eq!(answer["attachments"].as_array().map(Vec::len), Some(1));
 
     // An image has one place in a domain.
-    let reply = site.attach(&guest, &site.info("one"), &["--target", "vdc"]);
-    assert_eq!(reply.failure(), (7, "volume_in_use"));
+    for other in [["--target", "vdc"], ["--bus", "scsi"], ["--bus", "sata"]] {
+        let reply = site.attach(&guest, &site.info("one"), &other);
+        assert_eq!(reply.failure(), (7, "volume_in_use"), "{other:?}");
+        assert!(reply.message().contains("as vdb on bus virtio"), "{}", reply.message());
+    }
+    let same = site.attach(&guest, &site.info("one"), &["--target", "vdb", "--bus", "virtio"]).answer();
+    assert_eq!(same["changed"], json!(false));
 }
 
 #[test]
@@ -108,5 +113,32 @@ fn unusable_libvirt_uri_connects_nothing() {
         let reply = site.run_with(&site.info("one"), &["attach", "test", "--connect-uri", uri]);
         assert_eq!(reply.failure(), (8, "libvirt_error"), "{uri}");
     }
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn bus_follows_the_name_of_the_disk() {
+    let site = site();
+    let guest = Guest::define(site.scratch());
+    let bus = |target: &str| {
+        let xml = guest.xml(&["--inactive"]);
+        let (_, rest) = xml.split_once(&format!("<target dev='{target}' bus='")).expect("it has the disk");
+        rest.split('\'').next().map(str::to_owned)
+    };
+    site.attach(&guest, &site.info("one"), &["--target", "sdb"]).answer();
+    assert_eq!(bus("sdb").as_deref(), Some("scsi"));
+    site.attach(&guest, &site.info("two"), &["--target", "sdc", "--bus", "sata"]).answer();
+    assert_eq!(bus("sdc").as_deref(), Some("sata"));
+    for (target, option) in [("vdx", "scsi"), ("sdx", "virtio"), ("hdx", "sata"), ("xvdx", "virtio")] {
+        let options = ["--target", target, "--bus", option];
+        assert_eq!(site.attach(&guest, &site.info("one"), &options).failure().0, 7, "it is sdb");
+        let described = site.run_with(&site.info("one"), &[&["disk-xml"], &options[..]].concat());
+        assert_eq!(described.failure(), (3, "invalid_config"), "{options:?}");
+    }
+    for target in ["sdb", "sdc"] {
+        site.detach(&guest, target, &[]).answer();
+    }
+    let options = ["--target", "sdb", "--bus", "virtio"];
+    assert_eq!(site.attach(&guest, &site.info("one"), &options).failure(), (3, "invalid_config"));
     site.assert_nothing_is_left();
 }

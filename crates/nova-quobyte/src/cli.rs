@@ -174,9 +174,10 @@ pub(crate) struct ConnectionFile {
 
 #[derive(Debug, Args)]
 pub(crate) struct BusOption {
-    /// The disk's bus: virtio, scsi, sata, ide or usb
-    #[arg(long, value_name = "BUS", default_value = "virtio")]
-    pub(crate) bus: Bus,
+    /// The disk's bus: virtio, scsi, sata, ide or usb. Without it the bus follows the name: virtio for vd, scsi for sd, ide
+    /// for hd [default: virtio]
+    #[arg(long, value_name = "BUS")]
+    pub(crate) bus: Option<Bus>,
 }
 
 #[derive(Debug, Args)]

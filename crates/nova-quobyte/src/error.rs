@@ -49,8 +49,8 @@ pub(crate) enum Error {
          command's to detach: if it lies over one, `virsh detach-disk` takes it out, and `nova-quobyte reconcile` follows"
     )]
     NotQuobyteDisk { domain: String, target: String, base: PathBuf },
-    #[error("domain {domain} has the image already, as {target}")]
-    AlreadyAttached { domain: String, target: String },
+    #[error("domain {domain} has the image already, as {target} on bus {bus}")]
+    AlreadyAttached { domain: String, target: String, bus: String },
     #[error(
         "domain {domain} runs with {target} on a mount that is gone: stop and start it, or \
          `nova-quobyte detach {domain} {target}` and attach the volume again"

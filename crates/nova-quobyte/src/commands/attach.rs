@@ -33,7 +33,7 @@ pub(super) fn run(
     domain: &str,
     info: &ConnectionInfo,
     target: Option<&TargetDev>,
-    bus: Bus,
+    bus: Option<Bus>,
 ) -> Result<Answer, Error> {
     let hypervisor = settings.hypervisor()?;
     let io_mode = settings.io_mode();
@@ -50,10 +50,14 @@ pub(super) fn run(
     let attach_live = guest.active && !live.iter().any(|disk| has_image(&disk));
     let attach_persistent = guest.persistent && !persistent.iter().any(|disk| has_image(&disk));
     let disks: Vec<_> = live.into_iter().chain(persistent).collect();
-    if let Some(answer) = attached_before_snapshot(&driver, &guest, info)? {
+    if let Some((found, answer)) = attached_before_snapshot(&driver, &guest, info)? {
+        if let Some(disk) = disks.iter().find(|disk| disk.target == found) {
+            check_is_asked_for(&guest, disk, target, bus)?;
+        }
         return Ok(answer);
     }
-    let dev = choose_target(&guest, &disks, disks.iter().find(has_image), target, bus)?;
+    let target = choose_target(&guest, &disks, disks.iter().find(has_image), target, bus)?;
+    let dev = target.dev.clone();
     let needs_attach = attach_live || attach_persistent;
 
     let facts = hypervisor.facts(io_mode)?;
@@ -61,7 +65,6 @@ pub(super) fn run(
         driver.connect_compared(info, guest.instance, &facts)
     })?;
     if needs_attach {
-        let target = DiskTarget { dev: dev.clone(), bus, unit: None };
         let result = disk_xml(info, &connected, &target).and_then(|disk| {
             hypervisor.check_mount_visible(&connected.mount_path, &connected.mount)?;
             let message = format!("adding {dev} to {}", guest.name);
@@ -92,8 +95,8 @@ fn other_spellings(driver: &Driver, guest: &Guest, info: &ConnectionInfo) -> Vec
     disks.filter_map(|found| found.target.clone()).collect()
 }
 
-/// The answer for an image that the domain has in a disk already, below a snapshot of it that another tool has made; `None`
-/// for one that it does not have so.
+/// The disk's name and the answer for an image that the domain has in a disk already, below a snapshot of it that another
+/// tool has made; `None` for one that it does not have so.
 ///
 /// # Errors
 /// [`Error::PartOfOtherDisk`] where the disk is another volume's.
@@ -101,7 +104,7 @@ fn attached_before_snapshot(
     driver: &Driver,
     guest: &Guest,
     info: &ConnectionInfo,
-) -> Result<Option<Answer>, Error> {
+) -> Result<Option<(String, Answer)>, Error> {
     let at = driver.mount_path(&info.export);
     let image = at.image(&info.name);
     let Ok(Some(described)) = driver.guest(&at, guest.instance) else { return Ok(None) };
@@ -112,7 +115,7 @@ fn attached_before_snapshot(
         return Err(Error::PartOfOtherDisk { image, target, domain: guest.name.clone() });
     }
     let path = found.path.display();
-    Ok(Some(Answer {
+    let answer = Answer {
         json: json!({
             "mount_path": at.as_path(),
             "device_path": found.path,
@@ -123,26 +126,56 @@ fn attached_before_snapshot(
             "changed": false,
         }),
         text: format!("{} was attached to {} as {target}, which is now in {path}", info.name, guest.name),
-    }))
+    };
+    Ok(Some((target, answer)))
 }
 
-/// The requested name, the one that the image has already, or the next free one.
+/// The requested name and bus, those that the image has already, or the next free name.
 fn choose_target(
     guest: &Guest,
     disks: &[DomainDisk],
     existing: Option<&DomainDisk>,
     requested: Option<&TargetDev>,
-    bus: Bus,
-) -> Result<TargetDev, Error> {
+    bus: Option<Bus>,
+) -> Result<DiskTarget, Error> {
     match (existing, requested) {
-        (Some(disk), Some(requested)) if disk.target != requested.as_str() => {
-            Err(Error::AlreadyAttached { domain: guest.name.clone(), target: disk.target.clone() })
+        (Some(disk), requested) => {
+            check_is_asked_for(guest, disk, requested, bus)?;
+            let dev = TargetDev::parse(&disk.target)?;
+            let its_bus = disk.bus.as_deref().and_then(|bus| bus.parse().ok());
+            // Another tool may have given it a name of another bus's.
+            match its_bus {
+                Some(bus) => Ok(DiskTarget { dev, bus, unit: None }),
+                None => Ok(DiskTarget::new(dev, None)?),
+            }
         }
-        (Some(disk), _) => Ok(TargetDev::parse(&disk.target)?),
-        (None, Some(requested)) => Ok(requested.clone()),
-        (None, None) => TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str()))
-            .ok_or_else(|| Error::NoFreeTarget { domain: guest.name.clone() }),
+        (None, Some(requested)) => Ok(DiskTarget::new(requested.clone(), bus)?),
+        (None, None) => {
+            let bus = bus.unwrap_or_default();
+            let dev = TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str()))
+                .ok_or_else(|| Error::NoFreeTarget { domain: guest.name.clone() })?;
+            Ok(DiskTarget { dev, bus, unit: None })
+        }
     }
+}
+
+/// Refuses to take a disk that the domain has for the one that was asked for under another name or on another bus.
+fn check_is_asked_for(
+    guest: &Guest,
+    disk: &DomainDisk,
+    target: Option<&TargetDev>,
+    bus: Option<Bus>,
+) -> Result<(), Error> {
+    let has_other_name = target.is_some_and(|target| target.as_str() != disk.target);
+    let has_other_bus = bus.is_some_and(|bus| disk.bus.as_deref() != Some(bus.as_str()));
+    if has_other_name || has_other_bus {
+        return Err(Error::AlreadyAttached {
+            domain: guest.name.clone(),
+            target: disk.target.clone(),
+            bus: disk.bus.clone().unwrap_or_else(|| "unknown".to_owned()),
+        });
+    }
+    Ok(())
 }
 
 fn disk_xml(info: &ConnectionInfo, connected: &Connected, target: &DiskTarget) -> Result<String, Error> {

@@ -14,10 +14,10 @@ pub(super) fn run(
     settings: Settings,
     info: &ConnectionInfo,
     target: &TargetDev,
-    bus: Bus,
+    bus: Option<Bus>,
 ) -> Result<Answer, Error> {
     let device_path = MountPath::new(settings.mount_point_base(), &info.export).image(&info.name);
-    let target = DiskTarget { dev: target.clone(), bus, unit: None };
+    let target = DiskTarget::new(target.clone(), bus)?;
     let facts = settings.hypervisor_facts();
     let ImageInspection { chain, decision, .. } = settings.driver()?.inspect_image(info, &facts)?;
     let xml = Disk::new(info, &device_path, &chain, &target, &decision.policy)?.to_xml();

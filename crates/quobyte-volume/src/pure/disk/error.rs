@@ -33,6 +33,16 @@ pub enum DiskError {
         /// What was given, cleaned and cut.
         bus: String,
     },
+    /// The target is a name of another bus's disks.
+    #[error(
+        "target {target} is no name of a disk on bus {bus}; virtio has vd, scsi, sata and usb sd, ide hd"
+    )]
+    OtherBus {
+        /// The target.
+        target: String,
+        /// The bus.
+        bus: &'static str,
+    },
 }
 
 impl DiskError {
@@ -46,7 +56,9 @@ impl DiskError {
         match self {
             Self::Serial { .. } => Code::InvalidConnection,
             // A name is checked when it is parsed, so what is wrong with a path comes from the configured base.
-            Self::Path { .. } | Self::Target { .. } | Self::Bus { .. } => Code::InvalidConfig,
+            Self::Path { .. } | Self::Target { .. } | Self::Bus { .. } | Self::OtherBus { .. } => {
+                Code::InvalidConfig
+            }
         }
     }
 }

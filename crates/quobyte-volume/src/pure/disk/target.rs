@@ -36,6 +36,17 @@ impl Bus {
         self.into()
     }
 
+    /// The bus that libvirt gives a disk of that name where none is said; `None` for Xen's, which QEMU has not.
+    #[must_use]
+    pub fn of_target(dev: &TargetDev) -> Option<Self> {
+        match dev.prefix() {
+            "vd" => Some(Self::Virtio),
+            "sd" => Some(Self::Scsi),
+            "hd" => Some(Self::Ide),
+            _ => None,
+        }
+    }
+
     /// What the names of the bus's disks start with, by Nova's and libvirt's custom.
     #[must_use]
     pub const fn target_prefix(self) -> &'static str {
@@ -58,7 +69,7 @@ impl TargetDev {
     /// Prefixes of whole disks in libvirt's schema, but for floppy disks and user-mode Linux.
     const PREFIXES: [&str; 4] = ["vd", "sd", "hd", "xvd"];
 
-    /// Parses a target name. libvirt lets prefix and bus differ, and so does this.
+    /// Parses a target name, of whatever bus.
     ///
     /// # Errors
     /// [`DiskError::Target`] for anything but `vd`, `sd`, `hd` or `xvd` and one to three lower-case letters.
@@ -83,6 +94,10 @@ impl TargetDev {
             .map(|letters| format!("{}{letters}", bus.target_prefix()))
             .find(|name| !used.contains(name))
             .map(Self)
+    }
+
+    fn prefix(&self) -> &str {
+        Self::PREFIXES.into_iter().find(|prefix| self.0.starts_with(prefix)).unwrap_or_default()
     }
 
     /// The name as it stands in the domain.
@@ -125,6 +140,21 @@ pub struct DiskTarget {
     pub unit: Option<u32>,
 }
 
+impl DiskTarget {
+    /// A disk of that name, on that bus or on the one that goes with the name. libvirt leaves the disk's address to itself.
+    ///
+    /// # Errors
+    /// [`DiskError::OtherBus`] for a name that is another bus's: the guest would name the disk otherwise, and libvirt take
+    /// it for what it is not.
+    pub fn new(dev: TargetDev, bus: Option<Bus>) -> Result<Self, DiskError> {
+        let of_name = Bus::of_target(&dev);
+        match bus.or(of_name) {
+            Some(bus) if bus.target_prefix() == dev.prefix() => Ok(Self { dev, bus, unit: None }),
+            bus => Err(DiskError::OtherBus { target: dev.0, bus: bus.map_or("xen", Bus::as_str) }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +186,24 @@ mod tests {
         ] {
             let error = TargetDev::parse(text).expect_err(text);
             assert_eq!(error.code().as_str(), "invalid_config", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bus_follows_the_name_or_contradicts_it() {
+        let bus =
+            |dev: &str, bus| DiskTarget::new(TargetDev::parse(dev).unwrap(), bus).map(|target| target.bus);
+        for (dev, implied) in [("vdb", Bus::Virtio), ("sda", Bus::Scsi), ("hdc", Bus::Ide)] {
+            assert_eq!(bus(dev, None), Ok(implied));
+            for &other in Bus::VARIANTS {
+                let is_its = other.target_prefix() == implied.target_prefix();
+                assert_eq!(bus(dev, Some(other)).ok(), is_its.then_some(other), "{dev} {other}");
+            }
+        }
+        let error = bus("sda", Some(Bus::Virtio)).unwrap_err();
+        assert_eq!(error.code().as_str(), "invalid_config");
+        for other in Bus::VARIANTS.iter().copied().map(Some).chain([None]) {
+            bus("xvda", other).unwrap_err();
         }
     }
 

@@ -16,6 +16,8 @@ pub struct DomainError(#[from] roxmltree::Error);
 pub struct DomainDisk {
     /// Its name in the domain.
     pub target: String,
+    /// The bus it is on, in libvirt's word.
+    pub bus: Option<String>,
     /// What libvirt takes its file for; raw where it says nothing.
     pub format: ImageFormat,
     /// The file it is kept in; `None` for disks that are no files.
@@ -59,6 +61,7 @@ impl DomainDisk {
     pub(super) fn parse(disk: Node<'_, '_>, xml: &str) -> Option<Self> {
         Some(Self {
             target: attribute(disk, "target", "dev")?,
+            bus: attribute(disk, "target", "bus"),
             format: attribute(disk, "driver", "type")
                 .and_then(|format| format.parse().ok())
                 .unwrap_or(ImageFormat::Raw),
@@ -98,6 +101,7 @@ mod tests {
         let disks = DomainDisk::parse_all(&xml).unwrap();
         let quobyte = DomainDisk {
             target: "vdb".to_owned(),
+            bus: Some("virtio".to_owned()),
             format: ImageFormat::Raw,
             source: Some("/mnt/a&b/disk".into()),
             shareable: false,
