@@ -1,6 +1,7 @@
 //! What is decided without touching the machine: input is parsed, images and descriptions are checked, policies and
 //! disks are worked out. Nothing here does I/O, asks the clock or knows of [`crate::host`].
 
+pub(crate) mod apparmor;
 pub mod connection;
 pub mod disk;
 pub mod domain;

@@ -74,6 +74,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     // What no later finding could allow is refused before anything is begun.
     Decision::check_before_mount(info, request.facts, &context.config.io)?;
     context.config.volume_formats.check_name(&info.name, info.format)?;
+    context.check_for_guest(info)?;
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     // The client answers while everything else is found out.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::Error;
 use crate::host::records::{LockedShare, StateDir};
 use crate::host::{Deadline, Host};
+use crate::pure::apparmor::is_pattern;
 use crate::pure::connection::{ConnectionInfo, Export};
 use crate::pure::guests::Guests;
 use crate::pure::image::VolumeFormats;
@@ -59,6 +60,22 @@ impl Context {
 
     pub(super) fn mount_path(&self, export: &Export) -> MountPath {
         MountPath::new(&self.config.mount_point_base, export)
+    }
+
+    /// Checks that a guest's AppArmor profile can name the image at its path. Only what gives an image to a guest asks.
+    pub(super) fn check_for_guest(&self, info: &ConnectionInfo) -> Result<(), Error> {
+        info.name.check_for_guest()?;
+        let at = self.mount_path(&info.export);
+        // libvirt follows the links on the way.
+        if is_pattern(&at.as_path().to_string_lossy()) || is_pattern(&at.resolved().to_string_lossy()) {
+            return Err(Error::Config {
+                option: MOUNT_POINT_BASE,
+                path: self.config.mount_point_base.clone(),
+                reason: "contains, or leads to, one of * ? [ ] { } \" \\, which AppArmor takes for a pattern or the end of a \
+                         name",
+            });
+        }
+        Ok(())
     }
 
     /// What is known of host and hypervisor without asking a mount.

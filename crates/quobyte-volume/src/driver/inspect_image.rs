@@ -38,6 +38,7 @@ pub(super) fn inspect_image(
     facts: &HypervisorFacts,
 ) -> Result<ImageInspection, Error> {
     context.config.volume_formats.check_name(&info.name, info.format)?;
+    context.check_for_guest(info)?;
     let at = context.mount_path(&info.export);
     let lock = context.lock(&at)?;
     let mut operation =

@@ -1,3 +1,4 @@
+mod apparmor;
 mod extend;
 mod fixture;
 mod guests;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ConnectionError;
 use crate::error::excerpt;
+use crate::pure::apparmor::is_pattern;
 
 /// Longest file name Linux and Quobyte keep, in bytes.
 const NAME_MAX: usize = 255;
@@ -41,6 +42,20 @@ impl ImageName {
             return Ok(Self(text.to_owned()));
         };
         Err(ConnectionError::Name { name: excerpt(text), reason })
+    }
+
+    /// Checks that a guest's AppArmor profile can name the file. A volume that was connected all the same can be
+    /// disconnected, so this is no part of what makes a name.
+    ///
+    /// # Errors
+    /// [`ConnectionError::Name`]
+    pub(crate) fn check_for_guest(&self) -> Result<(), ConnectionError> {
+        if is_pattern(&self.0) {
+            let reason =
+                "it contains one of * ? [ ] { } \", which AppArmor takes for a pattern or the end of a name";
+            return Err(ConnectionError::Name { name: excerpt(&self.0), reason });
+        }
+        Ok(())
     }
 
     /// The name as it stands in the volume's directory.

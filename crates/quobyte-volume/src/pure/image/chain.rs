@@ -13,6 +13,7 @@ use super::path::RelativePath;
 use super::qcow2::{Backing, ImageHeader};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
+use crate::pure::apparmor::is_pattern;
 use crate::pure::connection::ImageFormat;
 use crate::pure::kernel_mount::Device;
 
@@ -145,6 +146,8 @@ fn read_layer_header(
             let mut header = ImageHeader::parse(&*file.content, file.size)?;
             if let Some(backing) = &mut header.backing {
                 backing.name = path.resolve(&backing.name)?;
+                let name = backing.name.to_string();
+                Violation::check(!is_pattern(&name), Rule::BackingName, &name)?;
             }
             Ok(header)
         }

@@ -83,6 +83,16 @@ fn every_rule_is_broken_by_a_hostile_image() {
 }
 
 #[test]
+fn backing_name_that_is_a_pattern_is_refused() {
+    for name in ["base*", "b[a]se", "{base,other}", "bas?", "ba\"se", "cache*/base"] {
+        let overlay = Content::from(image_corpus::Qcow2::v3().on(name, "raw"));
+        let files = vec![("top".to_owned(), overlay)];
+        let over_pattern = Specimen { files, ..hostile::all().remove(0) };
+        assert_eq!(verdict(&over_pattern), Verdict::Refused("backing_name"), "{name}");
+    }
+}
+
+#[test]
 fn raw_image_is_accepted_with_any_content() {
     for hostile in hostile::all() {
         let size = hostile.files[0].1.len();
