@@ -147,7 +147,7 @@ fn secret_value() -> impl Strategy<Value = Value> {
         Just(Value::Null),
     ];
     leaf.prop_recursive(4, 32, 4, |inner| {
-        let key = select(vec!["auth_password", "total_iops_sec", "name", "data", "export", SECRET]);
+        let key = select(vec!["auth_password", "total_iops_sec", "options", SECRET]);
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
             proptest::collection::vec((key, inner), 0..4).prop_map(|fields| fields.into_iter().collect()),
