@@ -7,23 +7,26 @@ mod connection;
 mod encoding;
 mod image;
 mod mount_table;
+mod oslo_config;
 mod record;
 pub mod seeds;
 
 pub use connection::{connection_info, export};
 pub use image::{chain, header};
 pub use mount_table::mount_table;
+pub use oslo_config::oslo_config;
 pub use record::record;
 
 /// A promise, by the name of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("chain", chain),
     ("connection_info", connection_info),
     ("export", export),
     ("header", header),
     ("mount_table", mount_table),
+    ("oslo_config", oslo_config),
     ("record", record),
 ];

@@ -53,6 +53,7 @@ fn every_fuzz_target_accepts_some_input() {
     use quobyte_volume::pure::{
         connection::{ConnectionInfo, Export},
         kernel_mount::MountInfo,
+        oslo_config::OsloConfig,
         record::ShareRecord,
     };
     let assert_any_accepted = |target, accepts: fn(&[u8]) -> bool| {
@@ -63,5 +64,11 @@ fn every_fuzz_target_accepts_some_input() {
         std::str::from_utf8(input).is_ok_and(|text| Export::parse(text).is_ok())
     });
     assert_any_accepted("mount_table", |input| MountInfo::parse(input).is_ok_and(|table| table.len() > 1));
+    assert_any_accepted("oslo_config", |input| {
+        let config = OsloConfig::parse(input);
+        config.is_ok_and(|config| {
+            config.text("libvirt", "quobyte_mount_point_base").is_ok_and(|base| base.is_some())
+        })
+    });
     assert_any_accepted("record", |input| serde_json::from_slice::<ShareRecord>(input).is_ok());
 }
