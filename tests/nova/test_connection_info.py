@@ -90,6 +90,16 @@ def test_unknown_field_is_bounded_too(quobyte, storage, unknown, caplog):
     assert_refused(quobyte, storage.volume(unknown=unknown), caplog)
 
 
+@pytest.mark.parametrize("name", ["one*", "on[e]", "{one}", "o?e", 'one"'])
+def test_name_that_is_a_pattern_is_refused(quobyte, storage, name):
+    info, instance = storage.volume(name=name), nova_host.instance()
+    for operation in ("connect", "describe"):
+        with pytest.raises(exception.InvalidVolume, match=r"\[invalid_name\]$"):
+            operations(quobyte, info)[operation]()
+    quobyte.disconnect_volume(info, instance)
+    assert storage.mounts() == []
+
+
 def test_unknown_field_may_be_any_object(quobyte, storage):
     info = storage.volume(unknown=[Unprintable(), {1: float("nan"), "1": {2**70}}, b"\xff", "\ud800"])
     quobyte.connect_volume(info, nova_host.instance())

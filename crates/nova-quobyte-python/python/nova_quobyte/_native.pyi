@@ -137,8 +137,8 @@ class NativeDriver:
     def disconnect(self, log_records: LogRecords, connection_info: object, instance: str) -> DisconnectOutcome:
         """Disconnect the volume; with nobody left its share is unmounted.
 
-        Of ``connection_info`` only what names the volume is read. What the instance still has stays on record. Nothing is
-        taken from anybody.
+        Of ``connection_info`` only what names the volume is read. What the instance still has stays on record. Nothing
+        is taken from anybody.
         """
 
     def extend(self, log_records: LogRecords, connection_info: object, size: int) -> int:
