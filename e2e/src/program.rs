@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::tempfile;
 
-use crate::{Lab, wait};
+use crate::{Lab, process, wait};
 
 /// A program to run, with a deadline.
 #[derive(Debug)]
@@ -132,6 +132,12 @@ impl Running {
     /// Kills it at once. As good if it has ended.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill a child of ours");
+    }
+
+    /// Waits until it has stopped itself. Panics when it ends instead.
+    pub fn wait_until_stopped(&self) {
+        let pid = Pid::from_child(&self.child);
+        assert!(process::wait_until_stopped(pid), "{} has ended", self.command);
     }
 
     /// Waits for its end, and kills it once `limit` has passed.

@@ -3,9 +3,10 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    time::Duration,
 };
 
-use e2e::{Guest, Lab, Site};
+use e2e::{Guest, Lab, Program, Site};
 use serde_json::json;
 
 fn site() -> Site {
@@ -140,5 +141,26 @@ fn bus_follows_the_name_of_the_disk() {
     }
     let options = ["--target", "sdb", "--bus", "virtio"];
     assert_eq!(site.attach(&guest, &site.info("one"), &options).failure(), (3, "invalid_config"));
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn image_locked_by_other_program_is_in_use() {
+    let site = site();
+    let guest = Guest::boot(site.scratch());
+    site.connect(guest.uuid(), &site.info("one")).answer();
+    // Another program of the host has it open as QEMU does.
+    let image = site.mounted_image("one");
+    let open = ["--format", "raw", "-c", "sigraise 19"];
+    let other = Program::as_nova("qemu-io").args(open).arg(image).start();
+    other.wait_until_stopped();
+    let reply = site.attach(&guest, &site.info("one"), &[]);
+    assert_eq!(reply.failure(), (7, "volume_in_use"), "{}", reply.message());
+    assert!(reply.message().contains("/one is open elsewhere"), "{}", reply.message());
+    assert!(reply.hint().contains("fuser"), "{}", reply.hint());
+    assert!(!guest.xml(&[]).contains("<disk"));
+    other.finish_within(Duration::ZERO);
+    site.attach(&guest, &site.info("one"), &[]).answer();
+    site.detach(&guest, "vda", &[]).answer();
     site.assert_nothing_is_left();
 }

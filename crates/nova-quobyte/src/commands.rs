@@ -65,9 +65,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         Command::Attach { domain, volume, target, bus } => {
             attach::run(settings, domain, &attach::parse_volume(volume)?, target.as_ref(), bus.bus)
         }
-        Command::Detach { domain, target, timeout } => {
-            detach::run(settings, domain, target.as_str(), *timeout)
-        }
+        Command::Detach { domain, target, timeout } => detach::run(settings, domain, target, *timeout),
         Command::Status => status::run(settings),
         Command::Reconcile { dry_run } => reconcile::run(settings, *dry_run),
     }

@@ -60,6 +60,14 @@ pub(crate) enum Error {
     NoFreeTarget { domain: String },
     #[error("the hypervisor may not open {image}")]
     ImageNotAccessible { image: PathBuf, source: Box<Error> },
+    #[error(
+        "{image} is open elsewhere: {}",
+        holder.as_ref().map_or_else(
+            || "no guest that libvirt knows on this host has it".to_owned(),
+            |holder| format!("guest {holder} has it")
+        )
+    )]
+    ImageLocked { image: PathBuf, holder: Option<String>, source: Box<Error> },
     #[error("the helper {path} is not installed")]
     HelperMissing { path: PathBuf },
     #[error("the hypervisor cannot see {at}: {remedy}")]
@@ -94,9 +102,10 @@ impl Error {
             Self::DiskNotFound { .. } | Self::NotQuobyteDisk { .. } => Code::DiskNotFound,
             Self::MountNotVisible { .. } | Self::ImageNotAccessible { .. } => Code::MountNotVisible,
             Self::DomainSaved { .. } | Self::PartOfOtherDisk { .. } => Code::VolumeInUse,
-            Self::AlreadyAttached { .. } | Self::DetachTimeout { .. } | Self::DetachRefused { .. } => {
-                Code::VolumeInUse
-            }
+            Self::AlreadyAttached { .. }
+            | Self::ImageLocked { .. }
+            | Self::DetachTimeout { .. }
+            | Self::DetachRefused { .. } => Code::VolumeInUse,
             Self::RollbackFailed { cause, .. } => cause.code(),
         }
     }
@@ -105,6 +114,15 @@ impl Error {
 /// Whether a message of libvirt's reports a denied permission.
 pub(crate) fn is_denied(message: &str) -> bool {
     message.contains("Permission denied")
+}
+
+/// Whether a message of libvirt's reports that somebody else has an image open: QEMU's words for its locks, or those of
+/// libvirt's lock manager.
+pub(crate) fn is_locked(message: &str) -> bool {
+    let is_qemus_lock =
+        ["Failed to get \"", "Failed to get shared \""].iter().any(|start| message.contains(start))
+            && message.contains("\" lock");
+    is_qemus_lock || message.contains("Lockspace resource") && message.contains("is locked")
 }
 
 macro_rules! impl_from_library_errors {
@@ -118,3 +136,26 @@ macro_rules! impl_from_library_errors {
 }
 
 impl_from_library_errors!(ConnectionError, DiskError, IoPolicyError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_of_qemu_and_libvirt_are_known() {
+        for message in [
+            "internal error: unable to execute QEMU command 'blockdev-add': Failed to get \"write\" lock",
+            "internal error: process exited while connecting to monitor: Failed to get shared \"write\" lock\nIs \
+             another process using the image [/mnt/disk]?",
+            "Failed to get \"consistent read\" lock",
+            "resource busy: Lockspace resource '/mnt/disk' is locked",
+        ] {
+            assert!(is_locked(message), "{message}");
+        }
+        for message in
+            ["Failed to lock byte 100", "Timed out during operation: cannot acquire state change lock"]
+        {
+            assert!(!is_locked(message), "{message}");
+        }
+    }
+}

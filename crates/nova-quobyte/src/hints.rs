@@ -15,10 +15,17 @@ use crate::error::{Error, is_denied};
 /// A way out, in one line.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     match error {
-        Error::Libvirt { message, .. } if is_denied(message) && message.contains("socket") => Some(
+        Error::Libvirt { message, .. } if is_shut_out(message) => Some(
             "this user may not talk to libvirt: usermod --append --groups libvirt USER, then log in anew"
                 .to_owned(),
         ),
+        Error::ImageLocked { image, holder: None, .. } => Some(format!(
+            "a program or another host has it open: `lslocks` lists the locks of this host, `fuser -v {}` who has it",
+            image.display()
+        )),
+        Error::ImageLocked { holder: Some(guest), .. } => {
+            Some(format!("take it out of that guest first: nova-quobyte detach {guest} TARGET"))
+        }
         Error::ImageNotAccessible { image, .. } => Some(permission_hint(image)),
         Error::Driver(driver::Error::HeldByGuest { guest_use }) => Some(held_hint(guest_use)),
         Error::DomainNotFound { .. } => Some(
@@ -56,6 +63,15 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether libvirt does not let this user in: by the mode of its socket, or because polkit does not agree or cannot ask
+/// anybody.
+fn is_shut_out(message: &str) -> bool {
+    is_denied(message) && message.contains("socket")
+        || ["authentication unavailable", "authentication failed", "authentication cancelled"]
+            .iter()
+            .any(|start| message.starts_with(start))
 }
 
 /// How to have a guest release what it holds.
@@ -111,9 +127,14 @@ mod tests {
 
     #[test]
     fn libvirt_permission_hint_names_the_group() {
-        let message =
-            "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied".to_owned();
-        let operation = "connecting to qemu:///system".to_owned();
-        assert!(hint(&Error::Libvirt { operation, message }).unwrap().contains("--groups libvirt"));
+        for message in [
+            "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied",
+            "authentication unavailable: no polkit agent available to authenticate action 'org.libvirt.unix.manage'",
+            "authentication failed: access denied by policy",
+            "authentication cancelled: user cancelled authentication process",
+        ] {
+            let (operation, message) = ("connecting to qemu:///system".to_owned(), message.to_owned());
+            assert!(hint(&Error::Libvirt { operation, message }).unwrap().contains("--groups libvirt"));
+        }
     }
 }

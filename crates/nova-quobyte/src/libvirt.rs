@@ -50,6 +50,29 @@ pub(crate) struct Guest {
     pub(crate) saved: bool,
 }
 
+/// What came of taking a disk from a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// libvirt has taken it out, or asked the guest to release it.
+    Now,
+    /// An earlier request has taken it out, or is about to.
+    AlreadyGone,
+}
+
+impl Removed {
+    fn of(answer: Result<(), virt::error::Error>) -> Result<Self, virt::error::Error> {
+        match answer {
+            Ok(()) => Ok(Self::Now),
+            Err(error) if error.code().is(ErrorNumber::DeviceMissing) => Ok(Self::AlreadyGone),
+            // QEMU has no code for it.
+            Err(error) if error.message().contains("already in the process of unplug") => {
+                Ok(Self::AlreadyGone)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Hypervisor {
     /// Connects to libvirt, each of whose calls gets `timeout` from now on.
     ///
@@ -146,26 +169,23 @@ impl Guest {
     }
 
     /// Removes a disk from the persistent configuration.
-    pub(crate) fn detach_persistent(&self, disk: &DomainDisk) -> Result<(), Error> {
+    pub(crate) fn detach_persistent(&self, disk: &DomainDisk) -> Result<Removed, Error> {
         let xml = disk.xml.clone();
         self.call(self.timeout, "taking a disk from", move |domain| {
-            domain.detach_device_flags(&xml, flags(false, true)).map(drop)
+            Removed::of(domain.detach_device_flags(&xml, flags(false, true)))
         })
     }
 
     /// Requests that the running guest unplug a disk, which takes time: success means that libvirt has sent the
-    /// request, or that the guest has unplugged the disk already, after an earlier request.
+    /// request, or that the guest has unplugged the disk already, or is about to, after an earlier request.
     ///
     /// # Errors
     /// [`Error::DetachTimeout`] when libvirt does not answer within `timeout`, which happens while QEMU waits for a
     /// client.
-    pub(crate) fn request_unplug(&self, disk: &DomainDisk, timeout: Duration) -> Result<(), Error> {
+    pub(crate) fn request_unplug(&self, disk: &DomainDisk, timeout: Duration) -> Result<Removed, Error> {
         let xml = disk.xml.clone();
         let result = self.call(timeout, "taking a disk from", move |domain| {
-            match domain.detach_device_flags(&xml, flags(true, false)) {
-                Err(error) if error.code().is(ErrorNumber::DeviceMissing) => Ok(()),
-                result => result.map(drop),
-            }
+            Removed::of(domain.detach_device_flags(&xml, flags(true, false)))
         });
         result.map_err(|error| match error {
             Error::LibvirtTimeout { .. } => Error::DetachTimeout { target: disk.target.clone() },

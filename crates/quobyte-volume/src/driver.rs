@@ -24,6 +24,7 @@ mod status;
 mod survey;
 mod verify_chain;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use self::connect::Connected;
@@ -37,10 +38,11 @@ pub use self::lost::LostGuest;
 pub use self::reconcile::{Finding, Repair, Unrepaired};
 pub use self::release::{Force, StillMounted};
 pub use self::status::{DiskState, ShareState, ShareStatus, StatusReport};
-use crate::host::Host;
 use crate::host::records::StateDir;
+use crate::host::{Deadline, Host};
 use crate::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId};
-use crate::pure::guests::{Guest, GuestSurvey, Guests};
+use crate::pure::disk::TargetDev;
+use crate::pure::guests::{Description, Guest, GuestSurvey, Guests};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts};
 use crate::pure::mount_path::MountPath;
@@ -49,6 +51,10 @@ use crate::pure::mount_path::MountPath;
 pub struct Driver {
     context: Context,
 }
+
+/// A disk of a guest that nobody else detaches while this value lives.
+#[derive(Debug)]
+pub struct DiskLock(#[expect(dead_code, reason = "dropping the file releases the lock")] File);
 
 /// Ample for a host, and few enough for as many threads and helper processes.
 const MAX_PARALLEL_SHARES: usize = 32;
@@ -150,6 +156,24 @@ impl Driver {
         connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts })
     }
 
+    /// Whether a record says that the volume is connected for the guest, and stays so. Waits for an operation on its share
+    /// that is under way.
+    ///
+    /// # Errors
+    /// When the record cannot be read, or another operation does not end in time.
+    pub fn is_connected(&self, info: &ConnectionInfo, instance: InstanceId) -> Result<bool, Error> {
+        connect::is_connected(&self.context, info, instance)
+    }
+
+    /// Waits until nobody else detaches that disk of the guest, and keeps others from it until the value is dropped.
+    ///
+    /// # Errors
+    /// When another one does not end in time, or the lock file cannot be used.
+    pub fn lock_disk(&self, instance: InstanceId, target: &TargetDev) -> Result<DiskLock, Error> {
+        let deadline = Deadline::after(self.context.config.lock_timeout);
+        Ok(DiskLock(self.context.state.lock_disk(instance, target, deadline)?))
+    }
+
     /// Disconnects a volume from a guest, and unmounts its share when no attachment and no guest is left and the
     /// kernel agrees, or as the request's force has it. Disconnecting what is not connected succeeds, and so does
     /// disconnecting from a mount that is gone, dead or hung.
@@ -236,6 +260,14 @@ impl Driver {
     pub fn guest(&self, at: &MountPath, instance: InstanceId) -> Result<Option<Guest>, String> {
         let mut survey = self.context.survey(std::slice::from_ref(at), Some(instance), None)?;
         Ok(survey.guests.pop())
+    }
+
+    /// The name of a guest that runs with the file at `path` on the share at `at`, if the hypervisor names one.
+    #[must_use]
+    pub fn running_guest_with(&self, at: &MountPath, path: &Path) -> Option<String> {
+        let survey = self.context.survey(std::slice::from_ref(at), None, None).ok()?;
+        let mut uses = survey.uses_of(at).filter(|found| found.description == Description::Running);
+        uses.find(|found| found.has_file(path)).map(|found| found.name.clone())
     }
 
     /// Finds what a crash, a reboot of the client or another program has left, and repairs what is certainly ours;

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::input::read_connection_info;
 use super::present::{display_value, volume_rows, warn_of_lost_attachments};
 use crate::cli::Volume;
-use crate::error::Error;
-use crate::libvirt::Guest;
+use crate::error::{Error, is_locked};
+use crate::libvirt::{Guest, Hypervisor};
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
@@ -40,50 +40,118 @@ pub(super) fn run(
     let driver = settings.driver()?;
     let guest = hypervisor.guest(domain)?;
     guest.check_not_saved()?;
-    let device_path = driver.device_path(&info.export, &info.name);
-    let spellings = other_spellings(&driver, &guest, info);
-    let has_image =
-        |disk: &&DomainDisk| disk.source.as_ref() == Some(&device_path) || spellings.contains(&disk.target);
-    let (live, persistent) = (guest.live_disks()?, guest.persistent_disks()?);
-    // Another tool, or a restart, may have left the disk in the running domain or in its configuration alone: then it
-    // is added to the other.
-    let attach_live = guest.active && !live.iter().any(|disk| has_image(&disk));
-    let attach_persistent = guest.persistent && !persistent.iter().any(|disk| has_image(&disk));
-    let disks: Vec<_> = live.into_iter().chain(persistent).collect();
     if let Some((found, answer)) = attached_before_snapshot(&driver, &guest, info)? {
-        if let Some(disk) = disks.iter().find(|disk| disk.target == found) {
-            check_is_asked_for(&guest, disk, target, bus)?;
+        let disks = guest.live_disks()?.into_iter().chain(guest.persistent_disks()?);
+        if let Some(disk) = disks.into_iter().find(|disk| disk.target == found) {
+            check_is_asked_for(&guest, &disk, target, bus)?;
         }
         return Ok(answer);
     }
-    let target = choose_target(&guest, &disks, disks.iter().find(has_image), target, bus)?;
-    let dev = target.dev.clone();
-    let needs_attach = attach_live || attach_persistent;
+    let plan = |guest: &Guest| Plan::make(&driver, guest, info, target, bus);
+    let plan_again = || hypervisor.guest(&guest.instance.to_string()).and_then(|guest| plan(&guest));
+    let mut current = plan(&guest)?;
 
     let facts = hypervisor.facts(io_mode)?;
-    let connected = progress::with_spinner(format!("connecting {}", info.export), || {
-        driver.connect_compared(info, guest.instance, &facts)
-    })?;
-    if needs_attach {
-        let result = disk_xml(info, &connected, &target).and_then(|disk| {
-            hypervisor.check_mount_visible(&connected.mount_path, &connected.mount)?;
-            let message = format!("adding {dev} to {}", guest.name);
-            progress::with_spinner(message, || guest.attach(&disk, attach_live, attach_persistent)).map_err(
-                |error| hypervisor.explain_open_failure(error, &connected.mount_path, &connected.device_path),
-            )
-        });
-        result.map_err(|cause| match cause {
-            // libvirt may still attach the disk.
-            Error::AttachUncertain { .. } => cause,
-            cause => roll_back(&driver, &guest, info, &connected, cause),
-        })?;
+    let connect = || {
+        progress::with_spinner(format!("connecting {}", info.export), || {
+            driver.connect_compared(info, guest.instance, &facts)
+        })
+    };
+    let mut connected = connect()?;
+    let mut changed = false;
+    // Others may take the disk's name, add the disk or take it out, start or stop the domain: then the domain is looked
+    // at again, until what it lacks is added, or refused for another reason.
+    loop {
+        let refusal = if current.needs_attach() {
+            match add_disk(&hypervisor, &driver, &guest, info, &connected, &current) {
+                Ok(()) => {
+                    changed = true;
+                    // A detach of the same disk may have disconnected the volume meanwhile.
+                    if !driver.is_connected(info, guest.instance)? {
+                        connected = connect()?;
+                    }
+                    break;
+                }
+                // libvirt may still attach the disk.
+                Err(cause @ Error::AttachUncertain { .. }) => return Err(cause),
+                Err(cause) => Some(cause),
+            }
+        } else {
+            None
+        };
+        match (plan_again(), refusal) {
+            (Ok(now), _) if now != current => current = now,
+            (Ok(_), None) => break,
+            (Ok(_), Some(cause)) | (Err(cause), _) => {
+                return Err(roll_back(&driver, &guest, info, &connected, cause));
+            }
+        }
     }
+    let dev = current.target.dev;
     warn_of_lost_attachments(&connected);
     let mut lost = connected.lost.iter().filter(|lost| lost.instance == guest.instance);
     if lost.any(|lost| lost.attachments.iter().any(|attachment| attachment.has_volume(info.volume_id))) {
         return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
-    Ok(answer(&guest, &dev, info, &connected, needs_attach))
+    Ok(answer(&guest, &dev, info, &connected, changed))
+}
+
+/// What is to be added to a domain, by its descriptions as they are.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    target: DiskTarget,
+    live: bool,
+    persistent: bool,
+}
+
+impl Plan {
+    fn make(
+        driver: &Driver,
+        guest: &Guest,
+        info: &ConnectionInfo,
+        requested: Option<&TargetDev>,
+        bus: Option<Bus>,
+    ) -> Result<Self, Error> {
+        let device_path = driver.device_path(&info.export, &info.name);
+        let spellings = other_spellings(driver, guest, info);
+        let has_image = |disk: &&DomainDisk| {
+            disk.source.as_ref() == Some(&device_path) || spellings.contains(&disk.target)
+        };
+        let (live, persistent) = (guest.live_disks()?, guest.persistent_disks()?);
+        // Another tool, or a restart, may have left the disk in the running domain or in its configuration alone: then
+        // it is added to the other.
+        let attach_live = guest.active && !live.iter().any(|disk| has_image(&disk));
+        let attach_persistent = guest.persistent && !persistent.iter().any(|disk| has_image(&disk));
+        let disks: Vec<_> = live.into_iter().chain(persistent).collect();
+        let target = choose_target(guest, &disks, disks.iter().find(has_image), requested, bus)?;
+        Ok(Self { target, live: attach_live, persistent: attach_persistent })
+    }
+
+    fn needs_attach(&self) -> bool {
+        self.live || self.persistent
+    }
+}
+
+fn add_disk(
+    hypervisor: &Hypervisor,
+    driver: &Driver,
+    guest: &Guest,
+    info: &ConnectionInfo,
+    connected: &Connected,
+    plan: &Plan,
+) -> Result<(), Error> {
+    let Plan { target, live, persistent } = plan;
+    let disk = disk_xml(info, connected, target)?;
+    hypervisor.check_mount_visible(&connected.mount_path, &connected.mount)?;
+    let message = format!("adding {} to {}", target.dev, guest.name);
+    progress::with_spinner(message, || guest.attach(&disk, *live, *persistent)).map_err(|refusal| {
+        let (at, image) = (&connected.mount_path, &connected.device_path);
+        if is_locked(&refusal.to_string()) {
+            let holder = driver.running_guest_with(at, image);
+            return Error::ImageLocked { image: image.clone(), holder, source: Box::new(refusal) };
+        }
+        hypervisor.explain_open_failure(refusal, at, image)
+    })
 }
 
 /// The targets of disks that are the image, however the domain's description spells its path.

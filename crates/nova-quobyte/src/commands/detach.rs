@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use quobyte_volume::driver::{Described, DisconnectRequest, Force, StillMounted};
+use quobyte_volume::pure::disk::TargetDev;
 use quobyte_volume::pure::domain::DomainDisk;
 use serde_json::json;
 
 use super::present::{disconnect_json, summary};
 use crate::error::Error;
-use crate::libvirt::{DeviceEvents, Guest, Hypervisor};
+use crate::libvirt::{DeviceEvents, Guest, Hypervisor, Removed};
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
@@ -16,19 +17,20 @@ use crate::settings::Settings;
 pub(super) fn run(
     settings: Settings,
     domain: &str,
-    target: &str,
+    target: &TargetDev,
     timeout: Duration,
 ) -> Result<Answer, Error> {
     let hypervisor = settings.hypervisor()?;
     let driver = settings.driver()?;
+    // Another detach of the same disk may take it out while this one waits.
+    let _detaching = driver.lock_disk(hypervisor.guest(domain)?.instance, target)?;
+    let target = target.as_str();
     let guest = hypervisor.guest(domain)?;
     guest.check_not_saved()?;
     let live = find_disk(guest.live_disks()?, target);
     let persistent = find_disk(guest.persistent_disks()?, target);
-    let disk = live
-        .as_ref()
-        .or(persistent.as_ref())
-        .ok_or_else(|| Error::DiskNotFound { domain: guest.name.clone(), target: target.to_owned() })?;
+    let not_found = || Error::DiskNotFound { domain: guest.name.clone(), target: target.to_owned() };
+    let disk = live.as_ref().or(persistent.as_ref()).ok_or_else(not_found)?;
     let image_of = |disk: &DomainDisk| disk.source.as_deref().and_then(|source| driver.locate_image(source));
     let image = image_of(disk).ok_or_else(|| Error::NotQuobyteDisk {
         domain: guest.name.clone(),
@@ -39,14 +41,18 @@ pub(super) fn run(
     let persistent = persistent.as_ref().filter(|other| image_of(other).as_ref() == Some(&image));
     let (mount_path, name) = image;
 
+    let mut removed = Removed::AlreadyGone;
     if let Some(live) = &live {
-        progress::with_spinner(format!("waiting for {} to let go of {target}", guest.name), || {
-            unplug_and_wait(&hypervisor, &guest, live, timeout)
-        })?;
+        removed =
+            progress::with_spinner(format!("waiting for {} to let go of {target}", guest.name), || {
+                unplug_and_wait(&hypervisor, &guest, live, timeout)
+            })?;
     }
     // Last: had the guest let go after the deadline, the next detach would still find what is to be done.
-    if let Some(persistent) = persistent {
-        guest.detach_persistent(persistent)?;
+    if let Some(persistent) = persistent
+        && guest.detach_persistent(persistent)? == Removed::Now
+    {
+        removed = Removed::Now;
     }
     let disconnected = driver.disconnect(&DisconnectRequest {
         at: &mount_path,
@@ -57,6 +63,10 @@ pub(super) fn run(
         described: Described::OtherDisk,
         force: Force::No,
     })?;
+    // Another program has taken the disk out, and disconnected the volume.
+    if removed == Removed::AlreadyGone && !disconnected.changed {
+        return Err(not_found());
+    }
 
     // The attachment stays where another disk of the domain has the image.
     let has_other_disk = !disconnected.changed
@@ -77,15 +87,15 @@ fn find_disk(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
     disks.into_iter().find(|disk| disk.target == target)
 }
 
-/// Requests that a running guest unplug the disk, and waits until it has.
+/// Requests that a running guest unplug the disk, and waits until it has. Tells whether libvirt has taken the request.
 fn unplug_and_wait(
     hypervisor: &Hypervisor,
     guest: &Guest,
     disk: &DomainDisk,
     timeout: Duration,
-) -> Result<(), Error> {
+) -> Result<Removed, Error> {
     let events = DeviceEvents::subscribe(guest, hypervisor, disk.alias.clone(), timeout)?;
-    guest.request_unplug(disk, timeout)?;
+    let removed = guest.request_unplug(disk, timeout)?;
     while find_disk(guest.live_disks()?, &disk.target).is_some() {
         if events.removal_refused() {
             return Err(Error::DetachRefused { target: disk.target.clone() });
@@ -95,5 +105,5 @@ fn unplug_and_wait(
         }
         events.wait()?;
     }
-    Ok(())
+    Ok(removed)
 }

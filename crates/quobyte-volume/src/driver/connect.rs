@@ -104,6 +104,18 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     }
 }
 
+/// Whether the volume is connected: see [`Driver::is_connected`](super::Driver::is_connected).
+pub(super) fn is_connected(
+    context: &Context,
+    info: &ConnectionInfo,
+    instance: InstanceId,
+) -> Result<bool, Error> {
+    let lock = context.lock(&context.mount_path(&info.export))?;
+    let record = lock.peek()?;
+    let found = record.as_ref().and_then(|record| record.attachment(instance, &FileQuery::of_volume(info)));
+    Ok(found.is_some_and(|attachment| attachment.leaving.is_none()))
+}
+
 /// An image on its share's mount, and how QEMU is to read and write it.
 struct ConnectedImage {
     mount: Mount,

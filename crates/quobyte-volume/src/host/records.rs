@@ -27,7 +27,8 @@ pub use self::lock::LockedShare;
 use self::record_file::FileVersion;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
-use crate::pure::connection::Export;
+use crate::pure::connection::{Export, InstanceId};
+use crate::pure::disk::TargetDev;
 use crate::pure::mount_path::{MountPath, md5_hex};
 use crate::pure::record::ShareRecord;
 
@@ -97,12 +98,29 @@ impl StateDir {
         deadline: Deadline,
     ) -> Result<File, StateError> {
         let name = format!("{}.export", md5_hex(export.as_str().as_bytes()));
+        self.lock_file(&name, at.to_string(), deadline)
+    }
+
+    /// Waits until no other process or thread detaches the disk of that name from the guest, then keeps others from it
+    /// until the value is dropped. Whoever holds it may wait for a share.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`].
+    pub(crate) fn lock_disk(
+        &self,
+        instance: InstanceId,
+        target: &TargetDev,
+        deadline: Deadline,
+    ) -> Result<File, StateError> {
+        let what = format!("disk {target} of instance {instance}");
+        self.lock_file(&format!("{instance}-{target}.disk"), what, deadline)
+    }
+
+    fn lock_file(&self, name: &str, what: String, deadline: Deadline) -> Result<File, StateError> {
         let path = self.path.join("locks").join(name);
         let acquired =
             flock::open(&path).and_then(|file| Ok(flock::acquire(&file, deadline)?.then_some(file)));
-        acquired
-            .map_err(|source| StateError::Io { path, source })?
-            .ok_or_else(|| StateError::Locked { at: at.clone() })
+        acquired.map_err(|source| StateError::Io { path, source })?.ok_or(StateError::Locked { what })
     }
 
     /// The lock that is held while the share's client is being asked.

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::Code;
-use crate::pure::mount_path::MountPath;
 
 /// Why records cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +29,11 @@ pub enum StateError {
         /// What failed.
         source: io::Error,
     },
-    /// Another process held the share until the deadline.
-    #[error("{at} is still held by another operation")]
+    /// Another process held the share, or the disk, until the deadline.
+    #[error("{what} is still held by another operation")]
     Locked {
-        /// The share's mount point.
-        at: MountPath,
+        /// The share's mount point, or the disk of a guest.
+        what: String,
     },
     /// The record is of a version this program does not know.
     #[error(

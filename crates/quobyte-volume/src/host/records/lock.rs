@@ -35,7 +35,7 @@ impl LockedShare {
             crash::point("the share is held");
             Ok(Self { lock_file, record_file, releases_file })
         } else {
-            Err(StateError::Locked { at: at.clone() })
+            Err(StateError::Locked { what: at.to_string() })
         }
     }
 
