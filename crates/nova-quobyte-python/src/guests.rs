@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use quobyte_volume::host::guests::{
     DescribedDomain, DomainReader, DomainSource, ListedDomain, PoolVolumes, read_domains,
 };
+use quobyte_volume::pure::capabilities;
 use quobyte_volume::pure::connection::InstanceId;
 use quobyte_volume::pure::guests::{Description, Guest, GuestQuestion, GuestSurvey, Guests};
 use quobyte_volume::pure::mount_path::MountPath;
@@ -37,23 +38,41 @@ impl NovaGuests {
 impl Guests for NovaGuests {
     fn survey(&self, question: &GuestQuestion<'_>) -> Result<GuestSurvey, Box<dyn Error + Send + Sync>> {
         let timeout = question.timeout.map_or(LIBVIRT_TIMEOUT, |timeout| timeout.min(LIBVIRT_TIMEOUT));
+        let (shares, only) = (question.shares.to_owned(), question.only);
+        let guests = self.ask(timeout, move |domains| query_guests(domains, &shares, only, timeout))?;
+        Ok(GuestSurvey { guests })
+    }
+
+    fn emulator_user(&self, timeout: Duration) -> Option<u32> {
+        let capabilities: Result<String, _> = self.ask(timeout.min(LIBVIRT_TIMEOUT), |domains| {
+            Python::attach(|py| domains.call_method0(py, "host_capabilities")?.extract(py))
+        });
+        capabilities::emulator_user(&capabilities.ok()?)
+    }
+}
+
+impl NovaGuests {
+    /// Asks Nova's domains, and waits at most `timeout` for the answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        question: impl FnOnce(Py<PyAny>) -> PyResult<T> + Send + 'static,
+    ) -> Result<T, Box<dyn Error + Send + Sync>> {
         let pending =
             Pending::new(&self.questions).ok_or("libvirt has not answered earlier questions yet")?;
         let (sender, receiver) = mpsc::channel();
         let domains = Python::attach(|py| self.domains.clone_ref(py));
-        let (shares, only) = (question.shares.to_owned(), question.only);
         // A libvirt that never answers blocks this thread, but not the caller.
         thread::Builder::new()
             .spawn(move || {
                 let _pending = pending;
-                sender.send(query_guests(domains, &shares, only, timeout))
+                sender.send(question(domains))
             })
             .map_err(|error| format!("no thread to ask libvirt in: {error}"))?;
-        let guests = receiver
+        let answer = receiver
             .recv_timeout(timeout)
-            .map_err(|_| format!("libvirt did not answer in {} s", timeout.as_secs()))?
-            .map_err(|error| error.to_string())?;
-        Ok(GuestSurvey { guests })
+            .map_err(|_| format!("libvirt did not answer in {} s", timeout.as_secs()))?;
+        Ok(answer.map_err(|error| error.to_string())?)
     }
 }
 

@@ -93,19 +93,29 @@ fn held_hint(guest_use: &GuestUse) -> String {
 /// by the image's own mode.
 fn permission_hint(image: &Path) -> String {
     // Neither the image nor its mount point is looked at: its client may hang.
-    let inaccessible = image.ancestors().skip(2).find(|directory| {
-        directory.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 == 0)
-    });
-    match inaccessible {
-        Some(directory) => format!(
-            "QEMU's user may not pass {}: chmod o+x it, or choose another quobyte_mount_point_base",
-            directory.display()
-        ),
-        // The volume may be unmounted by now.
-        None => format!(
-            "QEMU's user may not open it: where the volume is mounted, chmod ugo+rw {}",
-            image.file_name().unwrap_or_default().display()
-        ),
+    let is_closed_to = |users: u32| {
+        image.ancestors().skip(2).find(|directory| {
+            directory.metadata().is_ok_and(|metadata| metadata.permissions().mode() & users == 0)
+        })
+    };
+    // The volume may be unmounted by now.
+    let image_hint = format!(
+        "QEMU's user may not open it: where the volume is mounted, chmod ugo+rw {}",
+        image.file_name().unwrap_or_default().display()
+    );
+    let pass_hint = |directory: &Path| {
+        let directory = directory.display();
+        format!(
+            "let QEMU's user (libvirt-qemu, or qemu) pass {directory}: setfacl -m u:libvirt-qemu:x {directory}"
+        )
+    };
+    // The bits of the group are those of users that an access control list names, too.
+    match (is_closed_to(0o011), is_closed_to(0o001)) {
+        (Some(directory), _) => {
+            format!("{}; or choose another quobyte_mount_point_base", pass_hint(directory))
+        }
+        (None, Some(directory)) => format!("{}; or {image_hint}", pass_hint(directory)),
+        (None, None) => image_hint,
     }
 }
 
@@ -121,7 +131,11 @@ mod tests {
         let image = directory.path().join("0123/disk");
         set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
         assert!(permission_hint(&image).contains(&format!("pass {}:", directory.path().display())));
+        set_permissions(directory.path(), Permissions::from_mode(0o710)).unwrap();
+        let hint = permission_hint(&image);
+        assert!(hint.contains("setfacl") && hint.ends_with("chmod ugo+rw disk"), "{hint}");
         set_permissions(directory.path(), Permissions::from_mode(0o711)).unwrap();
+        assert!(!permission_hint(&image).contains("setfacl"));
         assert!(permission_hint(&image).ends_with("chmod ugo+rw disk"), "{}", permission_hint(&image));
     }
 

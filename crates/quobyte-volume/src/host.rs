@@ -11,6 +11,7 @@ mod fusectl;
 pub mod guests;
 mod launcher;
 mod linux;
+mod mount_base;
 mod mount_point;
 pub mod mount_table;
 mod paths;
@@ -87,6 +88,15 @@ pub trait Host {
     /// When something else than an empty directory is in the way, or a directory cannot be made; what this call made
     /// until then is gone again.
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>>;
+
+    /// Lets nobody pass `base`, below which shares are mounted, but its owner and the user that QEMU runs as.
+    ///
+    /// # Errors
+    /// When the file system keeps no access control lists, or the directory is another user's.
+    fn close_base(&self, base: &Path, emulator_user: u32) -> io::Result<()>;
+
+    /// Whether every user of the host may pass `base`, and so use what is mounted below it as its modes let them.
+    fn is_base_open(&self, base: &Path) -> bool;
 
     /// Removes an empty directory that was mounted on. One that is not there is as good as removed.
     ///

@@ -2,6 +2,7 @@
 //! disks are worked out. Nothing here does I/O, asks the clock or knows of [`crate::host`].
 
 pub(crate) mod apparmor;
+pub mod capabilities;
 pub mod connection;
 pub mod disk;
 pub mod domain;

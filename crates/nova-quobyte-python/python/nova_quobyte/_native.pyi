@@ -107,6 +107,9 @@ DescribedDomain = tuple[str, str, int | None, list[tuple[str, str | None, str]]]
 class Domains(Protocol):
     """The domains of the hypervisor."""
 
+    def host_capabilities(self) -> str:
+        """Return libvirt's capabilities."""
+
     def list_all(self) -> list[ListedDomain]:
         """Return all domains."""
 

@@ -81,6 +81,10 @@ class Domains:
         # Program, architecture and machine are libvirt's default.
         return call_libvirt(self._connection.getDomainCapabilities, None, None, None, CONF.libvirt.virt_type)
 
+    def host_capabilities(self) -> str:
+        """Return libvirt's capabilities, which name QEMU's user."""
+        return self._connection.getCapabilities()
+
     def list_all(self) -> "list[ListedDomain]":
         """Return all domains."""
         connection = self._connection

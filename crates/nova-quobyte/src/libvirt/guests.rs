@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use quobyte_volume::host::guests::{
     DescribedDomain, DomainReader, DomainSource, ListedDomain, PoolVolumes, read_domains,
 };
+use quobyte_volume::pure::capabilities;
 use quobyte_volume::pure::connection::InstanceId;
 use quobyte_volume::pure::guests::{Description, Guest, GuestQuestion, GuestSurvey, Guests};
 use quobyte_volume::pure::mount_path::MountPath;
@@ -73,6 +74,16 @@ impl Guests for LibvirtGuests {
             })?);
         }
         Ok(GuestSurvey { guests })
+    }
+
+    fn emulator_user(&self, timeout: Duration) -> Option<u32> {
+        let timeout = timeout.min(self.timeout);
+        let connection = self.hypervisor(timeout).ok()?.connection;
+        let operation = "asking for QEMU's user".to_owned();
+        let capabilities = call_with_timeout(timeout, &operation.clone(), move || {
+            connection.capabilities().map_err(|error| libvirt_error(operation, &error))
+        });
+        capabilities::emulator_user(&capabilities.ok()?)
     }
 }
 

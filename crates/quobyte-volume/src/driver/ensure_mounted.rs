@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::error::Error;
 use super::operation::ShareOperation;
 use super::stacked_mounts::is_replaced;
+use super::survey::CONNECT_TIMEOUT;
 use crate::host::client::ClientError;
 use crate::host::{UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, MountError, MountState};
@@ -46,6 +47,25 @@ impl ShareOperation<'_> {
         let records = self.context.state.records().ok()?.into_iter().flatten();
         let mut bases = records.filter_map(|record| Some(record.mount_path.as_path().parent()?.to_owned()));
         bases.find(|other| other != base)
+    }
+
+    /// Closes the directory to mount below to all users but QEMU's, if this operation has made it. One that was there is
+    /// its owner's to close: others may have a reason to pass it.
+    fn close_new_base(&self) {
+        let Some(base) = self.record.mount_path.as_path().parent() else { return };
+        if self.rollback.directories.iter().any(|made| made == base)
+            && let Some(user) = self.context.guests.emulator_user(CONNECT_TIMEOUT)
+            && let Err(error) = self.host.close_base(base, user)
+        {
+            tracing::info!(base = %base.display(), %error, "cannot be closed to other users");
+        }
+        if self.host.is_base_open(base) {
+            let base = base.display();
+            tracing::warn!(
+                "every user of this host may pass {base} and write the images below it; close it, with QEMU's user for \
+                 USER: setfacl -m u:USER:x,o::- {base}"
+            );
+        }
     }
 
     /// How the client is to be started: as this user has configured it, and where that says nothing, as it was.
@@ -110,6 +130,7 @@ impl ShareOperation<'_> {
         self.rollback.directories = self.host.make_mount_point(&at).map_err(|source| {
             MountError::MountPoint { at: at.clone(), other_base: self.other_base(), source }
         })?;
+        self.close_new_base();
         self.rollback.client = Some(self.record.generation);
         tracing::info!(%export, mount_path = %at, "mounting");
         let reported = self.host.mount(&export, &at, self.record.generation, &self.record.settings);

@@ -183,6 +183,14 @@ impl Host for FakeHost {
         Ok(pending + served)
     }
 
+    fn close_base(&self, _: &Path, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_base_open(&self, _: &Path) -> bool {
+        false
+    }
+
     fn may_unmount(&self, mount: &Mount) -> bool {
         mount.owner() == Some(1000)
     }

@@ -11,7 +11,7 @@ use super::mount_table::{self, Lookup};
 use super::records::{LockedShare, StateDir};
 use super::share::{HelperPool, PendingShareReply, ShareError};
 use super::unmount::{self, UnmountMode, UnmountOutcome};
-use super::{Host, crash, fusectl, mount_point, process};
+use super::{Host, crash, fusectl, mount_base, mount_point, process};
 use crate::pure::connection::Export;
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
@@ -106,6 +106,14 @@ impl Host for LinuxHost {
 
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
         mount_point::make(at.as_path())
+    }
+
+    fn close_base(&self, base: &Path, emulator_user: u32) -> io::Result<()> {
+        mount_base::close(base, emulator_user)
+    }
+
+    fn is_base_open(&self, base: &Path) -> bool {
+        mount_base::is_open(base)
     }
 
     fn remove_directory(&self, directory: &Path) -> io::Result<()> {

@@ -17,6 +17,12 @@ pub trait Guests {
     /// When the hypervisor cannot be asked, or has not answered by the question's deadline. A share then stays: not
     /// knowing is no permission. A single guest that cannot be understood is no error: see [`Guest::unknown`].
     fn survey(&self, question: &GuestQuestion<'_>) -> Result<GuestSurvey, Box<dyn Error + Send + Sync>>;
+
+    /// The number of the user that the guests' QEMU runs as; `None` where the hypervisor does not tell within `timeout`.
+    fn emulator_user(&self, timeout: Duration) -> Option<u32> {
+        let _ = timeout;
+        None
+    }
 }
 
 /// What a hypervisor is asked.

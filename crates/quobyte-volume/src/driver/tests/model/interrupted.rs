@@ -105,6 +105,14 @@ impl Host for Interrupted {
         self.with_interruptions(|host| host.make_mount_point(at))
     }
 
+    fn close_base(&self, base: &Path, emulator_user: u32) -> io::Result<()> {
+        self.host.close_base(base, emulator_user)
+    }
+
+    fn is_base_open(&self, base: &Path) -> bool {
+        self.host.is_base_open(base)
+    }
+
     fn remove_directory(&self, directory: &Path) -> io::Result<()> {
         self.with_interruptions(|host| host.remove_directory(directory))
     }
