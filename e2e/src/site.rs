@@ -58,6 +58,11 @@ impl Site {
         *old = value.into();
     }
 
+    /// Closes its mount point base to all users but QEMU's, as a host has it: no mount warns of it any more.
+    pub fn close_base(&self) {
+        Program::as_nova("setfacl").args(["-m", "u:libvirt-qemu:x,o::-"]).arg(&self.base).succeed();
+    }
+
     /// The volume that its client configuration finds.
     pub fn volume(&self) -> &Volume {
         &self.volume

@@ -12,6 +12,7 @@ fn command(arguments: &[&str]) -> Finished {
 
 fn site(settings: &[&str]) -> Site {
     let site = Site::new(settings);
+    site.close_base();
     site.volume().image("one", "raw", &[0; 4096]);
     site
 }

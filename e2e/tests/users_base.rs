@@ -67,7 +67,7 @@ fn open_base_is_told_once_per_mount() {
         site.disconnect(ALICE, &site.info("disk")).answer();
     }
     // As the warning has it.
-    Program::as_nova("setfacl").args(["-m", "u:libvirt-qemu:x,o::-"]).arg(site.base()).succeed();
+    site.close_base();
     let reply = site.connect(ALICE, &site.info("disk"));
     assert_eq!(reply.warnings(), "");
     site.disconnect(ALICE, &site.info("disk")).answer();

@@ -86,6 +86,17 @@ def test_unusable_state_dir_raises_nova_exception(compute, monkeypatch, scratch,
     assert f"Quobyte: state directory {scratch}/file/x" in caplog.text
 
 
+def test_state_dir_open_to_others_raises_nova_exception(compute, monkeypatch, scratch, caplog):
+    state = scratch / "open"
+    state.mkdir()
+    state.chmod(0o777)
+    settings = options.native
+    monkeypatch.setattr(options, "native", lambda *facts: {**settings(*facts), "state_dir": str(state)})
+    with pytest.raises(exception.InternalError, match=r"^Quobyte: .* \[state_unavailable\]$"):
+        compute._get_volume_driver(QUOBYTE)
+    assert f"state directory {state} may be written by others; chmod go-w {state}" in caplog.text
+
+
 @pytest.mark.parametrize(("modes", "cache"), [({}, "none"), ({"file": "directsync"}, "directsync")])
 def test_nova_cache_mode_takes_precedence(compute, quobyte, storage, define, monkeypatch, modes, cache):
     guest = define()

@@ -14,6 +14,7 @@ mod linux;
 mod mount_base;
 mod mount_point;
 pub mod mount_table;
+mod own_file;
 mod paths;
 mod process;
 pub mod qemu;
@@ -22,6 +23,7 @@ mod service_manager;
 pub mod share;
 mod sys;
 mod unmount;
+pub mod users;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::host::deadline::Deadline;
+use crate::host::own_file;
 
 /// Longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
@@ -13,7 +14,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(20);
 /// Opens a lock file, making it if need be. The file stays when the lock is released: were it removed, a waiter could
 /// lock a file that no other process finds.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+    own_file::open(path, OpenOptions::new().create(true).truncate(false).write(true))
 }
 
 /// Takes the lock on `file`; `false` at the deadline.

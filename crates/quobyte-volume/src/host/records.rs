@@ -13,6 +13,7 @@
 
 mod error;
 mod lock;
+mod ownership;
 mod record_file;
 
 use std::collections::HashMap;
@@ -47,20 +48,17 @@ impl StateDir {
     /// Opens the state directory at `path`. It is made if its parent lets this user make it.
     ///
     /// # Errors
-    /// [`StateError::Unavailable`] when there is no such directory or it belongs to another user, whose mounts and
-    /// locks are not ours to touch.
+    /// [`StateError::Unavailable`] when there is no such directory; when it belongs to another user, whose mounts and
+    /// locks are not ours to touch; or when others may write in it or hold its locks.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        use std::os::unix::fs::MetadataExt;
-        let unavailable = |reason, source| StateError::Unavailable { path: path.to_owned(), reason, source };
-        make_directory(path).map_err(|source| unavailable("cannot be made", Some(source)))?;
-        let directory = path.metadata().map_err(|source| unavailable("cannot be used", Some(source)))?;
-        if directory.uid() != rustix::process::geteuid().as_raw() {
-            return Err(unavailable("belongs to another user", None));
-        }
+        make_directory(path).map_err(|source| ownership::cannot_be_used(path, source))?;
+        ownership::check_directory(path)?;
         for part in ["shares", "locks", RELEASES] {
-            make_directory(&path.join(part))
-                .map_err(|source| unavailable("is not writable", Some(source)))?;
+            let part = path.join(part);
+            make_directory(&part).map_err(|source| ownership::cannot_be_used(&part, source))?;
+            ownership::check_part(&part)?;
         }
+        ownership::check_part(&path.join(LAUNCH))?;
         Ok(Self { path: path.to_owned(), exports: Arc::default() })
     }
 
@@ -130,7 +128,7 @@ impl StateDir {
 
     /// Where requests to start a client are left. It need not be there.
     pub(crate) fn launch_directory(&self) -> PathBuf {
-        self.path.join("launch")
+        self.path.join(LAUNCH)
     }
 
     /// Every share's record, or why it cannot be used, in no order. A snapshot: nothing is held.
@@ -223,6 +221,9 @@ impl StateDir {
         list(&self.path.join("shares"), extension)
     }
 }
+
+/// The directory for requests to units.
+const LAUNCH: &str = "launch";
 
 /// The directory for what guests have released of shares that have no record.
 const RELEASES: &str = "released";

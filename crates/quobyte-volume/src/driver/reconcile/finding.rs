@@ -13,7 +13,6 @@ use crate::pure::mount_path::MountPath;
 use crate::pure::record::Attachment;
 
 /// One thing that reconcile found.
-#[expect(clippy::large_enum_variant, reason = "findings are few, and each is made once")]
 #[derive(Debug)]
 pub enum Finding {
     /// It was repaired, or would be were this no dry run.

@@ -7,8 +7,8 @@
 //!
 //! Each appears whole: it is written as `<client>.tmp-request` or `<client>.tmp-outcome`, then renamed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader};
+use std::fs::OpenOptions;
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::host::client::{ClientError, MountRequest};
-use crate::host::crash;
+use crate::host::{crash, own_file};
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
 
 /// Names the directory of requests in a unit's environment, beside the variable that names the client.
 pub(super) const LAUNCH_DIRECTORY_VARIABLE: &str = "NOVA_QUOBYTE_LAUNCH";
+
+/// Far more than a request or an outcome has, in bytes.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// What the client did, in a form that outlives the process that saw it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +120,7 @@ impl<'a> Mailbox<'a> {
     fn write(&self, extension: &str, content: &impl Serialize) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let temporary = self.file(&format!("tmp-{extension}"));
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let file = own_file::open(&temporary, options.write(true).create(true).truncate(true).mode(0o600))?;
         serde_json::to_writer(file, content)?;
         crash::point("a file for the other side is written");
         std::fs::rename(temporary, self.file(extension))
@@ -143,8 +146,8 @@ pub(super) fn clear(directory: &Path, at: &MountPath) -> io::Result<()> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(serde_json::from_reader(BufReader::new(file))?)),
+    match own_file::open(path, OpenOptions::new().read(true)) {
+        Ok(file) => Ok(Some(serde_json::from_reader(BufReader::new(file.take(MAX_SIZE)))?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -8,16 +8,16 @@ use crate::error::Code;
 /// Why records cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The state directory is not there, not ours or not writable. There is no fallback: two directories would mean
+    /// The state directory is not there, not ours alone or not writable. There is no fallback: two directories would mean
     /// two sets of locks.
-    #[error(
-        "state directory {path} {reason}; make it for the user that runs this, or name another with --state-dir"
-    )]
+    #[error("state directory {path} {reason}; {remedy}")]
     Unavailable {
         /// The directory.
         path: PathBuf,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
+        /// What a person can do about it.
+        remedy: String,
         /// What the kernel said, if it was asked.
         source: Option<io::Error>,
     },

@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::error::StateError;
-use crate::host::crash;
+use crate::host::{crash, own_file};
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
 use crate::pure::record::{Release, ShareRecord};
@@ -103,15 +102,11 @@ pub(super) fn is_leftover(path: &Path) -> Result<bool, StateError> {
 }
 
 fn contents(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
-    // A FIFO in its place is not waited for.
     let read = || {
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-        }
+        let mut file = own_file::open(path, OpenOptions::new().read(true))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        io::Result::Ok(bytes)
     };
     match read() {
         Ok(bytes) => Ok(Some(bytes)),

@@ -1,3 +1,5 @@
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -203,6 +205,50 @@ fn unusable_state_dir_is_refused() {
     let file = directory.path().join("file");
     File::create(&file).unwrap();
     assert_eq!(StateDir::open(&file).unwrap_err().code(), Code::StateUnavailable);
+}
+
+/// What has to be done about the state directory, once `change` was made to its parts.
+fn remedy(change: impl Fn(&Path)) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    StateDir::open(&state).unwrap();
+    change(&state);
+    let error = StateDir::open(&state).unwrap_err();
+    assert_eq!(error.code(), Code::StateUnavailable);
+    error.to_string()
+}
+
+#[test]
+fn state_dir_open_to_others_is_refused() {
+    let set_mode = |path: PathBuf, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for mode in [0o777, 0o1777, 0o770, 0o702] {
+        assert!(remedy(|state| set_mode(state.to_owned(), mode)).contains("chmod go-w"), "{mode:o}");
+    }
+    for part in ["shares", "locks", "released", "launch"] {
+        let opened = |state: &Path| {
+            make_directory(&state.join(part)).unwrap();
+            set_mode(state.join(part), 0o755);
+        };
+        assert!(remedy(opened).contains(part), "{part}");
+    }
+    assert!(remedy(|state| set_mode(state.parent().unwrap().to_owned(), 0o777)).contains("chmod o-w"));
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    StateDir::open(&state).unwrap();
+    // Others may look at who has which volume, where the operator wants that.
+    set_mode(state.clone(), 0o755);
+    StateDir::open(&state).unwrap();
+}
+
+#[test]
+fn link_as_part_of_state_dir_is_refused() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let text = remedy(|state| {
+        File::create(state.join("launch")).unwrap();
+    });
+    assert!(text.contains("is no directory"), "{text}");
+    let text = remedy(|state| std::os::unix::fs::symlink(elsewhere.path(), state.join("launch")).unwrap());
+    assert!(text.contains("is no directory"), "{text}");
 }
 
 /// Changes the one stored record behind the library's back.

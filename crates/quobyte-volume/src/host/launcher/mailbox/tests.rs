@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -73,6 +74,27 @@ fn request_and_outcome_files_are_consumed_once() {
     assert_eq!(mailbox.take_outcome().unwrap(), Some(MountOutcome::Mounted));
     assert_eq!(mailbox.take_outcome().unwrap(), None);
     assert!(files(directory.path(), "").is_empty());
+}
+
+#[test]
+fn fifo_or_link_as_request_is_not_waited_for() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let directory = tempfile::tempdir().unwrap();
+    let request = request("/mnt", None);
+    let mailbox = Mailbox::new(directory.path(), &request.client);
+    let read_and_write = Mode::RUSR | Mode::WUSR;
+    for ending in ["request", "tmp-request", "outcome", "tmp-outcome"] {
+        mknodat(CWD, mailbox.file(ending), FileType::Fifo, read_and_write, 0).unwrap();
+    }
+    mailbox.read_request().unwrap_err();
+    mailbox.post_request(&request).unwrap_err();
+    mailbox.take_outcome().unwrap_err();
+    mailbox.post_outcome(&MountOutcome::Mounted).unwrap_err();
+
+    let elsewhere = directory.path().join("elsewhere");
+    serde_json::to_writer(File::create(&elsewhere).unwrap(), &request).unwrap();
+    std::os::unix::fs::symlink(elsewhere, mailbox.file("request")).unwrap();
+    mailbox.read_request().unwrap_err();
 }
 
 #[test]

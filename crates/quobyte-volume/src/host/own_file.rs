@@ -1,0 +1,69 @@
+//! Files that this user alone writes: whatever else lies in their place is refused, and not waited for.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Error, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::users;
+
+/// Opens a regular file of this user's. A FIFO would have its reader wait for who writes, and a lock on another user's
+/// file may be held by that user.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let opened = options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    if let Err(error) = &opened
+        && error.kind() == ErrorKind::PermissionDenied
+        && let Ok(metadata) = path.symlink_metadata()
+    {
+        check_owner(&metadata)?;
+    }
+    let file = opened?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    check_owner(&metadata)?;
+    Ok(file)
+}
+
+fn check_owner(metadata: &Metadata) -> io::Result<()> {
+    if metadata.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let owner = users::name(metadata.uid());
+    let reason = format!("it belongs to user {owner}, who may hold it; remove it once nobody does");
+    Err(Error::new(ErrorKind::PermissionDenied, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn only_own_regular_files_are_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let options = |write: bool| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(write).create(write);
+            options
+        };
+        open(&path("own"), &options(true)).unwrap();
+        mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        symlink(path("own"), path("link")).unwrap();
+        for name in ["fifo", "link", "."] {
+            open(&path(name), &options(false)).unwrap_err();
+        }
+        open(&path("fifo"), &options(true)).unwrap_err();
+        // Only root can give a file away.
+        if rustix::process::geteuid().is_root() {
+            chown(path("own"), Some(65534), None).unwrap();
+            let error = open(&path("own"), &options(false)).unwrap_err();
+            assert!(error.to_string().contains("belongs to user"), "{error}");
+        }
+    }
+}
