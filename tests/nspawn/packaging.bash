@@ -1,0 +1,65 @@
+# shellcheck shell=bash disable=SC2154 # variables are those of site.bash
+# packaging/install on a host where systemd runs. Sourced.
+
+unit_user() {
+    systemctl show --property=User --value "$template@$key-0000000000000001.service"
+}
+
+# All that an installation consists of, with times.
+list_installed() {
+    find /usr/bin/nova-quobyte /usr/libexec/nova-quobyte /usr/lib/systemd/system/"$template"* /etc/polkit-1/rules.d \
+        /usr/share/polkit-1/rules.d /run/nova-quobyte /usr/local -printf '%p %u %m %T@\n'
+}
+
+install_keeps_service_user() {
+    useradd vmops
+    SERVICE_USER=vmops /src/packaging/install
+    /src/packaging/install
+    equal "$(unit_user)" vmops
+    equal "$(stat --format=%U /run/nova-quobyte)" vmops
+    equal "$(stat --format=%U /run/nova-quobyte/launch)" vmops
+    SERVICE_USER=nova /src/packaging/install
+    equal "$(unit_user)" nova
+    connect
+    disconnect
+    assert_nothing_is_left
+}
+
+install_for_missing_user_writes_nothing() {
+    local before
+    before=$(list_installed)
+    refused env SERVICE_USER=nobody-here /src/packaging/install
+    equal "$(list_installed)" "$before"
+}
+
+install_keeps_connected_volumes_with_their_user() {
+    connect
+    local before
+    before=$(list_installed)
+    refused env SERVICE_USER=stranger /src/packaging/install
+    equal "$(list_installed)" "$before"
+    # Nor are they given away where nothing was installed for that user.
+    mv "/usr/lib/systemd/system/$template@.service" /srv/
+    refused env SERVICE_USER=stranger /src/packaging/install
+    mv "/srv/$template@.service" /usr/lib/systemd/system/
+    equal "$(list_installed)" "$before"
+    is_mounted
+    # An upgrade goes on under them.
+    /src/packaging/install
+    is_mounted
+    disconnect
+    assert_nothing_is_left
+}
+
+install_below_other_prefix_leaves_one_rule() {
+    local instance output
+    SERVICE_USER=stranger PREFIX=/usr/local /src/packaging/install
+    SERVICE_USER=nova PREFIX=/usr /src/packaging/install
+    connect
+    instance=$(client_unit)
+    output=$(refused as stranger systemctl --no-ask-password stop "$instance" 2>&1)
+    is_denied "$output" || fail "$output"
+    is_mounted
+    disconnect
+    assert_nothing_is_left
+}
