@@ -63,3 +63,25 @@ install_below_other_prefix_leaves_one_rule() {
     disconnect
     assert_nothing_is_left
 }
+
+# The service user holds up nothing with what it may leave for its units.
+fifo_as_request_does_not_hold_up_unit() {
+    local name=$key-0000000000000001
+    as nova mkfifo "/run/nova-quobyte/launch/$name.request"
+    refused as nova timeout 30 systemctl --no-ask-password start "$template@$name.service"
+    until_holds no_units
+    rm "/run/nova-quobyte/launch/$name.request"
+    # Nor with where the outcome is to be.
+    as nova mkfifo "/run/nova-quobyte/launch/$name.tmp-outcome"
+    refused as nova timeout 30 systemctl --no-ask-password start "$template@$name.service"
+    until_holds no_units
+    rm -f "/run/nova-quobyte/launch/$name".*
+    assert_nothing_is_left
+}
+
+waits_of_units_are_finite() {
+    local property
+    for property in TimeoutStartUSec TimeoutStopUSec; do
+        refused equal "$(systemctl show --property=$property --value "$template@$key-0000000000000001.service")" infinity
+    done
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Launcher;
 use super::mailbox::{self, Mailbox};
 use super::systemd_setup::ThisHost;
-use super::systemd_unit::{CommandLine, TEMPLATE_DIRECTORY, Unit, runtime_directory};
+use super::systemd_unit::{CommandLine, MAX_BUDGET, TEMPLATE_DIRECTORY, Unit, runtime_directory};
 use crate::host::client::{ClientError, MountRequest};
 use crate::host::deadline::Deadline;
 use crate::host::process::{self, ProgramOutcome, RunError};
@@ -66,6 +66,7 @@ impl ClientLauncher {
             program: &self.program,
             path_env: &std::env::var_os("PATH").unwrap_or_default(),
         };
+        let request = &MountRequest { budget: request.budget.min(MAX_BUDGET), ..request.clone() };
         let mailbox = Mailbox::new(&self.directory, &request.client);
         mailbox.post_request(request).map_err(host_error)?;
         let result = run(&unit.start(), deadline);

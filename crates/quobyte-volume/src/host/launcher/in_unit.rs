@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::mailbox::{LAUNCH_DIRECTORY_VARIABLE, Mailbox, MountOutcome};
+use super::systemd_unit::MAX_BUDGET;
 use crate::host::client::{self, CLIENT_VARIABLE};
 use crate::host::crash;
 use crate::host::deadline::Deadline;
@@ -22,7 +23,7 @@ pub(super) fn start() -> io::Result<()> {
     let mailbox = Mailbox::new(&directory, &client);
     let request = mailbox.read_request()?;
     crash::point("a unit has read its request");
-    let result = client::run(&request, Deadline::after(request.budget));
+    let result = client::run(&request, Deadline::after(request.budget.min(MAX_BUDGET)));
     mailbox.post_outcome(&MountOutcome::from_result(&result))?;
     result.map_err(io::Error::other)
 }

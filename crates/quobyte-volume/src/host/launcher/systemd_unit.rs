@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::mailbox::LAUNCH_DIRECTORY_VARIABLE;
 use crate::host::client::CLIENT_VARIABLE;
@@ -13,6 +14,9 @@ pub(super) const TEMPLATE: &str = "nova-quobyte-mount";
 
 /// Where the template's instances look for requests. It is written in the template.
 pub(super) const TEMPLATE_DIRECTORY: &str = "/run/nova-quobyte/launch";
+
+/// The most that a client in a unit may take to mount. A unit's `TimeoutStartSec`, also the template's, is a little more.
+pub(super) const MAX_BUDGET: Duration = Duration::from_secs(300);
 
 /// A program and its arguments.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl Unit<'_> {
             "--quiet",
             "--collect",
             "--service-type=forking",
-            "--property=TimeoutStartSec=infinity",
+            "--property=TimeoutStartSec=310s",
             "--property=TimeoutStopSec=30s",
             "--property=LimitNOFILE=524288",
         ]
@@ -147,7 +151,7 @@ mod tests {
             [
                 format!(
                     "systemd-run|--user|--no-ask-password|--quiet|--collect|--service-type=forking\
-                     |--property=TimeoutStartSec=infinity|--property=TimeoutStopSec=30s\
+                     |--property=TimeoutStartSec=310s|--property=TimeoutStopSec=30s\
                      |--property=LimitNOFILE=524288|--unit={unit}\
                      |--setenv=NOVA_QUOBYTE_CLIENT=0123456789abcdef0123456789abcdef-0000000000000fed\
                      |--setenv=NOVA_QUOBYTE_LAUNCH=/run/user/7/nova $HOME/launch\
