@@ -62,25 +62,28 @@ pub(super) fn run(
     // Others may take the disk's name, add the disk or take it out, start or stop the domain: then the domain is looked
     // at again, until what it lacks is added, or refused for another reason.
     loop {
-        let refusal = if current.needs_attach() {
-            match add_disk(&hypervisor, &driver, &guest, info, &connected, &current) {
-                Ok(()) => {
-                    changed = true;
-                    // A detach of the same disk may have disconnected the volume meanwhile.
-                    if !driver.is_connected(info, guest.instance)? {
-                        connected = connect()?;
-                    }
-                    break;
-                }
-                // libvirt may still attach the disk.
-                Err(cause @ Error::AttachUncertain { .. }) => return Err(cause),
-                Err(cause) => Some(cause),
+        let added = current
+            .needs_attach()
+            .then(|| add_disk(&hypervisor, &driver, &guest, info, &connected, &current));
+        // libvirt may still attach the disk.
+        if let Some(Err(cause @ Error::AttachUncertain { .. })) = added {
+            return Err(cause);
+        }
+        // A detach of the same disk may have disconnected the volume meanwhile.
+        let was_disconnected = !driver.is_connected(info, guest.instance)?;
+        if was_disconnected {
+            connected = connect()?;
+        }
+        let refusal = match added {
+            Some(Ok(())) => {
+                changed = true;
+                break;
             }
-        } else {
-            None
+            Some(Err(cause)) => Some(cause),
+            None => None,
         };
         match (plan_again(), refusal) {
-            (Ok(now), _) if now != current => current = now,
+            (Ok(now), _) if now != current || was_disconnected => current = now,
             (Ok(_), None) => break,
             (Ok(_), Some(cause)) | (Err(cause), _) => {
                 return Err(roll_back(&driver, &guest, info, &connected, cause));
