@@ -198,3 +198,30 @@ fn hypervisor_is_queried_at_most_once() {
     }
     assert_eq!(query_count.load(Ordering::Relaxed), 0, "what was compared is known");
 }
+
+/// A hypervisor whose guest 7 releases its disks while nobody has the share's lock: right after the first answer.
+struct Releasing(FakeHost);
+
+impl Guests for Releasing {
+    fn survey(
+        &self,
+        question: &GuestQuestion<'_>,
+    ) -> Result<GuestSurvey, Box<dyn std::error::Error + Send + Sync>> {
+        let survey = self.0.survey(question);
+        self.0.world().hypervisor.define(instance(7), Vec::new());
+        survey
+    }
+}
+
+#[test]
+fn adoption_needs_an_answer_under_the_lock() {
+    let f = fixture();
+    f.mount_by_hand();
+    f.define(7, &["a"]);
+    let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
+    let guests = Box::new(Releasing(f.host.clone()));
+    let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
+    let codes: Vec<_> = driver.reconcile(false).unwrap().iter().map(Finding::code).collect();
+    assert_eq!(codes, ["not_recorded"]);
+    assert_eq!(f.recorded(), []);
+}
