@@ -159,7 +159,15 @@ fn mount_base_permission_error_has_hint() {
     site.set_option("--quobyte-mount-point-base", "/nonexistent/mnt");
     let reply = site.connect(GUEST, &site.info("one"));
     assert_eq!(reply.failure(), (4, "mount_failed"));
-    assert!(reply.hint().ends_with("install -d -o USER /nonexistent/mnt"), "{}", reply.hint());
+    let remedy = "install -d -o 'nova' -m 700 /nonexistent/mnt; setfacl -m u:libvirt-qemu:x /nonexistent/mnt";
+    assert!(reply.hint().ends_with(remedy), "{}", reply.hint());
+    // One that is another user's stays that user's.
+    let theirs = site.scratch().directory("theirs");
+    std::os::unix::fs::chown(&theirs, Some(65534), None).expect("give a directory away");
+    site.set_option("--quobyte-mount-point-base", &theirs);
+    let reply = site.connect(GUEST, &site.info("one"));
+    assert_eq!(reply.failure(), (4, "mount_failed"));
+    assert!(reply.hint().contains("sudo -u 'nobody' nova-quobyte"), "{}", reply.hint());
     site.assert_nothing_is_left();
 }
 

@@ -64,8 +64,7 @@ fn dead_mount_of_other_user_is_reported() {
     let theirs = mount_at(share.mount_path());
     let reply = connect(&share, BOB);
     assert_eq!(reply.failure(), (4, "mount_stale"));
-    let command =
-        format!("user {} has to run: fusermount3 -u {}", User::Nobody.id(), share.mount_path().display());
+    let command = format!("sudo -u 'nobody' fusermount3 -u {}", share.mount_path().display());
     assert!(reply.message().contains(&command), "{}", reply.message());
     assert_eq!(state(&share), "dead");
     assert!(left_by_reconcile(&share).contains(&json!("not_owner")));

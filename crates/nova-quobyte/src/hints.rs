@@ -1,11 +1,12 @@
 //! What a person can do about an error, where that is more than the error itself says.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use quobyte_volume::driver;
 use quobyte_volume::host::client::ClientError;
+use quobyte_volume::host::users;
 use quobyte_volume::mount::MountError;
 use quobyte_volume::pure::guests::{Description, GuestUse};
 use rustix::fs::Access;
@@ -15,10 +16,10 @@ use crate::error::{Error, is_denied};
 /// A way out, in one line.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     match error {
-        Error::Libvirt { message, .. } if is_shut_out(message) => Some(
-            "this user may not talk to libvirt: usermod --append --groups libvirt USER, then log in anew"
-                .to_owned(),
-        ),
+        Error::Libvirt { message, .. } if is_shut_out(message) => Some(format!(
+            "user {0} may not talk to libvirt: usermod --append --groups libvirt '{0}', then log in anew",
+            this_user()
+        )),
         Error::ImageLocked { image, holder: None, .. } => Some(format!(
             "a program or another host has it open: `lslocks` lists the locks of this host, `fuser -v {}` who has it",
             image.display()
@@ -36,7 +37,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::Driver(driver::Error::Mount(MountError::MountPoint { at, other_base, source }))
             if source.kind() == ErrorKind::PermissionDenied =>
         {
-            let base = at.as_path().parent()?.display();
+            let base = at.as_path().parent()?;
             if let Some(other) = other_base {
                 return Some(format!(
                     "this user's volumes are mounted below {}: name that with --quobyte-mount-point-base, or the file \
@@ -44,7 +45,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
                     other.display()
                 ));
             }
-            Some(format!("as root, make the directory to mount below: install -d -o USER {base}"))
+            Some(base_hint(base))
         }
         Error::Driver(driver::Error::InUse { export, holder, holder_name, .. }) => Some(match holder_name {
             _ if holder.leaving.is_some() => {
@@ -72,6 +73,30 @@ fn is_shut_out(message: &str) -> bool {
         || ["authentication unavailable", "authentication failed", "authentication cancelled"]
             .iter()
             .any(|start| message.starts_with(start))
+}
+
+fn this_user() -> String {
+    users::name(rustix::process::geteuid().as_raw())
+}
+
+/// How this user may come to mount below `base`. The base of another user is not taken over: that user has the records of
+/// what is mounted there.
+fn base_hint(base: &Path) -> String {
+    let user = this_user();
+    let at = base.display();
+    match base.metadata() {
+        Ok(metadata) if users::name(metadata.uid()) != user => {
+            let owner = users::name(metadata.uid());
+            format!(
+                "{at} belongs to user {owner}: sudo -u '{owner}' nova-quobyte …; or mount below another directory"
+            )
+        }
+        Ok(_) => format!("let user {user} write below {at}: chmod u+wx {at}"),
+        Err(_) => format!(
+            "have root make the directory to mount below: install -d -o '{user}' -m 700 {at}; \
+             setfacl -m u:libvirt-qemu:x {at}"
+        ),
+    }
 }
 
 /// How to have a guest release what it holds.
@@ -148,7 +173,23 @@ mod tests {
             "authentication cancelled: user cancelled authentication process",
         ] {
             let (operation, message) = ("connecting to qemu:///system".to_owned(), message.to_owned());
-            assert!(hint(&Error::Libvirt { operation, message }).unwrap().contains("--groups libvirt"));
+            let hint = hint(&Error::Libvirt { operation, message }).unwrap();
+            assert!(hint.contains(&format!("--groups libvirt '{}'", this_user())), "{hint}");
+        }
+    }
+
+    #[test]
+    fn base_hint_names_the_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let hint = base_hint(&directory.path().join("mnt"));
+        assert!(hint.contains(&format!("install -d -o '{}' -m 700", this_user())), "{hint}");
+        assert!(hint.contains("setfacl -m u:libvirt-qemu:x"), "{hint}");
+        // Whose it is would lose it.
+        for (path, owner) in [("/proc/1", users::name(0)), ("/", users::name(0))] {
+            let hint = base_hint(Path::new(path));
+            let is_own = owner == this_user();
+            assert_eq!(hint.contains(&format!("sudo -u '{owner}' nova-quobyte")), !is_own, "{hint}");
+            assert!(!hint.contains("install -d"), "{hint}");
         }
     }
 }

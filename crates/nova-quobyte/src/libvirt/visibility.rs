@@ -13,8 +13,8 @@ use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 use super::Hypervisor;
 use crate::error::{Error, is_denied};
 
-const ALLOW_OTHER: &str = "it was mounted without allow_other; write user_allow_other into /etc/fuse.conf, or run \
-                           this as root, and try again once it is unmounted";
+const ALLOW_OTHER: &str = "it was mounted without allow_other; write user_allow_other into /etc/fuse.conf, and try \
+                           again once it is unmounted";
 const NAMESPACE: &str = "it is not in the mount namespace of libvirt's daemon; put quobyte_mount_point_base below a \
                          directory that this process and the daemon share";
 const PROPAGATION: &str = "it is mounted below a private mount, so running guests do not receive it; make that one \

@@ -7,7 +7,7 @@ use super::operation::ShareOperation;
 use super::stacked_mounts::is_replaced;
 use super::survey::CONNECT_TIMEOUT;
 use crate::host::client::ClientError;
-use crate::host::{UnmountMode, UnmountOutcome};
+use crate::host::{UnmountMode, UnmountOutcome, users};
 use crate::mount::{Inquiry, MountError, MountState};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::record::ClientSettings;
@@ -104,8 +104,10 @@ impl ShareOperation<'_> {
         let (at, export) = (&self.record.mount_path, &self.record.export);
         let stale = |remedy| MountError::Stale { at: at.clone(), export: export.clone(), remedy };
         if !self.host.may_unmount(mount) {
-            let owner = mount.owner().map_or_else(|| "its owner".to_owned(), |user| format!("user {user}"));
-            return Err(stale(format!("{owner} has to run: fusermount3 -u {at}")).into());
+            let owner = mount.owner().map_or_else(|| "OWNER".to_owned(), users::name);
+            return Err(
+                stale(format!("its owner has to unmount it: sudo -u '{owner}' fusermount3 -u {at}")).into()
+            );
         }
         tracing::warn!(%export, mount_path = %at, "unmounting what its client does not serve any more");
         if self.unmount(mount, UnmountMode::IfUnused)? == UnmountOutcome::Busy {

@@ -78,7 +78,7 @@ fn other_users_dead_mount_is_refused_with_remedy() {
     f.host.world().add_mount(&f.at(&a), "fuse.quobyte", a.export.mount_source(), ClientState::Dead);
     let error = f.connect(&a, 1).unwrap_err();
     assert_eq!(error.code().as_str(), "mount_stale");
-    assert!(error.to_string().contains("user 4711 has to run: fusermount3 -u /mnt/"), "{error}");
+    assert!(error.to_string().contains("sudo -u '#4711' fusermount3 -u /mnt/"), "{error}");
 }
 
 #[test]
@@ -313,6 +313,7 @@ fn concurrent_rollbacks_below_new_base_succeed() {
     let linux = LinuxConfig {
         client_cfg: None,
         launcher: Launcher::Direct,
+        is_command: false,
         helper: "/nonexistent/helper".into(),
         mount_timeout: Some(timeout),
         probe_timeout: timeout,
