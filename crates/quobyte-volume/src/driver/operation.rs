@@ -134,7 +134,7 @@ impl<'a> ShareOperation<'a> {
     /// The layers of the requested image on `mount`, once it is certain that they may be given to a guest.
     pub(super) fn verify_image(&mut self, mount: &Mount) -> Result<Vec<Layer>, Error> {
         match self.image.take() {
-            Some(RequestedImage { declared, chain: Some(chain) }) => {
+            Some(RequestedImage { declared, chain: Some(chain) }) if !matches!(&chain, Ok(none) if none.is_empty()) => {
                 verify_chain(declared, chain, mount, &self.record.mount_path)
             }
             // Nothing was seen of it, so nothing of it is given to a guest.

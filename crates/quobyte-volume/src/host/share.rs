@@ -16,24 +16,25 @@
 mod client_calls;
 mod error;
 mod helper;
+mod idle_helpers;
 mod probe_direct_io;
-mod protocol;
+pub mod protocol;
+mod scratch_file;
+mod server;
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode};
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-pub use self::client_calls::{RefusedRequests, RootFacts};
+pub use self::client_calls::{ChainFailure, RefusedRequests, RootFacts};
 pub use self::error::ShareError;
 use self::error::share_error;
 use self::helper::{Helper, HelperReply};
-use self::protocol::{HelperAnswer, HelperRequest, VERSION};
+use self::idle_helpers::IdleHelpers;
+use self::protocol::{HelperAnswer, HelperRequest};
+pub use self::server::serve;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
 use crate::host::records::StateDir;
@@ -50,9 +51,7 @@ pub(crate) struct HelperPool {
     program: PathBuf,
     state: StateDir,
     timeout: Duration,
-    idle: Mutex<HashMap<MountPath, Helper>>,
-    /// Killed helpers that have not ended yet. The next request about any share reaps those that have.
-    unreaped: Mutex<Vec<Child>>,
+    helpers: IdleHelpers,
 }
 
 /// What a client replies to a query of its share.
@@ -73,7 +72,7 @@ pub type PendingShareReply<'a> = Box<dyn FnOnce() -> Result<ShareReply, ShareErr
 impl HelperPool {
     /// `program` is the helper, `timeout` how long a share may take to answer.
     pub(crate) fn new(program: PathBuf, state: StateDir, timeout: Duration) -> Self {
-        Self { program, state, timeout, idle: Mutex::default(), unreaped: Mutex::default() }
+        Self { program, state, timeout, helpers: IdleHelpers::new() }
     }
 
     /// Asks the client behind the mount at `at` for its root, past every cache, and in the same request for the layers
@@ -102,7 +101,7 @@ impl HelperPool {
                     let source = io::Error::from_raw_os_error(errno);
                     Err(ShareError::Unserved { at: at.clone(), refused, source })
                 }
-                _ => Err(self.wrong_answer_error()),
+                HelperAnswer::Probe(_) => Err(self.wrong_answer_error()),
             }
         })
     }
@@ -120,11 +119,7 @@ impl HelperPool {
     }
 
     fn wrong_answer_error(&self) -> ShareError {
-        self.helper_error("it answered another question")
-    }
-
-    fn helper_error(&self, why: &str) -> ShareError {
-        let source = io::Error::new(io::ErrorKind::InvalidData, why);
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it answered another question");
         ShareError::Helper { program: self.program.clone(), source }
     }
 
@@ -138,18 +133,18 @@ impl HelperPool {
         at: &'a MountPath,
         request: &HelperRequest,
     ) -> Option<PendingAnswer<'a>> {
-        self.reap();
+        self.helpers.reap();
         let deadline = Deadline::after(self.timeout);
-        let mut helper = lock(&self.idle).remove(at)?;
+        let mut helper = self.helpers.take(at)?;
         match helper.send(request, Deadline::after(Duration::ZERO)) {
             Ok(true) => Some(PendingAnswer { pool: self, at, deadline, helper: Some(helper) }),
             Ok(false) => {
-                self.put_back(at, helper);
+                self.helpers.put(at, helper);
                 None
             }
             // The helper was killed by another process; a new one gets the request.
             Err(_) => {
-                self.discard(helper);
+                self.helpers.discard(helper);
                 None
             }
         }
@@ -161,8 +156,8 @@ impl HelperPool {
         at: &MountPath,
         request: &HelperRequest,
     ) -> Result<HelperAnswer, ShareError> {
-        self.reap();
-        let idle = lock(&self.idle).remove(at);
+        self.helpers.reap();
+        let idle = self.helpers.take(at);
         let was_idle = idle.is_some();
         let helper = idle.map_or_else(|| self.start_helper(at), Ok)?;
         self.handle_reply(helper.ask(request, deadline), was_idle, deadline, at, request)
@@ -177,22 +172,16 @@ impl HelperPool {
         request: &HelperRequest,
     ) -> Result<HelperAnswer, ShareError> {
         match reply {
-            HelperReply::Answered(HelperAnswer::OtherVersion(version), helper) => {
-                self.discard(helper);
-                Err(self.helper_error(&format!(
-                    "it is of version {version}, its caller of {VERSION}, from before an upgrade: restart the service"
-                )))
-            }
             HelperReply::Answered(answer, helper) => {
-                self.put_back(at, helper);
+                self.helpers.put(at, helper);
                 Ok(answer)
             }
             HelperReply::Hung(helper) => {
-                self.discard(helper);
+                self.helpers.discard(helper);
                 Err(ShareError::Hung { at: at.clone() })
             }
             HelperReply::Broken(source, helper) => {
-                self.discard(helper);
+                self.helpers.discard(helper);
                 // An idle helper may have been killed by another process since its last answer.
                 if was_idle {
                     return self.ask_until(deadline, at, request);
@@ -202,18 +191,13 @@ impl HelperPool {
         }
     }
 
-    /// Reaps the killed helpers that have ended since.
-    fn reap(&self) {
-        lock(&self.unreaped).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
-    }
-
     /// Starts the helper of a share that is about to be mounted, so that it is there once the client is. Where that
     /// fails, the first request reports it.
     pub(crate) fn prestart_helper(&self, at: &MountPath) {
-        if !lock(&self.idle).contains_key(at)
+        if !self.helpers.has(at)
             && let Ok(helper) = self.start_helper(at)
         {
-            self.put_back(at, helper);
+            self.helpers.put(at, helper);
         }
     }
 
@@ -226,30 +210,16 @@ impl HelperPool {
     /// Kills the helper of a share that is not mounted any more. It keeps no mount busy, so the caller does not wait
     /// for its end: one that has just probed a mount takes tens of milliseconds.
     pub(crate) fn stop_helper(&self, at: &MountPath) {
-        let helper = lock(&self.idle).remove(at);
-        if let Some(helper) = helper {
+        if let Some(helper) = self.helpers.take(at) {
             let mut child = helper.kill();
             // Where no thread can be had it is reaped when this process ends.
             let _ = thread::Builder::new().spawn(move || child.wait());
         }
     }
 
-    fn discard(&self, helper: Helper) {
-        let unreaped_child = helper.kill_and_reap();
-        lock(&self.unreaped).extend(unreaped_child);
-    }
-
     fn start_helper(&self, at: &MountPath) -> Result<Helper, ShareError> {
         Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))
             .map_err(|source| ShareError::Helper { program: self.program.clone(), source })
-    }
-
-    /// Keeps the helper for the next request. Where two threads asked at the same time, one helper is kept.
-    fn put_back(&self, at: &MountPath, helper: Helper) {
-        let surplus = lock(&self.idle).insert(at.clone(), helper);
-        if let Some(surplus) = surplus {
-            self.discard(surplus);
-        }
     }
 }
 
@@ -266,7 +236,7 @@ impl PendingAnswer<'_> {
     fn wait(mut self, request: &HelperRequest) -> Result<HelperAnswer, ShareError> {
         let Self { pool, at, deadline, .. } = self;
         match self.helper.take() {
-            Some(helper) => pool.handle_reply(helper.receive(deadline), true, deadline, at, request),
+            Some(helper) => pool.handle_reply(helper.receive(request, deadline), true, deadline, at, request),
             None => pool.ask_until(deadline, at, request),
         }
     }
@@ -277,31 +247,8 @@ impl Drop for PendingAnswer<'_> {
     /// client may hang.
     fn drop(&mut self) {
         if let Some(helper) = self.helper.take() {
-            lock(&self.pool.unreaped).push(helper.kill());
+            self.pool.helpers.abandon(helper);
         }
-    }
-}
-
-impl Drop for HelperPool {
-    fn drop(&mut self) {
-        for (_, helper) in lock(&self.idle).drain() {
-            helper.kill_and_reap();
-        }
-    }
-}
-
-/// Locks even after another thread has panicked: entries are complete or absent.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The whole of the helper program: answers on standard output what a caller of version `caller` asks on standard input
-/// about the share at `mount_point`, until that ends.
-#[must_use]
-pub fn serve(mount_point: &Path, caller: &OsStr) -> ExitCode {
-    match protocol::serve(mount_point, caller, BufReader::new(io::stdin()), io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
     }
 }
 

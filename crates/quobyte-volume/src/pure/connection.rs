@@ -20,6 +20,7 @@ use uuid::Uuid;
 pub use self::error::ConnectionError;
 pub use self::export::{Export, MAX_EXPORT_LEN};
 pub use self::image_name::ImageName;
+pub(crate) use self::image_name::PROBE_FILE_PREFIX;
 pub use self::io_tune::{IoLimit, IoTune};
 pub use self::wire_value::{MAX_CONNECTION_INFO_DEPTH, MAX_CONNECTION_INFO_LEN, WireValue};
 

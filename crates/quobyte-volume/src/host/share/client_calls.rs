@@ -61,7 +61,7 @@ pub(super) enum Refusal {
 /// Why a chain cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ChainFailure {
+pub enum ChainFailure {
     /// A layer breaks a rule.
     Refused(RelativePath, Violation),
     /// A system call about a layer failed with this error number.

@@ -7,14 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::protocol::{HelperAnswer, HelperRequest, VERSION};
+use super::protocol::{self, HelperAnswer, HelperRequest, MAX_LINE_LEN, VERSION};
 use crate::host::crash;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
 use crate::host::process;
-
-/// Longest answer accepted, in bytes: the longest chain there may be, with the longest names.
-const MAX_ANSWER_LEN: usize = 1 << 20;
 
 /// A helper process. Once a request has been sent to it, it is kept only if it answers.
 #[derive(Debug)]
@@ -23,6 +20,8 @@ pub(super) struct Helper {
     /// Held while a request is under way. The helper has the same open file, so a helper that is stuck keeps the lock
     /// even when this process has given it up or is gone.
     probe_lock: File,
+    /// How many requests it was sent, and so the number of the last one.
+    requests: u64,
 }
 
 /// What became of a request.
@@ -44,20 +43,20 @@ impl Helper {
         let probe_lock = flock::open(probe_lock)?;
         let child = Command::new(program)
             .arg(mount_point)
-            .arg(VERSION)
+            .arg(VERSION.to_string())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Not to be written to: this is how the helper comes to have the lock's open file.
             .stderr(probe_lock.try_clone()?)
             .spawn()?;
-        Ok(Self { child, probe_lock })
+        Ok(Self { child, probe_lock, requests: 0 })
     }
 
     /// Sends a request, and waits for the answer until the deadline.
     pub(super) fn ask(mut self, request: &HelperRequest, deadline: Deadline) -> HelperReply {
         match self.send(request, deadline) {
-            Ok(true) => self.receive(deadline),
+            Ok(true) => self.receive(request, deadline),
             Ok(false) => HelperReply::Hung(self),
             Err(error) => HelperReply::Broken(error, self),
         }
@@ -68,23 +67,27 @@ impl Helper {
         if !flock::acquire(&self.probe_lock, deadline)? {
             return Ok(false);
         }
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
+        self.requests += 1;
+        let line = protocol::write_request(self.requests, request)?;
         self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(&line)?;
         crash::point("a share has been asked");
         Ok(true)
     }
 
     /// Waits until the deadline for the answer to the request that was sent.
-    pub(super) fn receive(mut self, deadline: Deadline) -> HelperReply {
-        match self.read_answer(deadline) {
+    pub(super) fn receive(mut self, request: &HelperRequest, deadline: Deadline) -> HelperReply {
+        match self.read_answer(request, deadline) {
             Ok(Some(answer)) => HelperReply::Answered(answer, self),
             Ok(None) => HelperReply::Hung(self),
             Err(error) => HelperReply::Broken(error, self),
         }
     }
 
-    fn read_answer(&mut self, deadline: Deadline) -> io::Result<Option<HelperAnswer>> {
+    fn read_answer(
+        &mut self,
+        request: &HelperRequest,
+        deadline: Deadline,
+    ) -> io::Result<Option<HelperAnswer>> {
         let stdout = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\n") {
@@ -97,13 +100,16 @@ impl Helper {
             }
             let mut part = [0; 4096];
             let length = stdout.read(&mut part)?;
-            if length == 0 || answer.len() + length > MAX_ANSWER_LEN {
+            if length == 0 || answer.len() + length > MAX_LINE_LEN {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             answer.extend_from_slice(&part[..length]);
         }
+        let answer = protocol::read_reply(&answer, self.requests, request)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        // Not after a wrong answer: the helper may be asking still.
         self.probe_lock.unlock()?;
-        Ok(Some(serde_json::from_slice(&answer)?))
+        Ok(Some(answer))
     }
 }
 

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::thread;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, ftruncate, unlinkat};
+use rustix::fs::{OFlags, ftruncate};
 use rustix::io::Errno;
 
-use super::client_calls::{open_beneath, open_root, open_same_file, reopen};
+use super::client_calls::{open_root, open_same_file, reopen};
+use super::scratch_file;
 use crate::host::sys::aio::Aio;
 use crate::pure::connection::ImageFormat;
 use crate::pure::image::Layer;
@@ -26,20 +27,13 @@ const MIN_BLOCKING_READS: u8 = 2;
 /// whose submitter waits after all stops for each request.
 const MIN_NONBLOCKING_READS: u8 = 3;
 
-/// The file that is read where the image is too short or closed to readers: its name is ours. It is removed as soon as
-/// it is open, so that one that stays was left by a process that was killed.
-const SCRATCH: &str = ".nova-quobyte-probe";
-
-/// How often that file is made anew where another host, which probes the same volume, makes it first.
-const ATTEMPTS: u8 = 8;
-
 /// Probes the mount at `mount_point` by reading a layer on it. If another file is at the layer's path by now, no file
 /// of the volume is opened.
 ///
 /// Where the kernel keeps no attributes and no names, that costs 4 requests to the client until the image is found, one
 /// to open it, [`MIN_BLOCKING_READS`] to `MIN_BLOCKING_READS + MIN_NONBLOCKING_READS - 1` to read and one to close it:
-/// 10 at most. A file of our own costs 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close: 16 at
-/// most.
+/// 10 at most. A file of our own costs 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close, and one
+/// more where the client is found not to make files without a name: 17 at most.
 ///
 /// # Errors
 /// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` also where another file is
@@ -61,36 +55,15 @@ pub(super) fn probe_direct_io(mount_point: &Path, image: &Layer) -> io::Result<P
     }
 }
 
+/// Probes the mount by reading a file of our own: for an image that is too short or closed to readers.
 fn probe_scratch(root: &OwnedFd) -> io::Result<Probe> {
-    let scratch = match make_scratch(root) {
-        // It may have been made all the same.
-        Err(Errno::INVAL) => {
-            remove_scratch(root)?;
-            return Ok(refused(Errno::INVAL));
+    match scratch_file::make(root) {
+        Ok(scratch) => {
+            ftruncate(&scratch, Aio::LENGTH as u64)?;
+            probe_file(&scratch)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
         }
-        made => made?,
-    };
-    remove_scratch(root)?;
-    ftruncate(&scratch, Aio::LENGTH as u64)?;
-    probe_file(&scratch)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-}
-
-/// A new file, since what is there may be another name of a volume.
-fn make_scratch(root: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CREATE | OFlags::EXCL;
-    for _ in 0..ATTEMPTS {
-        match open_beneath(root, SCRATCH.as_ref(), flags, Mode::RUSR | Mode::WUSR) {
-            Err(Errno::EXIST) => remove_scratch(root)?,
-            made => return made,
-        }
-    }
-    Err(Errno::EXIST)
-}
-
-fn remove_scratch(root: &OwnedFd) -> rustix::io::Result<()> {
-    match unlinkat(root, SCRATCH, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
+        Err(Errno::INVAL) => Ok(refused(Errno::INVAL)),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -160,27 +133,23 @@ mod tests {
             .remove(0)
     }
 
-    /// Probes beside an image of that length, and lists what is there afterwards.
-    fn probe_beside(length: u64, scratch_is_there: bool) -> (Probe, Vec<String>) {
-        let directory = tempfile::tempdir().unwrap();
-        File::create(directory.path().join("disk")).unwrap().set_len(length).unwrap();
-        if scratch_is_there {
-            File::create(directory.path().join(SCRATCH)).unwrap();
-        }
-        let seen = probe_direct_io(directory.path(), &layer_of_disk(directory.path())).unwrap();
-        let names = fs::read_dir(directory.path()).unwrap();
-        (seen, names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+    /// The names in a directory.
+    fn names_in(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
     fn probe_of_any_image_length_cleans_up() {
         for length in [0, 1, 4095, 4096, 1 << 20] {
-            let (seen, left) = probe_beside(length, false);
+            let directory = tempfile::tempdir().unwrap();
+            File::create(directory.path().join("disk")).unwrap().set_len(length).unwrap();
+            let seen = probe_direct_io(directory.path(), &layer_of_disk(directory.path())).unwrap();
             assert!(
                 (1..MIN_BLOCKING_READS + MIN_NONBLOCKING_READS).contains(&seen.reads),
                 "{length}: {seen:?}"
             );
-            assert_eq!(left, ["disk"], "{length}");
+            assert_eq!(names_in(directory.path()), ["disk"], "{length}");
         }
     }
 
@@ -191,22 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn leftover_probe_file_is_removed() {
-        let (seen, left) = probe_beside(0, true);
-        assert_ne!(seen.reads, 0);
-        assert_eq!(left, ["disk"]);
-    }
-
-    #[test]
-    fn volume_linked_as_probe_file_is_untouched() {
+    fn probe_touches_no_file_of_a_like_name() {
         let directory = tempfile::tempdir().unwrap();
-        let path = |name| directory.path().join(name);
-        File::create(path("volume")).unwrap().set_len(8192).unwrap();
-        fs::hard_link(path("volume"), path(SCRATCH)).unwrap();
-        File::create(path("disk")).unwrap();
+        let others =
+            [".nova-quobyte-probe", ".nova-quobyte-probe-1", "disk"].map(|name| directory.path().join(name));
+        for other in &others {
+            File::create(other).unwrap().set_len(13).unwrap();
+        }
         probe_direct_io(directory.path(), &layer_of_disk(directory.path())).unwrap();
-        assert_eq!(fs::metadata(path("volume")).unwrap().len(), 8192);
-        assert!(!path(SCRATCH).exists());
+        assert_eq!(names_in(directory.path()).len(), others.len());
+        for other in &others {
+            assert_eq!(fs::metadata(other).unwrap().len(), 13, "{other:?}");
+        }
     }
 
     #[test]
@@ -229,7 +194,8 @@ mod tests {
             let error = probe_direct_io(directory.path(), &image).unwrap_err();
             let expected = if other == "link" { libc::ELOOP } else { libc::ENOENT };
             assert_eq!(error.raw_os_error(), Some(expected), "{other}");
-            assert!(!directory.path().join(SCRATCH).exists(), "{other}");
+            let is_others = |name: &String| name == "disk" || name == "looked at";
+            assert!(names_in(directory.path()).iter().all(is_others), "{other}");
         }
     }
 }

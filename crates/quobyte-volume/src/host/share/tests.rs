@@ -1,11 +1,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::error::Code;
 use crate::error::with_causes;
 use crate::host::flock;
-use crate::pure::connection::Export;
+use crate::pure::connection::{Export, ImageFormat, ImageName};
 
 fn mount_path(base: &Path) -> MountPath {
     MountPath::new(base, &Export::parse("reg/vol").unwrap())
@@ -32,7 +34,7 @@ const COUNTING_HELPER: &str = r#"
     while read -r _; do
         n=$((n + 1))
         echo $n >"$0.asked"
-        echo "{\"failed\":$n}"
+        echo "{\"answer\":[$n,{\"failed\":$n}]}"
     done
 "#;
 
@@ -61,7 +63,7 @@ fn idle_helper_works_before_query_is_awaited() {
     let directory = tempfile::tempdir().unwrap();
     let (pool, at) = (helper_pool(directory.path(), COUNTING_HELPER), mount_path(directory.path()));
     drop(pool.query(&at, None));
-    assert!(lock(&pool.unreaped).is_empty(), "none is started for an answer that may not be waited for");
+    assert!(!pool.helpers.has_unreaped(), "none is started for an answer that may not be waited for");
     assert_eq!(errno(pool.query(&at, None)), Some(1));
     let second = pool.query(&at, None);
     wait_until("it is at work", || helper_file(&pool, "asked") == "2");
@@ -97,18 +99,133 @@ fn query_does_not_block_on_probe_lock() {
     assert_eq!(errno(reply), Some(2));
 }
 
+/// A helper that answers the first request with that line and no other.
+fn answering(line: &str) -> String {
+    format!("read -r _\necho '{line}'\nread -r _\n")
+}
+
 #[test]
 fn upgraded_helper_asks_for_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let answering = |answer: &str| format!("read -r _\necho '{answer}'\nread -r _\n");
-    let pool = helper_pool(directory.path(), &answering(r#"{"other_version":"99.0.0"}"#));
+    let pool = helper_pool(directory.path(), &answering(r#"{"other_version":"99"}"#));
     let at = mount_path(directory.path());
 
     let error = pool.query(&at, None)().unwrap_err();
     assert_eq!(error.code(), Code::Internal);
     let text = with_causes(&error);
-    assert!(text.contains("version 99.0.0") && text.ends_with("restart the service"), "{text}");
+    assert!(text.contains("version 99") && text.ends_with("restart the service"), "{text}");
 
-    install(&pool.program, &answering(r#"{"failed":2}"#));
+    install(&pool.program, &answering(r#"{"answer":[1,{"failed":2}]}"#));
     assert!(matches!(pool.query(&at, None)().unwrap_err(), ShareError::Missing { .. }));
+}
+
+#[test]
+fn answer_to_another_request_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = mount_path(directory.path());
+    let name = ImageName::parse("disk").unwrap();
+    let disk = DeclaredImage { name: &name, format: ImageFormat::Raw };
+    let root = r#"{"size":0,"device":{"major":0,"minor":1}}"#;
+    let of_chain = |chain: &str| format!(r#"{{"answer":[1,{{"look":[{root},{{"Ok":{chain}}}]}}]}}"#);
+    let layer = |path| {
+        let identity = r#"{"device":{"major":0,"minor":1},"inode":7}"#;
+        format!(r#"[{{"path":"{path}","format":"raw","identity":{identity},"virtual_size":1}}]"#)
+    };
+    let pool = helper_pool(directory.path(), &answering(&of_chain(&layer("disk"))));
+    assert_eq!(pool.query(&at, Some(disk))().unwrap().chain.unwrap().len(), 1);
+    for (name, line) in [
+        ("an empty chain", of_chain("[]")),
+        ("another image", of_chain(&layer("other"))),
+        ("another number", r#"{"answer":[2,{"failed":2}]}"#.to_owned()),
+        ("no number", r#"{"failed":2}"#.to_owned()),
+        ("two answers", "{\"answer\":[1,{\"failed\":2}]}\n{\"answer\":[2,{\"failed\":2}]}".to_owned()),
+        ("no JSON", "segmentation fault".to_owned()),
+    ] {
+        let pool = helper_pool(directory.path(), &answering(&line));
+        let error = pool.query(&at, Some(disk))().unwrap_err();
+        assert!(matches!(error, ShareError::Helper { .. }), "{name}: {error}");
+        assert!(!pool.helpers.has(&at), "{name}: the helper is asked no more");
+    }
+}
+
+#[test]
+fn endless_answer_is_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = helper_pool(directory.path(), "read -r _\nexec tr '\\0' x </dev/zero\n");
+    let error = pool.query(&mount_path(directory.path()), None)().unwrap_err();
+    assert!(matches!(error, ShareError::Helper { .. }), "{error}");
+}
+
+/// What a fork of this process makes of `child`: whether it has returned true. Only what can run in the fork of a process
+/// with threads may be called there.
+#[expect(unsafe_code, reason = "no crate forks")]
+fn in_fork(child: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the fork goes on with this thread alone and ends in `_exit`. The allocator can be used there, since glibc
+    // readies it for a fork; nothing that `child` uses is locked by a thread that is gone.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "{}", io::Error::last_os_error());
+    if pid == 0 {
+        let holds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or_default();
+        // SAFETY: nothing of the parent's is flushed or torn down.
+        unsafe { libc::_exit(i32::from(!holds)) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` lives across the call.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    status == 0
+}
+
+#[test]
+fn fork_shares_no_helper() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, at) = (helper_pool(directory.path(), COUNTING_HELPER), mount_path(directory.path()));
+    assert_eq!(errno(pool.query(&at, None)), Some(1));
+    let owners = helper_file(&pool, "pid");
+    let fork_asks_its_own = |first, second| {
+        errno(pool.query(&at, None)) == Some(first) && errno(pool.query(&at, None)) == Some(second)
+    };
+    assert!(in_fork(|| {
+        // And a fork of a fork.
+        fork_asks_its_own(1, 2)
+            && helper_file(&pool, "pid") != owners
+            && in_fork(|| fork_asks_its_own(1, 2))
+            && fork_asks_its_own(3, 4)
+    }));
+    assert_eq!(errno(pool.query(&at, None)), Some(2), "the owner's helper goes on");
+}
+
+#[test]
+fn fork_that_drops_the_pool_ends_no_helper() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, at) = (helper_pool(directory.path(), COUNTING_HELPER), mount_path(directory.path()));
+    assert_eq!(errno(pool.query(&at, None)), Some(1));
+    let mut pool = Some(pool);
+    assert!(in_fork(|| pool.take().is_some()));
+    assert_eq!(errno(pool.unwrap().query(&at, None)), Some(2));
+}
+
+#[test]
+fn fork_amid_questions_asks_its_own_helper() {
+    const FORKS: i32 = 50;
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, at) = (helper_pool(directory.path(), COUNTING_HELPER), mount_path(directory.path()));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for other in ["reg/one", "reg/two"] {
+            let (pool, is_over) = (&pool, &is_over);
+            let other = MountPath::new(directory.path(), &Export::parse(other).unwrap());
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert!(!matches!(pool.query(&other, None)(), Err(ShareError::Helper { .. })));
+                }
+            });
+        }
+        for fork in 1..=FORKS {
+            assert_eq!(errno(pool.query(&at, None)), Some(fork));
+            assert!(in_fork(|| {
+                errno(pool.query(&at, None)) == Some(1) && errno(pool.query(&at, None)) == Some(2)
+            }));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }

@@ -11,6 +11,9 @@ use crate::pure::apparmor::is_pattern;
 /// Longest file name Linux and Quobyte keep, in bytes.
 const NAME_MAX: usize = 255;
 
+/// How the files are called that a probe of a mount makes beside its images (docs/IO_POLICY.md).
+pub(crate) const PROBE_FILE_PREFIX: &str = ".nova-quobyte-probe";
+
 /// A file name: one path component, and nothing that a program further on could take for more than that.
 ///
 /// Not even as a relative name can it leave its directory, be read as an option, as a QEMU protocol (`nbd:…`,
@@ -23,7 +26,8 @@ impl ImageName {
     /// Parses the name of an image file.
     ///
     /// # Errors
-    /// [`ConnectionError::Name`] for a name that is empty, `.` or `..`, longer than 255 bytes, starts with `-`, or
+    /// [`ConnectionError::Name`] for a name that is empty, `.` or `..`, longer than 255 bytes, starts with `-`, is kept
+    /// for probes' files, or
     /// contains a slash, a backslash, a comma, a colon, a control character, or U+FFFE or U+FFFF, which cannot stand
     /// in the XML that libvirt is given.
     pub fn parse(text: &str) -> Result<Self, ConnectionError> {
@@ -33,6 +37,8 @@ impl ImageName {
             "it is longer than 255 bytes"
         } else if text.starts_with('-') {
             "it starts with '-'"
+        } else if text.starts_with(PROBE_FILE_PREFIX) {
+            "files of that name are made and removed to probe a mount"
         } else if text
             .chars()
             .any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | ':' | '\u{fffe}' | '\u{ffff}'))
@@ -97,6 +103,7 @@ mod tests {
             "my disk.qcow2",
             "größe.raw",
             ".hidden",
+            "x.nova-quobyte-probe",
             "a..b",
         ] {
             assert_eq!(ImageName::parse(text).unwrap().as_str(), text);
@@ -121,6 +128,8 @@ mod tests {
             "a\u{ffff}",
             "-x",
             "--help",
+            ".nova-quobyte-probe",
+            ".nova-quobyte-probe-0123456789abcdef0123456789abcdef",
             "json:{\"driver\":\"raw\"}",
             "nbd://host/x",
             "nbd:host",
