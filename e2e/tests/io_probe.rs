@@ -13,7 +13,7 @@ const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 /// What a probe may cost.
 const MAX_ROUND_TRIPS: usize = 10;
 /// The same where a file has to be made for it, and removed.
-const MAX_ROUND_TRIPS_WITH_FILE: usize = 16;
+const MAX_ROUND_TRIPS_WITH_FILE: usize = 17;
 
 /// A site whose client tells of every request.
 struct TracedSite {
@@ -52,7 +52,7 @@ type Image = (&'static str, Option<u64>, usize);
 const IMAGES: [Image; 4] = [
     ("raw", None, MAX_ROUND_TRIPS),
     ("qcow2", None, MAX_ROUND_TRIPS),
-    ("raw", Some(100), MAX_ROUND_TRIPS_WITH_FILE),
+    ("raw", Some(4095), MAX_ROUND_TRIPS_WITH_FILE),
     ("raw", Some(0), MAX_ROUND_TRIPS_WITH_FILE),
 ];
 
@@ -135,7 +135,7 @@ fn stored(site: &Site) -> Vec<String> {
 #[test]
 fn empty_or_tiny_image_probe_leaves_no_file() {
     for (async_dio, expected) in [("on", "native"), ("off", "threads")] {
-        for length in [0, 100] {
+        for length in [0, 4095] {
             let site = Site::new(&[&format!("standin.async_dio={async_dio}")]);
             site.volume().image("disk", "raw", &[0; 4096]);
             set_length(&site, length);

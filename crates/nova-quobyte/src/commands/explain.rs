@@ -72,6 +72,7 @@ fn facts_json(info: &ConnectionInfo, facts: &Facts) -> Value {
         "probe": facts.probe,
         "aio_slots": facts.aio.map(|slots| json!({"used": slots.used, "limit": slots.limit})),
         "format": info.format.as_str(),
+        "raw_length": facts.raw_length,
         "multiattach": info.multiattach,
     })
 }

@@ -12,7 +12,7 @@ use crate::mount::Inquiry;
 use crate::pure::connection::{ConnectionInfo, InstanceId};
 use crate::pure::guests::{GuestSurvey, GuestUse};
 use crate::pure::image::Layer;
-use crate::pure::io_policy::{Decision, Facts, HypervisorFacts, IoPolicy};
+use crate::pure::io_policy::{Decision, HypervisorFacts, IoPolicy};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
 use crate::pure::record::{Attachment, Claim, FileQuery, Rival, ShareRecord};
@@ -140,7 +140,7 @@ impl ShareOperation<'_> {
         self.context.config.volume_formats.check_chain(&chain)?;
         let survey = self.grant(request, &chain)?;
         let probe = self.probe_once(&chain)?;
-        let policy = self.decide_policy(request.info, &Facts { probe, ..facts })?;
+        let policy = self.decide_policy(request.info, &facts.of_image(probe, &chain))?;
         // The same volume may be mounted below another base, and somebody be connecting the image there.
         let deadline = Deadline::after(self.context.config.lock_timeout);
         let export = &self.record.export;

@@ -46,7 +46,7 @@ pub(super) fn inspect_image(
     let MountedImage { chain, probe: known } = operation.mounted_image(info)?;
     let probe =
         known.map_or_else(|| probe_direct_io(context.host(), &at, &chain), |known| Ok(Some(known)))?;
-    let facts = Facts { probe, ..context.unprobed_facts(facts) };
+    let facts = context.unprobed_facts(facts).of_image(probe, &chain);
     let decision = context.decide(info, &facts)?;
     Ok(ImageInspection { chain, facts, decision })
 }

@@ -6,13 +6,17 @@ use crate::pure::connection::ConnectionInfo;
 use crate::pure::io_policy::{Facts, IoPolicy};
 
 impl ShareOperation<'_> {
-    /// Decides, and warns an operator of what the decision costs, once for each mount.
+    /// Decides, and warns an operator of what the decision costs: once for each mount, or each time where it is the image
+    /// that costs it.
     pub(super) fn decide_policy(&mut self, info: &ConnectionInfo, facts: &Facts) -> Result<IoPolicy, Error> {
         let decision = self.context.decide(info, facts)?;
         let record = &mut self.record;
         for (row, cost) in decision.costs() {
-            if !record.warned_rows.iter().any(|warned| warned == row.name) {
-                let (export, mount_path, remedy) = (&record.export, &record.mount_path, cost.remedy);
+            let (export, mount_path, remedy) = (&record.export, &record.mount_path, cost.remedy);
+            if cost.is_of_image {
+                let image = &info.name;
+                tracing::warn!(%export, %mount_path, %image, row = row.name, remedy, "{}", cost.loss);
+            } else if !record.warned_rows.iter().any(|warned| warned == row.name) {
                 tracing::warn!(%export, %mount_path, row = row.name, remedy, "{}", cost.loss);
                 record.warned_rows.push(row.name.to_owned());
             }

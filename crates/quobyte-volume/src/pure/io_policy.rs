@@ -15,6 +15,7 @@ mod table;
 mod version;
 
 pub use self::error::IoPolicyError;
+pub(crate) use self::facts::direct_io_length;
 pub use self::facts::{AioSlots, DirectIo, Facts, HypervisorFacts, Probe};
 pub use self::mode::{Cache, CacheModeOption, Choice, Discard, IoMode, IoModeOption, ModeError};
 pub use self::nova::nova_cache_mode;
@@ -23,7 +24,7 @@ pub use self::options::{IoOptions, PhysicalBlockSize, PhysicalBlockSizeError};
 use self::table::{CACHE_RULES, IO_RULES, IoModeInput, PolicyInput, first_match};
 pub use self::table::{Cost, Row, cache_rows, io_rows};
 pub use self::version::Version;
-use crate::pure::connection::{BlockSize, ConnectionInfo};
+use crate::pure::connection::{AccessMode, BlockSize, ConnectionInfo};
 
 /// How QEMU is to read and write one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,7 @@ impl Decision {
         let input = PolicyInput {
             format: info.format,
             multiattach: info.multiattach,
+            read_only: info.access_mode == AccessMode::ReadOnly,
             facts: *facts,
             options: *options,
         };

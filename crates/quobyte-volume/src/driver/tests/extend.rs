@@ -6,15 +6,21 @@ use crate::error::Code;
 const HELD: u64 = 1 << 20;
 
 #[test]
-fn extend_rounds_to_sectors_and_never_shrinks() {
+fn extend_rounds_up_and_never_shrinks() {
     let f = fixture();
     let a = volume("a");
-    f.connect(&a, 1).unwrap();
-    for (requested, size) in [(HELD, HELD), (HELD + 1, HELD + 512), (HELD - 1, HELD), (3 * HELD, 3 * HELD)] {
-        assert_eq!(f.driver.extend(&a, requested).unwrap(), size);
+    let qcow2 = ConnectionInfo { format: ImageFormat::Qcow2, ..a.clone() };
+    for (info, unit) in [(&a, 4096), (&qcow2, 512)] {
+        f.connect(info, 1).unwrap();
+        for (requested, size) in
+            [(HELD, HELD), (HELD + 1, HELD + unit), (HELD - 1, HELD), (3 * HELD, 3 * HELD)]
+        {
+            assert_eq!(f.driver.extend(info, requested).unwrap(), size);
+        }
+        let error = f.driver.extend(info, HELD - unit).unwrap_err();
+        assert_eq!(error.code(), Code::WouldShrink, "{error}");
+        f.disconnect(info, 1);
     }
-    let error = f.driver.extend(&a, HELD - 512).unwrap_err();
-    assert_eq!(error.code(), Code::WouldShrink, "{error}");
 }
 
 #[test]

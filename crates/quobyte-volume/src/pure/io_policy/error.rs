@@ -50,6 +50,17 @@ pub enum IoPolicyError {
         /// The cache mode asked for, or the one this host's QEMU gets.
         cache: Cache,
     },
+    /// QEMU opens no raw image of such a length with `O_DIRECT` for writing.
+    #[error(
+        "cache mode {cache} needs a length that is a multiple of 4096 bytes, and the image has {length} bytes; lengthen it \
+         while no guest has it: truncate --size %4096"
+    )]
+    OddLength {
+        /// The cache mode asked for, or needed.
+        cache: Cache,
+        /// The image's.
+        length: u64,
+    },
     /// Without `O_DIRECT` other guests would see stale data.
     #[error("a multiattach volume needs O_DIRECT, which the mount refuses")]
     SharedWithoutDirectIo,
@@ -61,6 +72,7 @@ impl IoPolicyError {
     pub const fn code(&self) -> Code {
         match self {
             Self::SharedFormat { .. } => Code::InvalidConnection,
+            Self::OddLength { .. } => Code::ImageRejected,
             Self::NativeCached { .. }
             | Self::NoDirectIo { .. }
             | Self::IoUringQemu { .. }

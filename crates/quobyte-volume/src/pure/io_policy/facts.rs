@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::version::Version;
+use crate::pure::connection::ImageFormat;
+use crate::pure::image::Layer;
 
 /// What is known of the hypervisor that runs the guest. What is not known counts as modern, but for io_uring, which has
 /// to be proven.
@@ -34,11 +36,43 @@ pub struct Facts {
     pub probe: Option<Probe>,
     /// The host's slots for Linux AIO; `None` where the kernel does not tell.
     pub aio: Option<AioSlots>,
+    /// The length in bytes of the raw file at the end of the image's chain, which is the image itself if that is raw;
+    /// `None` where there is none, or nothing was looked at yet.
+    pub raw_length: Option<u64>,
+}
+
+/// What QEMU opens a file with `O_DIRECT` in units of, in bytes. FUSE tells no alignment, so QEMU assumes this one.
+const DIRECT_IO_UNIT: u64 = 4096;
+
+/// QEMU counts a file's length in sectors of so many bytes, the last one filled up.
+const SECTOR: u64 = 512;
+
+/// Whether QEMU can open a raw file of that length for writing with `O_DIRECT`: it would have to lengthen one that does
+/// not end with a unit, and may not.
+pub(super) const fn is_direct_io_length(length: u64) -> bool {
+    length.div_ceil(SECTOR).is_multiple_of(DIRECT_IO_UNIT / SECTOR)
+}
+
+/// The length that a raw file has to have for at least `length` bytes so that it can be opened with `O_DIRECT`.
+pub(crate) const fn direct_io_length(length: u64) -> u64 {
+    match length.checked_next_multiple_of(DIRECT_IO_UNIT) {
+        Some(rounded) => rounded,
+        None => length,
+    }
+}
+
+impl Facts {
+    /// What is known once the image was looked at and its mount probed: `chain` is the image and everything below it.
+    #[must_use]
+    pub fn of_image(self, probe: Option<Probe>, chain: &[Layer]) -> Self {
+        let raw = chain.last().filter(|last| last.format == ImageFormat::Raw);
+        Self { probe, raw_length: raw.map(|raw| raw.virtual_size), ..self }
+    }
 }
 
 impl From<HypervisorFacts> for Facts {
     fn from(hypervisor: HypervisorFacts) -> Self {
-        Self { hypervisor, probe: None, aio: None }
+        Self { hypervisor, probe: None, aio: None, raw_length: None }
     }
 }
 

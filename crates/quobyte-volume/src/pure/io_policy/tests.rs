@@ -26,7 +26,7 @@ fn best() -> Facts {
     let mut host = HypervisorFacts::new(Some(QEMU_7_2));
     host.libvirt_version = Some(Version::new(9, 0, 0));
     host.io_uring = Some(true);
-    Facts { hypervisor: host, probe: saw(DirectIo::Asynchronous), aio: PLENTY }
+    Facts { hypervisor: host, probe: saw(DirectIo::Asynchronous), aio: PLENTY, raw_length: Some(1 << 30) }
 }
 
 fn with_qemu(version: Option<Version>) -> Facts {
@@ -160,6 +160,51 @@ fn io_uring_requires_versions_and_qemu_check() {
 }
 
 #[test]
+fn odd_raw_length_is_not_opened_directly() {
+    let of_length = |length| Facts { raw_length: Some(length), ..best() };
+    // QEMU fills the last sector up.
+    for length in [0, 4096, 4095, 3585, 2_052_096, 1 << 44] {
+        let even = decided(&of_length(length), "auto", "auto").unwrap();
+        assert_eq!(even[..2], ["none", "native"], "{length}");
+    }
+    for length in [1, 512, 3584, 4097, 2_048_512, (1 << 44) + 512] {
+        let facts = of_length(length);
+        let expected = ["writeback", "threads", "odd_length", "buffered"];
+        assert_eq!(decided(&facts, "auto", "auto"), Ok(expected), "{length}");
+        for cache in ["none", "directsync"] {
+            let error = decided(&facts, cache, "auto").unwrap_err();
+            assert_eq!(error.code(), Code::ImageRejected);
+            assert!(error.to_string().contains("truncate --size %4096"), "{error}");
+        }
+        assert!(decided(&facts, "auto", "native").is_err(), "{length}");
+        let operators = decided(&facts, "writethrough", "auto").unwrap();
+        assert_eq!(operators[2], "operator_buffered");
+        let old = Facts { hypervisor: with_qemu(Some(QEMU_1_7)).hypervisor, ..facts };
+        assert_eq!(decided(&old, "auto", "auto").unwrap()[2], "old_qemu");
+        let shared = ConnectionInfo { multiattach: true, ..volume(ImageFormat::Raw) };
+        let error = Decision::make(&shared, &facts, &IoOptions::default()).unwrap_err();
+        assert!(matches!(error, IoPolicyError::OddLength { .. }), "{error}");
+        // An overlay on such a file.
+        let overlay =
+            |cache| Decision::make(&volume(ImageFormat::Qcow2), &facts, &options(cache, "auto").unwrap());
+        assert_eq!(overlay("auto").unwrap().cache_row.name, "odd_length");
+        assert_eq!(overlay("none").unwrap().cache_row.name, "operator_direct");
+        let read_only = ConnectionInfo { access_mode: AccessMode::ReadOnly, ..volume(ImageFormat::Raw) };
+        let decision = Decision::make(&read_only, &facts, &IoOptions::default()).unwrap();
+        assert_eq!(decision.policy.cache, Cache::None, "nothing is written");
+    }
+}
+
+#[test]
+fn extended_length_can_be_opened_directly() {
+    for length in [0, 1, 4095, 4096, 2_048_512, u64::MAX - 5000] {
+        let extended = direct_io_length(length);
+        assert!(extended >= length && extended.is_multiple_of(4096), "{length}");
+    }
+    assert_eq!(direct_io_length(u64::MAX), u64::MAX, "QEMU refuses that");
+}
+
+#[test]
 fn discard_follows_connection_info() {
     let mut info = volume(ImageFormat::Qcow2);
     for (discard, expected) in [(false, None), (true, Some(Discard::Unmap))] {
@@ -257,11 +302,14 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     let probe =
         select(vec![None, saw(DirectIo::Refused), saw(DirectIo::Synchronous), saw(DirectIo::Asynchronous)]);
     let aio = select(vec![None, PLENTY, Some(AioSlots { used: 1, limit: 1024 })]);
-    (qemu, any::<Option<bool>>(), probe, aio).prop_map(|(qemu, io_uring, probe, aio)| {
-        let mut facts = with_qemu(qemu);
-        facts.hypervisor.io_uring = io_uring;
-        Facts { probe, aio, ..facts }
-    })
+    let raw_length = select(vec![None, Some(1 << 30), Some(2_048_512)]);
+    (qemu, any::<Option<bool>>(), probe, aio, raw_length).prop_map(
+        |(qemu, io_uring, probe, aio, raw_length)| {
+            let mut facts = with_qemu(qemu);
+            facts.hypervisor.io_uring = io_uring;
+            Facts { probe, aio, raw_length, ..facts }
+        },
+    )
 }
 
 fn any_options() -> impl Strategy<Value = IoOptions> {
@@ -285,6 +333,8 @@ proptest! {
         prop_assert!(policy.io != Some(IoMode::Native) || policy.cache.is_direct());
         prop_assert!(policy.io != Some(IoMode::IoUring) || facts.hypervisor.io_uring == Some(true));
         prop_assert!(!policy.cache.is_direct() || facts.probe != saw(DirectIo::Refused));
+        let is_odd = format == ImageFormat::Raw && facts.raw_length == Some(2_048_512);
+        prop_assert!(!policy.cache.is_direct() || !is_odd);
         prop_assert!(!policy.shareable || (policy.cache, format) == (Cache::None, ImageFormat::Raw));
     }
 

@@ -5,13 +5,17 @@ use crate::pure::connection::ImageFormat;
 use crate::pure::io_policy::error::IoPolicyError;
 use crate::pure::io_policy::mode::{Cache, Choice};
 
-const OLD_QEMU: Cost =
-    Cost { loss: "every write waits until it is on the volume", remedy: "run QEMU 2.0.0 or later" };
+const OLD_QEMU: Cost = Cost {
+    loss: "every write waits until it is on the volume",
+    remedy: "run QEMU 2.0.0 or later",
+    is_of_image: false,
+};
 
 const BUFFERED: Cost = Cost {
     loss: "guests write through this host's page cache, at a fraction of the speed, and live migration needs QEMU 4.0 \
            and libvirt 5.7.0 on both hosts",
     remedy: "leave cache_mode at auto",
+    is_of_image: false,
 };
 
 pub(in crate::pure::io_policy) static CACHE_RULES: &[PolicyRule<PolicyInput, Cache>] = &[
@@ -64,6 +68,31 @@ pub(in crate::pure::io_policy) static CACHE_RULES: &[PolicyRule<PolicyInput, Cac
     },
     PolicyRule {
         row: Row {
+            name: "shared_odd_length",
+            when: "multiattach, and the length of the raw image is no multiple of 4096 bytes",
+            then: "refused",
+            why: "QEMU opens no such image with O_DIRECT for writing: only the page cache is left",
+            cost: None,
+        },
+        applies: |input| input.multiattach && input.odd_image_length().is_some(),
+        decides: odd_length_error,
+    },
+    PolicyRule {
+        row: Row {
+            name: "direct_io_odd_length",
+            when: "the operator has fixed none or directsync, and the length of the raw image is no multiple of 4096 bytes",
+            then: "refused",
+            why: "QEMU opens no such image with O_DIRECT for writing",
+            cost: None,
+        },
+        applies: |input| {
+            matches!(input.options.cache, Choice::Fixed(cache) if cache.is_direct())
+                && input.odd_image_length().is_some()
+        },
+        decides: odd_length_error,
+    },
+    PolicyRule {
+        row: Row {
             name: "operator_buffered",
             when: "the operator has fixed writeback or writethrough",
             then: "that",
@@ -108,6 +137,21 @@ pub(in crate::pure::io_policy) static CACHE_RULES: &[PolicyRule<PolicyInput, Cac
     },
     PolicyRule {
         row: Row {
+            name: "odd_length",
+            when: "the length of the raw image, or of the raw file below it, is no multiple of 4096 bytes",
+            then: "writeback",
+            why: "QEMU opens no such file with O_DIRECT for writing, and a guest's flushes are obeyed",
+            cost: Some(Cost {
+                remedy: "lengthen that file while no guest has it: truncate --size %4096",
+                is_of_image: true,
+                ..BUFFERED
+            }),
+        },
+        applies: |input| input.odd_length().is_some(),
+        decides: |_| Ok(Cache::Writeback),
+    },
+    PolicyRule {
+        row: Row {
             name: "direct_io",
             when: "O_DIRECT works on the mount",
             then: "none",
@@ -129,3 +173,10 @@ pub(in crate::pure::io_policy) static CACHE_RULES: &[PolicyRule<PolicyInput, Cac
         decides: |_| Ok(Cache::None),
     },
 ];
+
+fn odd_length_error(input: &PolicyInput) -> Result<Cache, IoPolicyError> {
+    Err(IoPolicyError::OddLength {
+        cache: input.wanted_cache(),
+        length: input.odd_image_length().unwrap_or_default(),
+    })
+}

@@ -42,6 +42,7 @@ pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option
                 loss: "the client does not negotiate asynchronous direct I/O, so each request stops the guest's event \
                        loop until it is done",
                 remedy: "leave io_mode at auto, or have Quobyte's client negotiate asynchronous direct I/O",
+                is_of_image: false,
             }),
         },
         applies: |input| {
@@ -59,6 +60,7 @@ pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option
             cost: Some(Cost {
                 loss: "guests cannot migrate live to a host whose QEMU has no io_uring; on FUSE it gains nothing",
                 remedy: "leave io_mode at auto",
+                is_of_image: false,
             }),
         },
         applies: |input| input.option() == Choice::Fixed(IoMode::IoUring),
@@ -109,6 +111,7 @@ pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option
             cost: Some(Cost {
                 loss: "the client does not negotiate asynchronous direct I/O, so writes to one image wait for each other",
                 remedy: "have Quobyte's client negotiate asynchronous direct I/O, then mount the volume anew",
+                is_of_image: false,
             }),
         },
         applies: |input| input.common.direct_io() == Some(DirectIo::Synchronous),
@@ -123,6 +126,7 @@ pub(in crate::pure::io_policy) static IO_RULES: &[PolicyRule<IoModeInput, Option
             cost: Some(Cost {
                 loss: "this host has no slots for Linux AIO left, so writes to one image wait for each other",
                 remedy: "raise sysctl fs.aio-max-nr, by 1024 for each guest's event loop",
+                is_of_image: false,
             }),
         },
         applies: |input| input.common.facts.aio.is_some_and(|slots| !slots.has_room_for_guest()),

@@ -2,7 +2,7 @@
 
 use crate::pure::connection::ImageFormat;
 use crate::pure::io_policy::error::IoPolicyError;
-use crate::pure::io_policy::facts::{DirectIo, Facts};
+use crate::pure::io_policy::facts::{DirectIo, Facts, is_direct_io_length};
 use crate::pure::io_policy::mode::{Cache, CacheModeOption, IoModeOption};
 use crate::pure::io_policy::options::IoOptions;
 use crate::pure::io_policy::version::Version;
@@ -31,6 +31,8 @@ pub struct Cost {
     pub loss: &'static str,
     /// What an operator can do about it.
     pub remedy: &'static str,
+    /// What it comes from: the image alone, or the host and the mount, which are the same for all images.
+    pub is_of_image: bool,
 }
 
 /// A row, and the functions that decide a `T` from a `C`.
@@ -44,6 +46,7 @@ pub(in crate::pure::io_policy) struct PolicyRule<C, T> {
 pub(in crate::pure::io_policy) struct PolicyInput {
     pub(in crate::pure::io_policy) format: ImageFormat,
     pub(in crate::pure::io_policy) multiattach: bool,
+    pub(in crate::pure::io_policy) read_only: bool,
     pub(in crate::pure::io_policy) facts: Facts,
     pub(in crate::pure::io_policy) options: IoOptions,
 }
@@ -59,6 +62,16 @@ impl PolicyInput {
 
     pub(super) fn refuses_direct_io(&self) -> bool {
         self.direct_io() == Some(DirectIo::Refused)
+    }
+
+    /// The length of the image, if QEMU cannot open it with `O_DIRECT` for that.
+    pub(super) fn odd_image_length(&self) -> Option<u64> {
+        self.odd_length().filter(|_| self.format == ImageFormat::Raw)
+    }
+
+    /// The same of the image or of the raw file below it, which is opened for writing when a snapshot is deleted.
+    pub(super) fn odd_length(&self) -> Option<u64> {
+        self.facts.raw_length.filter(|length| !self.read_only && !is_direct_io_length(*length))
     }
 
     /// The cache mode as far as it is known without a probe.
