@@ -18,6 +18,7 @@ pub fn all() -> Vec<Specimen> {
         features::all(),
         extensions::all(),
         tables::all(),
+        crate::costly::hostile(),
         backing::all(),
         chain::all(),
         foreign::all(),

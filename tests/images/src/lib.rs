@@ -4,6 +4,7 @@
 //! the product must not be repeated here.
 
 mod content;
+mod costly;
 pub mod hostile;
 pub mod legitimate;
 mod place;

@@ -58,6 +58,7 @@ pub fn all() -> Vec<Specimen> {
         on_longest_name(),
         deep(200),
     ];
+    all.extend(crate::costly::legitimate());
     all.extend(declared_raw());
     all
 }

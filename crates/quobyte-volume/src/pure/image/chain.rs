@@ -10,7 +10,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::path::RelativePath;
-use super::qcow2::{Backing, ImageHeader};
+use super::qcow2::{Backing, ImageHeader, OpenCost};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
 use crate::pure::apparmor::is_pattern;
@@ -103,11 +103,17 @@ pub fn walk<'a, E>(
 ) -> Result<Vec<Layer>, ChainError<E>> {
     let mut layers: Vec<Layer> = Vec::new();
     let mut next = Some(Backing { name: start, format });
+    let mut cost = OpenCost::default();
     while let Some(Backing { name: path, format }) = next {
         let file = open(&path).map_err(ChainError::Open)?;
         let header = check_position(&layers, &path, file.identity)
             .map_err(InspectError::from)
-            .and_then(|()| read_layer_header(&path, format, &file));
+            .and_then(|()| read_layer_header(&path, format, &file))
+            .and_then(|header| {
+                cost = cost.plus(header.cost);
+                cost.check()?;
+                Ok(header)
+            });
         let header = match header {
             Ok(header) => header,
             Err(InspectError::Violation(violation)) => return Err(ChainError::Refused { path, violation }),
@@ -141,7 +147,9 @@ fn read_layer_header(
     file: &Opened<'_>,
 ) -> Result<ImageHeader, InspectError> {
     match format {
-        ImageFormat::Raw => Ok(ImageHeader { virtual_size: file.size, backing: None }),
+        ImageFormat::Raw => {
+            Ok(ImageHeader { virtual_size: file.size, backing: None, cost: OpenCost::default() })
+        }
         ImageFormat::Qcow2 => {
             let mut header = ImageHeader::parse(&*file.content, file.size)?;
             if let Some(backing) = &mut header.backing {

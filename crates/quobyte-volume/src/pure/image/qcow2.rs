@@ -2,14 +2,19 @@
 //!
 //! QEMU's description of the format (`docs/interop/qcow2`) says what a field means, its driver (`block/qcow2.c`) what it
 //! makes of one that breaks the description. Where the two differ the stricter wins. At most the first cluster is read,
-//! 2 MiB, however the file lies.
+//! 2 MiB, and the directory of bitmaps, 1 MiB, however the file lies; of an image that is to be repaired its snapshots,
+//! too, as many as a repair may meet.
 
+mod bitmaps;
+mod cost;
 mod extensions;
 mod fields;
+mod repair;
 mod tables;
 
 use std::ops::Range;
 
+pub(super) use self::cost::OpenCost;
 use self::extensions::Extensions;
 use self::fields::Fields;
 use self::tables::Layout;
@@ -26,6 +31,8 @@ pub struct ImageHeader {
     pub virtual_size: u64,
     /// The file below, if there is one.
     pub backing: Option<Backing>,
+    /// What QEMU takes to open it, without what is below.
+    pub(super) cost: OpenCost,
 }
 
 /// The backing file that an image names.
@@ -58,7 +65,15 @@ impl ImageHeader {
         let extensions = Extensions::parse(&cluster[fields.header_length()..end_of_extensions])?;
         let layout = Layout { cluster_size: fields.cluster_size(), file_size };
         layout.check(&fields, extensions.bitmaps)?;
+        let bitmaps = match extensions.bitmaps {
+            Some(bitmaps) if fields.has_bitmaps() => bitmaps::read(source, bitmaps)?,
+            _ => Vec::new(),
+        };
+        let cost = OpenCost::new(&fields, &layout, extensions.count, &bitmaps);
+        cost.check()?;
+        repair::check(source, &fields, &layout, &bitmaps)?;
         Ok(Self {
+            cost,
             virtual_size: fields.virtual_size,
             backing: name.map(|name| backing(&cluster[name], extensions.backing_format)).transpose()?,
         })

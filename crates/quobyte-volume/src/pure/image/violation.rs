@@ -9,8 +9,8 @@ use crate::error::{Code, excerpt};
 
 /// A rule that every image given to a guest keeps. Its name never changes its meaning; new rules may be added.
 ///
-/// Where a rule has a limit it is QEMU's own: an image beyond it could not be opened anyway, and an image within it
-/// that QEMU's tools made is accepted.
+/// Where a rule has a limit it is QEMU's own, but for [`Rule::OpenCost`]: an image beyond it could not be opened anyway,
+/// and an image within it that QEMU's tools made is accepted.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr,
 )]
@@ -58,6 +58,8 @@ pub enum Rule {
     BitmapDirectory,
     /// The L1 table has room for the virtual size.
     VirtualSize,
+    /// Opening a chain does not take QEMU more than a host can spare: memory, reads, or the repair of a dirty image.
+    OpenCost,
     /// Whoever looks for another format does not find one in the header's cluster.
     SecondFormat,
     /// The backing file is a path beneath the overlay's directory, and nothing else: no absolute path, no `..`, no
@@ -105,6 +107,7 @@ impl Rule {
             Self::SnapshotTable => "has its snapshot table where none can be",
             Self::BitmapDirectory => "has its bitmap directory where none can be",
             Self::VirtualSize => "claims a size that its L1 table has no room for",
+            Self::OpenCost => "would cost too much to open",
             Self::SecondFormat => "can be read as another format as well",
             Self::BackingName => "names a backing file that is not plainly beneath its own directory",
             Self::BackingFormat => "does not say once that its backing file is raw or qcow2",

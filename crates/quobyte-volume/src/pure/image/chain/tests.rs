@@ -66,6 +66,7 @@ fn every_rule_is_broken_by_a_hostile_image() {
         Rule::SnapshotTable,
         Rule::BitmapDirectory,
         Rule::VirtualSize,
+        Rule::OpenCost,
         Rule::SecondFormat,
         Rule::BackingName,
         Rule::BackingFormat,

@@ -17,6 +17,8 @@ const HEAD_LEN: usize = 8;
 pub(super) struct Extensions<'a> {
     pub(super) backing_format: Option<&'a [u8]>,
     pub(super) bitmaps: Option<Bitmaps>,
+    /// How many there are.
+    pub(super) count: u64,
 }
 
 /// Where the image's persistent dirty bitmaps are listed.
@@ -57,6 +59,7 @@ impl<'a> Extensions<'a> {
                 }
                 _ => {}
             }
+            found.count += 1;
             area = rest;
         }
     }

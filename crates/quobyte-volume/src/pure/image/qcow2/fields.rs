@@ -133,6 +133,11 @@ impl Fields {
         self.incompatible & feature != 0
     }
 
+    /// Whether QEMU repairs the image before it opens it.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.has(DIRTY)
+    }
+
     /// A cluster's size in bytes.
     pub(super) fn cluster_size(&self) -> u64 {
         1 << self.cluster_bits

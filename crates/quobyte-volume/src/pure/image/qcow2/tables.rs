@@ -11,9 +11,9 @@ const MAX_SNAPSHOTS: u64 = 65_536;
 const MAX_BITMAPS: u64 = 65_535;
 const MAX_BITMAP_DIRECTORY: u64 = 1024 * MAX_BITMAPS;
 
-const L1_ENTRY_LEN: u64 = 8;
+pub(super) const L1_ENTRY_LEN: u64 = 8;
 /// A snapshot's entry without its names and extra data.
-const SNAPSHOT_MIN_LEN: u64 = 40;
+pub(super) const SNAPSHOT_MIN_LEN: u64 = 40;
 
 /// The units a file is divided in.
 #[derive(Debug)]
