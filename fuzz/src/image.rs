@@ -39,7 +39,7 @@ fn assert_standalone_qcow2(file: &File<'_>) {
     assert!(file.len >= 1 << byte(23), "the first cluster is not there");
 }
 
-fn assert_plain_path(path: &RelativePath) {
+pub(crate) fn assert_plain_path(path: &RelativePath) {
     let text = path.to_string();
     assert!(path.as_path().components().all(|part| matches!(part, Component::Normal(_))), "{text}");
     assert!(!text.starts_with('-') && !text.contains([':', ',', '\0', '\n']), "{text}");

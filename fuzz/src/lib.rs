@@ -4,7 +4,9 @@
 //! (`make fuzz`), a test with those in `corpus/`. The promises are worded anew here and not by what they are about.
 
 mod connection;
+mod domain;
 mod encoding;
+mod helper;
 mod image;
 mod mount_table;
 mod oslo_config;
@@ -12,6 +14,8 @@ mod record;
 pub mod seeds;
 
 pub use connection::{connection_info, export};
+pub use domain::domain;
+pub use helper::{helper_replies, helper_requests};
 pub use image::{chain, header};
 pub use mount_table::mount_table;
 pub use oslo_config::oslo_config;
@@ -21,11 +25,14 @@ pub use record::record;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     ("chain", chain),
     ("connection_info", connection_info),
+    ("domain", domain),
     ("export", export),
     ("header", header),
+    ("helper_replies", helper_replies),
+    ("helper_requests", helper_requests),
     ("mount_table", mount_table),
     ("oslo_config", oslo_config),
     ("record", record),

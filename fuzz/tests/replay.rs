@@ -50,8 +50,10 @@ fn image_corpus_seeds_are_committed() {
 /// What is promised of accepted input would mean nothing if none were.
 #[test]
 fn every_fuzz_target_accepts_some_input() {
+    use quobyte_volume::host::share::protocol::{HelperAnswer, HelperRequest, VERSION, read_reply, serve};
     use quobyte_volume::pure::{
-        connection::{ConnectionInfo, Export},
+        connection::{ConnectionInfo, Export, ImageFormat, ImageName},
+        domain::described_files,
         kernel_mount::MountInfo,
         oslo_config::OsloConfig,
         record::ShareRecord,
@@ -62,6 +64,22 @@ fn every_fuzz_target_accepts_some_input() {
     assert_any_accepted("connection_info", |input| ConnectionInfo::parse(input).is_ok());
     assert_any_accepted("export", |input| {
         std::str::from_utf8(input).is_ok_and(|text| Export::parse(text).is_ok())
+    });
+    assert_any_accepted("domain", |input| {
+        let files = std::str::from_utf8(input).ok().and_then(|xml| described_files(xml).ok());
+        files.is_some_and(|files| files.disks.len() > 1 && !files.others.is_empty())
+    });
+    assert_any_accepted("helper_replies", |input| {
+        let disk = HelperRequest::Query(Some((ImageName::parse("disk").unwrap(), ImageFormat::Qcow2)));
+        matches!(read_reply(input, 7, &disk), Ok(HelperAnswer::Query(_, Ok(layers))) if layers.len() > 1)
+    });
+    assert_any_accepted("helper_requests", |input| {
+        let mut count = 0;
+        let answered = serve(&VERSION, input, Vec::new(), |_| {
+            count += 1;
+            HelperAnswer::Failed(5)
+        });
+        answered.is_ok() && count > 1
     });
     assert_any_accepted("mount_table", |input| MountInfo::parse(input).is_ok_and(|table| table.len() > 1));
     assert_any_accepted("oslo_config", |input| {

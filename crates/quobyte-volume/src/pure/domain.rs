@@ -17,49 +17,55 @@ use super::connection::{ImageFormat, VolumeId};
 
 /// What one description of a domain says of files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct DescribedFiles {
+pub struct DescribedFiles {
     /// Its disks.
-    pub(crate) disks: Vec<DescribedDisk>,
+    pub disks: Vec<DescribedDisk>,
     /// Whether OpenStack Nova has written the description.
-    pub(crate) is_novas: bool,
+    pub is_novas: bool,
     /// All else that is kept in files or directories: kernels, firmware, file systems, sockets.
-    pub(crate) others: Vec<PathBuf>,
+    pub others: Vec<PathBuf>,
 }
 
 /// A disk, or the copy that a block job makes of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DescribedDisk {
+pub struct DescribedDisk {
     /// Its name in the domain.
-    pub(crate) target: String,
+    pub target: String,
     /// The ids of volumes that it carries.
-    pub(crate) volumes: Vec<VolumeId>,
+    pub volumes: Vec<VolumeId>,
     /// What libvirt takes its file for; raw where it says nothing.
-    pub(crate) format: ImageFormat,
+    pub format: ImageFormat,
     /// Whether other domains may have it at the same time.
-    pub(crate) shareable: bool,
+    pub shareable: bool,
     /// Whether it is the copy that a block job is making of the disk.
-    pub(crate) is_copy: bool,
+    pub is_copy: bool,
     /// Its file, and what the description says lies below it; nothing for a disk that is kept in no file.
-    pub(crate) layers: Vec<DescribedLayer>,
+    pub layers: Vec<DescribedLayer>,
     /// Whether the description leaves open what lies below the last layer, which is the first one's own image to say.
-    pub(crate) is_open_ended: bool,
+    pub is_open_ended: bool,
 }
 
 /// One file of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DescribedLayer {
-    pub(crate) source: DescribedSource,
+pub struct DescribedLayer {
+    /// The file.
+    pub source: DescribedSource,
     /// Whether the file can name another one below it.
-    pub(crate) may_have_backing: bool,
+    pub may_have_backing: bool,
 }
 
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum DescribedSource {
+pub enum DescribedSource {
     /// At that path.
     Path(PathBuf),
     /// Where that volume of that storage pool of libvirt's is.
-    PoolVolume { pool: String, volume: String },
+    PoolVolume {
+        /// The pool's name.
+        pool: String,
+        /// The volume's name in it.
+        volume: String,
+    },
 }
 
 /// Elements whose text is no path, whatever it looks like.
@@ -72,7 +78,7 @@ const NOVA_NAMESPACE: &str = "http://openstack.org/xmlns/libvirt/nova/";
 ///
 /// # Errors
 /// [`DomainError`] when it is not XML.
-pub(crate) fn described_files(xml: &str) -> Result<DescribedFiles, DomainError> {
+pub fn described_files(xml: &str) -> Result<DescribedFiles, DomainError> {
     let document = Document::parse(xml)?;
     let metadata = child(document.root_element(), "metadata");
     let mut namespaces = metadata
