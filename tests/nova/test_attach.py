@@ -29,6 +29,17 @@ def test_guest_writes_reach_attached_volume(attach, storage, boot, image_format)
     assert storage.mounts() == []
 
 
+def test_odd_raw_length_is_cached(attach, quobyte, storage, boot):
+    info = storage.volume(size=2_048_512)
+    guest = boot()
+    detach = attach(info, guest)
+    disk = quobyte.get_config(info, {"type": "disk", "dev": "vdb", "bus": "virtio"})
+    assert (disk.driver_cache, disk.driver_io) == ("writeback", "threads")
+    guest.write(info)
+    detach()
+    assert storage.content(info, len(MARK)) == MARK.encode()
+
+
 def test_repeated_connect_needs_single_disconnect(quobyte, storage):
     info, instance = storage.volume(), nova_host.instance()
     for _ in range(3):
