@@ -69,12 +69,13 @@ test-full: test soak crash ## the same and the long forms: a host where systemd 
 	tests/nova/debian
 	tests/lab/enter tests/nova/run --debian
 
-soak: build crash ## kill and load the command for long; NOVA_QUOBYTE_SEED=N repeats a run
+soak: build crash ## kill and load the command, have QEMU open mutated images, for long; NOVA_QUOBYTE_SEED=N repeats a run
 	tests/lab/install test
 	PROPTEST_CASES=10000 cargo nextest run --locked --profile soak --package quobyte-volume driver::tests::model
 	cargo nextest archive --locked --package e2e --archive-file $(archive)
-	NOVA_QUOBYTE_KILLS=500 NOVA_QUOBYTE_OPERATIONS=4000 tests/lab/enter "$$(command -v cargo-nextest)" nextest run \
-		--profile soak --archive-file $(archive) --workspace-remap . -E 'binary(crash_random) | binary(stress_shares)'
+	NOVA_QUOBYTE_KILLS=500 NOVA_QUOBYTE_OPERATIONS=4000 NOVA_QUOBYTE_IMAGES=10000 tests/lab/enter \
+		"$$(command -v cargo-nextest)" nextest run --profile soak --archive-file $(archive) --workspace-remap . \
+		-E 'binary(crash_random) | binary(stress_shares) | binary(images_mutated)'
 
 # libFuzzer's instrumentation is not a stable part of rustc; RUSTC_BOOTSTRAP has the one toolchain there is offer it. All
 # code under test is safe, so no sanitizer has anything to find. What is found goes to target/fuzz/.
