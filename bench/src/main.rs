@@ -36,6 +36,7 @@ fn main() -> Result<()> {
         mount_timeout: Some(Duration::from_secs(60)),
         probe_timeout: Duration::from_secs(5),
         launcher: Launcher::Direct,
+        is_command: false,
     };
     let config = DriverConfig {
         nova_cache: None,

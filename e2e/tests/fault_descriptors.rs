@@ -33,6 +33,7 @@ fn driver(site: &Site, directory: &Path) -> Driver {
     let host = LinuxConfig {
         client_cfg: Some(site.volume().config().to_owned()),
         launcher: Launcher::Direct,
+        is_command: false,
         helper: Lab::require().directory().join("bin/quobyte-share-helper"),
         mount_timeout: Some(limit),
         probe_timeout: limit,

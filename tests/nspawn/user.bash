@@ -87,3 +87,51 @@ lazily_unmounted_user_client_keeps_serving() {
     until_holds no_user_units
     assert_nothing_is_left
 }
+
+# Runs the command as a service of nova's that ends with it, and shows what it printed.
+run_in_service() { # settings, arguments...
+    local output=/run/nova-service.output settings=$1 status=0
+    shift
+    rm -f $output
+    # shellcheck disable=SC2086 # settings are words
+    systemd-run --quiet --wait --collect --unit=repair --property=User=nova $settings \
+        --property=StandardOutput=file:$output --property=StandardError=file:$output.error \
+        nova-quobyte --json "$@" || status=$?
+    cat $output
+    return $status
+}
+
+connect_in_service() { # settings, options...
+    run_in_service "$@" connect --instance "$guest" --connection-info /srv/info.json
+}
+
+service_mounts_nothing_that_ends_with_it() {
+    local settings answer
+    for settings in --property=Type=oneshot --property=Type=exec "--property=Type=oneshot --property=KillMode=mixed"; do
+        answer=$(refused connect_in_service "$settings" --launcher direct)
+        equal "$(jq -r .error.code <<<"$answer")" mount_failed
+        matches "$answer" "*repair.service*"
+        assert_nothing_is_left
+    done
+    # What such a service leaves running may be mounted in it.
+    connect_in_service "--property=Type=oneshot --property=KillMode=process" --launcher direct
+    is_mounted
+    connect
+    disconnect
+    assert_nothing_is_left
+}
+
+oneshot_reconcile_leaves_dead_mount_alone() {
+    connect --launcher direct
+    pkill --signal KILL --full '^mount\.quobyte '
+    local answer
+    answer=$(run_in_service --property=Type=oneshot reconcile)
+    equal "$(jq -r '[.. | .what? // empty] | unique | join(" ")' <<<"$answer")" failed
+    matches "$answer" "*repair.service*"
+    is_mounted
+    # From where its client is not ended, it is mounted again.
+    as nova nova-quobyte --json reconcile | grep -q remounted
+    is_mounted
+    disconnect
+    assert_nothing_is_left
+}

@@ -72,6 +72,7 @@ impl TryFrom<NovaOptions> for NativeSettings {
         let linux = LinuxConfig {
             client_cfg: options.client_cfg.filter(|path| !path.as_os_str().is_empty()),
             launcher: options.launcher.parse().map_err(text)?,
+            is_command: false,
             helper: options.helper,
             mount_timeout: Some(seconds(options.mount_timeout)?),
             probe_timeout: seconds(options.probe_timeout)?,

@@ -74,6 +74,7 @@ impl Settings {
                 Some(launcher) => launcher,
                 None => file.parsed("launcher")?.unwrap_or_default(),
             },
+            is_command: true,
             helper: helper_path(),
             mount_timeout: match options.mount_timeout {
                 Some(timeout) => Some(timeout),

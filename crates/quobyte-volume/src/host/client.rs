@@ -86,6 +86,15 @@ pub enum ClientError {
         /// What systemd said.
         reason: String,
     },
+    /// It would not outlive the caller.
+    #[error(
+        "mount.quobyte would end together with {unit}, which ends with this command; have systemd start it in a unit \
+         of its own, or set RemainAfterExit=yes in {unit}"
+    )]
+    EndsWithCaller {
+        /// The caller's service.
+        unit: String,
+    },
     /// The host failed.
     #[error("mount.quobyte cannot be run")]
     Host {

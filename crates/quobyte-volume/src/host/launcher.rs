@@ -12,6 +12,7 @@
 //! What is to be mounted goes through a file that the unit reads as the same user: nothing of it becomes a part of a
 //! unit's name, settings or command line, and systemd itself, which is root, never opens what the user has written.
 
+mod callers_unit;
 mod client_launcher;
 mod in_unit;
 mod mailbox;
@@ -20,6 +21,7 @@ mod systemd_unit;
 
 use std::io;
 
+pub(super) use self::callers_unit::{CallersUnit, find as find_callers_unit};
 pub(super) use self::client_launcher::ClientLauncher;
 use self::systemd_setup::SystemdSetup;
 use super::service_manager::ServiceManager;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::client::{self, ClientError, MountRequest};
 use super::deadline::Deadline;
-use super::launcher::{CLIENT_UNIT_PROGRAM, ClientLauncher, Launcher};
+use super::launcher::{CLIENT_UNIT_PROGRAM, CallersUnit, ClientLauncher, Launcher, find_callers_unit};
 use super::mount_table::{self, Lookup};
 use super::records::{LockedShare, StateDir};
 use super::share::{HelperPool, PendingShareReply, ShareError};
@@ -44,6 +44,8 @@ pub struct LinuxConfig {
     pub client_cfg: Option<PathBuf>,
     /// Who starts the client; what is on record of a share counts where this is [`Launcher::Auto`].
     pub launcher: Launcher,
+    /// Whether this process ends once it has its answer, as a command does and a service does not.
+    pub is_command: bool,
     /// The program `quobyte-share-helper`, beside which `quobyte-client-unit` lies.
     pub helper: PathBuf,
     /// Bounds each run of the client and of what unmounts; what is on record of a share counts where there is none, then
@@ -65,6 +67,15 @@ impl LinuxHost {
         let named = settings.launcher.as_deref().and_then(|launcher| launcher.parse().ok());
         let program = self.config.helper.with_file_name(CLIENT_UNIT_PROGRAM);
         ClientLauncher::new(named.unwrap_or(self.config.launcher), self.state.launch_directory(), program)
+    }
+
+    /// The service with which a client ends that this process starts itself; refused where this process's own end is
+    /// the service's.
+    fn callers_unit(&self) -> Result<Option<CallersUnit>, ClientError> {
+        match self.config.is_command.then(find_callers_unit).flatten() {
+            Some(unit) if unit.ends_with_caller => Err(ClientError::EndsWithCaller { unit: unit.name }),
+            unit => Ok(unit),
+        }
     }
 
     fn mount_timeout(&self) -> Duration {
@@ -131,7 +142,11 @@ impl Host for LinuxHost {
 
     fn check_client(&self, settings: &ClientSettings) -> Result<(), ClientError> {
         let is_started_here = self.launcher(settings).manager().is_none();
-        client::check(settings.client_cfg.as_deref(), is_started_here)
+        client::check(settings.client_cfg.as_deref(), is_started_here)?;
+        if is_started_here {
+            self.callers_unit()?;
+        }
+        Ok(())
     }
 
     fn mount(
@@ -154,7 +169,15 @@ impl Host for LinuxHost {
         let launcher = self.launcher(settings);
         match launcher.manager() {
             Some(manager) => launcher.run(manager, &request, deadline),
-            None => client::run(&request, deadline),
+            None => {
+                if let Some(unit) = self.callers_unit()? {
+                    tracing::warn!(
+                        "whatever stops {} also ends mount.quobyte, which is started in it",
+                        unit.name
+                    );
+                }
+                client::run(&request, deadline)
+            }
         }
     }
 

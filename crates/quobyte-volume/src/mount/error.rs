@@ -116,7 +116,11 @@ impl MountError {
             Self::Client(ClientError::NoConfiguration { .. }) => Code::InvalidConfig,
             Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
             Self::MountPoint { .. }
-            | Self::Client(ClientError::Refused { .. } | ClientError::NotLaunched { .. })
+            | Self::Client(
+                ClientError::Refused { .. }
+                | ClientError::NotLaunched { .. }
+                | ClientError::EndsWithCaller { .. },
+            )
             | Self::NothingMounted { .. } => Code::MountFailed,
             Self::Unmount { .. } => Code::UnmountFailed,
         }

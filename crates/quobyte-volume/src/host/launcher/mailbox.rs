@@ -48,9 +48,11 @@ impl MountOutcome {
                 Self::Refused { status: status.into_raw(), output: output.clone() }
             }
             Err(ClientError::Host { source }) => Self::Host { reason: source.to_string() },
-            Err(error @ (ClientError::NotLaunched { .. } | ClientError::NoConfiguration { .. })) => {
-                Self::Host { reason: error.to_string() }
-            }
+            Err(
+                error @ (ClientError::NotLaunched { .. }
+                | ClientError::NoConfiguration { .. }
+                | ClientError::EndsWithCaller { .. }),
+            ) => Self::Host { reason: error.to_string() },
         }
     }
 

@@ -21,6 +21,11 @@ const UNIT_DIRECTORIES: [&str; 5] = [
 /// How long logind may take to tell whether a user lingers.
 const LOGIND_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whether the system's systemd runs. sd_booted(3) has this one criterion.
+pub(super) fn is_booted() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
 /// What has to be known of a host to choose a launcher. A test passes in what it likes.
 pub(super) trait SystemdSetup {
     /// Whether the system's systemd runs and has the template unit, and the unit serves this user.
@@ -39,8 +44,7 @@ pub(super) struct ThisHost<'a> {
 impl SystemdSetup for ThisHost<'_> {
     /// The template runs as the user who owns the directory it reads from, and nobody else's state is used.
     fn has_template(&self) -> bool {
-        // sd_booted(3) has this one criterion.
-        Path::new("/run/systemd/system").is_dir()
+        is_booted()
             && self.directory == Path::new(TEMPLATE_DIRECTORY)
             && UNIT_DIRECTORIES
                 .iter()
