@@ -10,10 +10,12 @@
 
 mod bystander;
 mod canary;
+pub mod edges;
 pub mod faults;
 mod guest;
 mod lab;
 mod libvirtd;
+mod limited_user;
 mod mountinfo;
 mod other_host;
 mod paused_program;
@@ -32,6 +34,7 @@ pub use canary::Canary;
 pub use guest::{Answer, DiskXml, Guest};
 pub use lab::Lab;
 pub use libvirtd::{SessionLibvirtd, restart_libvirtd};
+pub use limited_user::LimitedUser;
 pub use mountinfo::{MountEntry, mount_at, wait_until_mounted};
 pub use other_host::OtherHost;
 pub use paused_program::PausedProgram;

@@ -19,6 +19,8 @@ use crate::{Lab, process, wait};
 pub struct Program {
     command: Command,
     input: File,
+    output: Option<OwnedFd>,
+    errors: Option<OwnedFd>,
     limit: Duration,
 }
 
@@ -49,6 +51,8 @@ impl Program {
         Self {
             command: Command::new(program),
             input: File::open("/dev/null").expect("open /dev/null"),
+            output: None,
+            errors: None,
             limit: Duration::from_secs(60),
         }
     }
@@ -85,6 +89,16 @@ impl Program {
         self
     }
 
+    /// Sets where its standard output goes. What it writes there is not among what it left.
+    pub fn output(self, output: impl Into<OwnedFd>) -> Self {
+        Self { output: Some(output.into()), ..self }
+    }
+
+    /// The same for standard error.
+    pub fn errors(self, errors: impl Into<OwnedFd>) -> Self {
+        Self { errors: Some(errors.into()), ..self }
+    }
+
     /// Sets its deadline, one minute unless told.
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -103,8 +117,9 @@ impl Program {
         let (stdout, stderr) = (temporary_file(), temporary_file());
         let command = &mut self.command;
         command.stdin(self.input);
-        command.stdout(stdout.try_clone().expect("share a file"));
-        command.stderr(stderr.try_clone().expect("share a file"));
+        let shared = |file: &File| file.try_clone().expect("share a file").into();
+        command.stdout(self.output.unwrap_or_else(|| shared(&stdout)));
+        command.stderr(self.errors.unwrap_or_else(|| shared(&stderr)));
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Running { child, command: format!("{command:?}"), limit: self.limit, stdout, stderr }
     }

@@ -98,8 +98,13 @@ impl Site {
 
     /// `program`, which ends in the command, with the site's options.
     pub fn with_options(&self, program: Program) -> Program {
+        self.with_text_options(program.arg("--json"))
+    }
+
+    /// The same for an answer in text.
+    pub fn with_text_options(&self, program: Program) -> Program {
         let options = self.options.iter();
-        options.fold(program.arg("--json"), |program, (name, value)| program.arg(name).arg(value))
+        options.fold(program, |program, (name, value)| program.arg(name).arg(value))
     }
 
     /// Runs the command.
@@ -185,6 +190,11 @@ impl Site {
             // One that is gone already is as good.
             let _ = kill_process(*client, Signal::KILL);
         }
+    }
+
+    /// What the kernel tells of each of its clients in `/proc/PID/status`, and which files each has open.
+    pub fn client_contexts(&self) -> Vec<String> {
+        clients::of(&self.base).into_iter().map(clients::context).collect()
     }
 
     /// How many of the client's processes serve it.

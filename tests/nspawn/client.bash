@@ -34,6 +34,11 @@ direct_client_dies_with_service() {
     assert_nothing_is_left
 }
 
+# What a unit gets that asks for -900: nothing where not even root may lower a score, as in some containers.
+lowest_oom_score() {
+    bash -c 'echo -900 >/proc/self/oom_score_adj; cat /proc/self/oom_score_adj' 2>/dev/null
+}
+
 client_runs_as_service_user_in_own_unit() {
     connect
     local client instance
@@ -45,6 +50,8 @@ client_runs_as_service_user_in_own_unit() {
     equal "$(control_group "$client")" \
         "/system.slice/system-nova\\x2dquobyte\\x2dmount.slice/$instance"
     equal "$(readlink "/proc/$client/ns/mnt")" "$(readlink /proc/1/ns/mnt)"
+    equal "$(systemctl show --property=OOMScoreAdjust --value "$instance")" -900
+    equal "$(cat "/proc/$client/oom_score_adj")" "$(lowest_oom_score)"
     disconnect
     assert_nothing_is_left
 }

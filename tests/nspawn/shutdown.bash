@@ -31,10 +31,14 @@ before_shutdown() { # results
     sed s/UID/2001/ /src/packaging/systemd/guests-of-lingering-user.conf >$units/machine-.scope.d/nova-quobyte.conf
     loginctl enable-linger nova
     systemctl daemon-reload
+    # It may run since before there was the drop-in.
+    systemctl restart user@2001.service
     until_holds test -S /run/user/2001/systemd/private
     connect >/dev/null
     as nova nova-quobyte --launcher systemd-user connect --instance "$guest" \
         --connection-info /srv/another.json >/dev/null
+    cat "/proc/$(user_client_pid)/oom_score_adj" >"$1/user.score"
+    lowest_oom_score >"$1/lowest.score"
     export -f guest
     mkfifo /srv/never
     start_guest system "$mount/image" "$1"

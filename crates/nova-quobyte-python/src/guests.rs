@@ -45,7 +45,7 @@ impl Guests for NovaGuests {
 
     fn emulator_user(&self, timeout: Duration) -> Option<u32> {
         let capabilities: Result<String, _> = self.ask(timeout.min(LIBVIRT_TIMEOUT), |domains| {
-            Python::attach(|py| domains.call_method0(py, "host_capabilities")?.extract(py))
+            Python::attach(|py| domains.python.call_method0(py, "host_capabilities")?.extract(py))
         });
         capabilities::emulator_user(&capabilities.ok()?)
     }
@@ -56,7 +56,7 @@ impl NovaGuests {
     fn ask<T: Send + 'static>(
         &self,
         timeout: Duration,
-        question: impl FnOnce(Py<PyAny>) -> PyResult<T> + Send + 'static,
+        question: impl FnOnce(&Arc<Domains>) -> PyResult<T> + Send + 'static,
     ) -> Result<T, Box<dyn Error + Send + Sync>> {
         let pending =
             Pending::new(&self.questions).ok_or("libvirt has not answered earlier questions yet")?;
@@ -65,8 +65,8 @@ impl NovaGuests {
         // A libvirt that never answers blocks this thread, but not the caller.
         thread::Builder::new()
             .spawn(move || {
-                let _pending = pending;
-                sender.send(question(domains))
+                let source = Arc::new(Domains { python: domains, _pending: pending });
+                sender.send(question(&source))
             })
             .map_err(|error| format!("no thread to ask libvirt in: {error}"))?;
         let answer = receiver
@@ -101,12 +101,16 @@ type Listed = (String, String, Option<u32>, bool, Py<PyAny>);
 type Described = (String, String, Option<u32>, Vec<(String, Option<String>, String)>);
 
 /// Nova's domains as the library reads them.
-struct Domains(Py<PyAny>);
+struct Domains {
+    python: Py<PyAny>,
+    /// The question is under way until the last of its threads has ended: one may wait for a domain that something holds.
+    _pending: Pending,
+}
 
 impl PoolVolumes for Domains {
     fn path(&self, pool: &str, volume: &str) -> Result<PathBuf, String> {
         let path: PyResult<PathBuf> =
-            Python::attach(|py| self.0.call_method1(py, "pool_volume", (pool, volume))?.extract(py));
+            Python::attach(|py| self.python.call_method1(py, "pool_volume", (pool, volume))?.extract(py));
         path.map_err(|error| format!("volume {volume} of storage pool {pool}: {error}"))
     }
 }
@@ -119,7 +123,7 @@ impl DomainSource for Domains {
 
     fn describe(&self, (domain, is_saved): &(Py<PyAny>, bool)) -> Option<DescribedDomain> {
         let described: Option<Described> = Python::attach(|py| {
-            let described = self.0.call_method1(py, "describe", (domain.clone_ref(py), *is_saved));
+            let described = self.python.call_method1(py, "describe", (domain.clone_ref(py), *is_saved));
             described.and_then(|described| described.extract(py)).ok().flatten()
         });
         described.and_then(into_domain)
@@ -139,33 +143,31 @@ fn into_domain((uuid, name, run, descriptions): Described) -> Option<DescribedDo
 }
 
 fn query_guests(
-    domains: Py<PyAny>,
+    source: &Arc<Domains>,
     shares: &[MountPath],
     only: Option<InstanceId>,
     timeout: Duration,
 ) -> PyResult<Vec<Guest>> {
-    let source = Arc::new(Domains(domains));
     if let Some(instance) = only {
         let described: Option<Described> = Python::attach(|py| {
-            source.0.call_method1(py, "describe_one", (instance.to_string(),))?.extract(py)
+            source.python.call_method1(py, "describe_one", (instance.to_string(),))?.extract(py)
         })?;
         let mut reader = DomainReader::new(shares, source.as_ref());
         return Ok(described.and_then(into_domain).map(|domain| reader.read(&domain)).into_iter().collect());
     }
     let list = || -> PyResult<Vec<Listed>> {
-        Python::attach(|py| source.0.call_method0(py, "list_all")?.extract(py))
+        Python::attach(|py| source.python.call_method0(py, "list_all")?.extract(py))
     };
     let listed = list()?.into_iter().filter_map(|(uuid, name, run, is_saved, domain)| {
         Some(ListedDomain { instance: uuid.parse().ok()?, name, run, domain: (domain, is_saved) })
     });
     // The rest is for the domains that have changed meanwhile.
-    let mut guests = read_domains(&source, listed.collect(), shares, timeout * 3 / 4);
+    let mut guests = read_domains(source, listed.collect(), shares, timeout * 3 / 4);
     for (uuid, _, run, ..) in list()? {
         let Ok(instance) = uuid.parse::<InstanceId>() else { continue };
         let known = guests.iter().find(|guest| guest.instance == instance);
         if known.is_none_or(|guest| guest.run.map(|run| run.number) != run) {
-            let now =
-                query_guests(Python::attach(|py| source.0.clone_ref(py)), shares, Some(instance), timeout)?;
+            let now = query_guests(source, shares, Some(instance), timeout)?;
             guests.retain(|guest| guest.instance != instance);
             guests.extend(now);
         }

@@ -20,6 +20,7 @@ mod _native {
     use pyo3::exceptions::PyRuntimeError;
     use pyo3::prelude::*;
     use quobyte_volume::error::{self, Code};
+    use quobyte_volume::host::set_up_library;
 
     #[pymodule_export]
     use crate::error::QuobyteError;
@@ -37,6 +38,8 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("LIBVIRT_ERROR", Code::LibvirtError.as_str())?;
+        module.add("HOST_EXHAUSTED", Code::HostExhausted.as_str())?;
+        set_up_library();
         crate::log::install().map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 internal, 2 usage, 3 invalid input, 4 mount, 5 time, 6 image, 7 in use, 8 libvirt, 9 state.
+Exit codes: 0 done, 1 internal, 2 usage, 3 invalid input, 4 mount, 5 time, 6 image, 7 in use, 8 libvirt, 9 state,
+10 host exhausted.
 With --json an error is {\"error\":{\"code\":…,\"message\":…}}; its code never changes its meaning.";
 
 const CONFIGURATION: &str = "Configuration";
@@ -163,6 +164,32 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+impl Command {
+    /// Whether the answer is all that the command is for: it changes nothing.
+    pub(crate) fn is_query(&self) -> bool {
+        match self {
+            Self::DiskXml { .. } | Self::Explain { .. } | Self::Status => true,
+            Self::Reconcile { dry_run } => *dry_run,
+            Self::Connect { .. } | Self::Disconnect { .. } | Self::Attach { .. } | Self::Detach { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether it may start a client.
+    pub(crate) fn may_mount(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Attach { .. } => true,
+            Self::Reconcile { dry_run } => !dry_run,
+            Self::Disconnect { .. }
+            | Self::DiskXml { .. }
+            | Self::Explain { .. }
+            | Self::Detach { .. }
+            | Self::Status => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

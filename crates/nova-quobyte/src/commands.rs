@@ -12,16 +12,13 @@ mod present;
 mod reconcile;
 mod status;
 
-use std::io::IsTerminal;
-
-use quobyte_volume::error::one_line;
+use quobyte_volume::host::check_capacity;
 use tracing::Level;
-use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format;
 
 use self::input::read_connection_info;
 use crate::cli::{Cli, Command};
 use crate::error::Error;
+use crate::log;
 use crate::output::Answer;
 use crate::settings::Settings;
 
@@ -31,23 +28,8 @@ use crate::settings::Settings;
 /// The first thing that went wrong; the command is rolled back, or the error says what is left of it.
 pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // A field may be another's word, such as what libvirt or a client has said.
-        .fmt_fields(
-            format::debug_fn(|writer, field, value| {
-                let value = one_line(&format!("{value:?}"));
-                match field.name() {
-                    "message" => write!(writer, "{value}"),
-                    name => write!(writer, "{name}={value}"),
-                }
-            })
-            .delimited(" "),
-        )
-        .init();
+    log::install(level);
+    check_capacity(cli.command.may_mount()).map_err(|source| Error::HostExhausted { source })?;
     let settings = Settings::load(&cli.options)?;
     match &cli.command {
         Command::Connect { instance, volume } => {

@@ -16,6 +16,10 @@ use quobyte_volume::pure::mount_path::MountPath;
 pub(crate) enum Error {
     #[error(transparent)]
     Driver(#[from] driver::Error),
+    #[error("the host, or a limit of this process, does not permit what the command takes")]
+    HostExhausted { source: io::Error },
+    #[error("{operation}: no thread can be had for it")]
+    NoThread { operation: String, source: io::Error },
     #[error("{path} cannot be read")]
     UnreadableInput { path: PathBuf, source: io::Error },
     #[error("{path}: {reason}")]
@@ -90,6 +94,7 @@ impl Error {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Driver(error) => error.code(),
+            Self::HostExhausted { .. } | Self::NoThread { .. } => Code::HostExhausted,
             Self::UnreadableInput { .. } | Self::InvalidConfig { .. } => Code::InvalidConfig,
             Self::LibvirtTimeout { .. }
             | Self::AttachUncertain { .. }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use quobyte_volume::driver;
+use quobyte_volume::error::Code;
 use quobyte_volume::host::client::ClientError;
 use quobyte_volume::host::users;
 use quobyte_volume::mount::MountError;
@@ -62,6 +63,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             fuse.is_err()
                 .then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
         }
+        error if error.code() == Code::HostExhausted => Some(
+            "`ulimit -a` shows the limits of a shell, LimitNOFILE=, LimitNPROC= and TasksMax= are a unit's; nothing was \
+             left half-done, so try again"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

@@ -17,11 +17,26 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
+/// What became of a command whose command line was good.
+pub(crate) struct Outcome {
+    /// Whether it is asked for as JSON.
+    pub(crate) json: bool,
+    /// Whether the answer is all that the command is for.
+    pub(crate) is_query: bool,
+    pub(crate) result: Result<Answer, Error>,
+}
+
 /// Exit status of a wrong command line; the others are in [`exit_status`].
 const USAGE_STATUS: u8 = 2;
 
-/// Prints the answer or the error, and returns the exit status.
-pub(crate) fn print_result(outcome: Result<(bool, Result<Answer, Error>), (bool, clap::Error)>) -> ExitCode {
+/// Exit status of a command whose answer was all it was for, and could not be written.
+const UNWRITTEN_STATUS: u8 = 1;
+
+/// Prints the answer or the error, and returns the exit status. That is the operation's: an answer or an error that cannot
+/// be written undoes nothing.
+pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> ExitCode {
+    let is_query = outcome.as_ref().is_ok_and(|outcome| outcome.is_query);
+    let outcome = outcome.map(|Outcome { json, result, .. }| (json, result));
     let (printed, status) = match outcome {
         Ok((true, Ok(answer))) => (print_line(answer.json), 0),
         Ok((false, Ok(answer))) => (print_line(without_control_characters(&answer.text)), 0),
@@ -44,7 +59,12 @@ pub(crate) fn print_result(outcome: Result<(bool, Result<Answer, Error>), (bool,
         Ok(()) => status.into(),
         // The reader has closed the pipe, which is its choice.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status.into(),
-        Err(_) => 1.into(),
+        Err(error) if status == 0 => {
+            // Where standard error cannot be written either, the exit status is all there is.
+            let _ = writeln!(io::stderr(), "error: the answer cannot be written to standard output: {error}");
+            if is_query { UNWRITTEN_STATUS.into() } else { status.into() }
+        }
+        Err(_) => status.into(),
     }
 }
 
@@ -57,6 +77,7 @@ fn exit_status(error: &Error) -> u8 {
         Class::InUse => 7,
         Class::Libvirt => 8,
         Class::State => 9,
+        Class::Exhausted => 10,
         _ => 1,
     }
 }

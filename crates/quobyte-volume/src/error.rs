@@ -4,6 +4,7 @@
 //! `source`, and has one [`Code`]. Messages may change between versions; codes and their [`Class`] may not.
 
 use std::error::Error;
+use std::{io, iter};
 
 /// What went wrong, as one word that never changes its meaning. New codes may be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr)]
@@ -66,6 +67,8 @@ pub enum Code {
     StateUnavailable,
     /// A record was written by a newer version, or cannot be read.
     RecordUnsupported,
+    /// The host, or the limits of this process, permit no further process, thread, descriptor or memory.
+    HostExhausted,
 }
 
 /// What kind of failure a [`Code`] is; the command's exit status.
@@ -89,6 +92,8 @@ pub enum Class {
     Libvirt,
     /// Our own records are at fault.
     State,
+    /// The host has nothing left of what an operation takes. It can be tried again.
+    Exhausted,
 }
 
 impl Class {
@@ -138,6 +143,7 @@ impl Code {
             Self::DiskNotFound => "the guest has no such disk",
             Self::StateUnavailable => "the host's records cannot be used",
             Self::RecordUnsupported => "a record of the host's cannot be understood",
+            Self::HostExhausted => "the host has no process, descriptor or memory left for it",
         }
     }
 
@@ -165,7 +171,28 @@ impl Code {
             Self::VolumeInUse => Class::InUse,
             Self::LibvirtError | Self::DomainNotFound | Self::DiskNotFound => Class::Libvirt,
             Self::StateUnavailable | Self::RecordUnsupported => Class::State,
+            Self::HostExhausted => Class::Exhausted,
         }
+    }
+}
+
+/// Whether a system call failed because a process, a thread, a descriptor or memory could not be had. Not to be asked of
+/// what a client has answered, which may be any error.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    let is_limit = |error: &io::Error| {
+        let numbers = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EFBIG];
+        error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+    };
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    is_limit(error) || causes.any(|cause| cause.downcast_ref().is_some_and(is_limit))
+}
+
+impl Code {
+    /// This code, or [`Code::HostExhausted`] where that is what the system call reports.
+    #[must_use]
+    pub(crate) fn unless_exhausted(self, source: &io::Error) -> Self {
+        if is_exhaustion(source) { Self::HostExhausted } else { self }
     }
 }
 

@@ -20,6 +20,7 @@ mod process;
 pub mod qemu;
 pub mod records;
 mod service_manager;
+mod setup;
 pub mod share;
 mod sys;
 mod unmount;
@@ -34,6 +35,7 @@ pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
 pub use self::linux::{DEFAULT_MOUNT_TIMEOUT, LinuxConfig, LinuxHost};
 use self::records::LockedShare;
 pub use self::service_manager::ServiceManager;
+pub use self::setup::{Reserve, check_capacity, set_up_library, set_up_program};
 use self::share::{PendingShareReply, ShareError};
 pub use self::unmount::{UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
@@ -83,6 +85,14 @@ pub trait Host {
 
     /// The slots for Linux AIO; `None` where the kernel does not tell.
     fn aio_slots(&self) -> Option<AioSlots>;
+
+    /// Sets aside what undoing a mount takes, so that a host that runs out of it meanwhile leaves nothing half-done.
+    ///
+    /// # Errors
+    /// What the kernel said where it cannot be had.
+    fn reserve(&self) -> io::Result<Reserve> {
+        Ok(Reserve::default())
+    }
 
     /// Makes the directory to mount on, and returns what it had to make, outermost first.
     ///

@@ -21,6 +21,25 @@ fn clients(base: &Path) -> impl Iterator<Item = (Pid, String)> {
     processes.filter(|(_, arguments)| arguments.starts_with("mount.quobyte\0"))
 }
 
+/// What `/proc` tells of what a process has inherited: signals, the umask, open files.
+pub(super) fn context(pid: Pid) -> String {
+    let directory = format!("/proc/{}", pid.as_raw_pid());
+    let status = fs::read_to_string(format!("{directory}/status")).expect("the client runs");
+    let inherited = ["Umask:", "SigBlk:", "SigIgn:"];
+    let mut context: Vec<_> = status
+        .lines()
+        .filter(|line| inherited.iter().any(|name| line.starts_with(name)))
+        .map(str::to_owned)
+        .collect();
+    let files = fs::read_dir(format!("{directory}/fd")).expect("list a client's files");
+    let mut files: Vec<_> =
+        files.filter_map(|file| Some(fs::read_link(file.ok()?.path()).ok()?.display().to_string())).collect();
+    files.sort_unstable();
+    files.retain(|file| file.starts_with('/'));
+    context.extend(files);
+    context.join("\n")
+}
+
 /// The mount points below `base`, in the order they were mounted.
 pub(super) fn mounts_below(base: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("read the mount table");

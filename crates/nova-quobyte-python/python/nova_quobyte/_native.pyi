@@ -6,6 +6,9 @@ from typing import Literal, Protocol, TypedDict, final
 #: The code of what libvirt does not do.
 LIBVIRT_ERROR: str
 
+#: The code of what the host lacks.
+HOST_EXHAUSTED: str
+
 def one_line(message: str) -> str:
     """Return a message as it may be logged: on one line, control characters escaped, and not without end."""
 
@@ -38,7 +41,7 @@ class QuobyteError(Exception):
 
     #: A word that never changes its meaning.
     code: str
-    kind: Literal["invalid", "mount", "time", "image", "in_use", "libvirt", "state", "internal"]
+    kind: Literal["invalid", "mount", "time", "image", "in_use", "libvirt", "state", "exhausted", "internal"]
     #: What the code means. It names nothing of the host.
     summary: str
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ _EXCEPTION_BY_CODE = {
     "image_missing": exception.VolumeNotFound,
     "mount_stale": exception.StaleVolumeMount,
     "mount_hung": exception.StaleVolumeMount,
+    _native.HOST_EXHAUSTED: exception.ComputeResourcesUnavailable,
 }
 _EXCEPTION_BY_KIND = {"invalid": exception.InvalidVolume, "image": exception.InvalidVolume}
 
@@ -57,6 +59,19 @@ def call_libvirt(method: Callable[..., Result], *arguments: object) -> Result:
         raise exception.HypervisorUnavailable(
             f"{_message_prefix(None)}: the hypervisor failed [{_native.LIBVIRT_ERROR}]"
         ) from None
+
+
+def start_thread(target: Callable[[], None]) -> threading.Thread:
+    """Start a thread that ends with the process; raise Nova's exception for resources if there is none to be had."""
+    thread = threading.Thread(target=target, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        LOG.error("%s: %s [%s]", _message_prefix(None), error, _native.HOST_EXHAUSTED)
+        raise exception.ComputeResourcesUnavailable(
+            f"{_message_prefix(None)}: the host has no thread left for it [{_native.HOST_EXHAUSTED}]"
+        ) from None
+    return thread
 
 
 def run_blocking(method: Callable[..., Result], *arguments: object) -> Result:

@@ -7,7 +7,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from nova_quobyte import _native
-from nova_quobyte.calls import call_native
+from nova_quobyte.calls import call_native, start_thread
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,12 @@ class LeavingShares:
             if self._is_running:
                 return
             self._is_running = True
-        threading.Thread(target=self._run, daemon=True).start()
+        try:
+            start_thread(self._run)
+        except exception.ComputeResourcesUnavailable:
+            # It is logged, and the volume is disconnected. The share waits for the next one that is added.
+            with self._lock:
+                self._is_running = False
 
     def _run(self) -> None:
         seen = 0

@@ -1,6 +1,5 @@
 """Nova's libvirt volume driver for Quobyte: Nova's interface to the native module."""
 
-import threading
 import uuid
 from typing import Any
 
@@ -11,7 +10,7 @@ from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 from nova_quobyte import _native, options
-from nova_quobyte.calls import call_native
+from nova_quobyte.calls import call_native, start_thread
 from nova_quobyte.disk import QuobyteDisk
 from nova_quobyte.guests import Domains
 from nova_quobyte.leaving import LeavingShares
@@ -56,8 +55,7 @@ class LibvirtQuobyteVolumeDriver(volume.LibvirtBaseVolumeDriver):
         self._native = call_native(_native.NativeDriver, settings, self._domains, default_error=exception.InternalError)
         self._leaving = LeavingShares(self._native)
         self._domains.call_on_events(self._native.note_domain_event)
-        self._reconciling = threading.Thread(target=self._reconcile, daemon=True)
-        self._reconciling.start()
+        self._reconciling = start_thread(self._reconcile)
 
     def connect_volume(self, connection_info, instance):
         """Mount the volume's share, if it is not, and keep it mounted for the instance."""

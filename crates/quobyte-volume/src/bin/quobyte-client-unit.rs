@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use quobyte_volume::host::{start_in_unit, stop_in_unit};
+use quobyte_volume::host::{set_up_program, start_in_unit, stop_in_unit};
 
 fn main() -> ExitCode {
+    set_up_program();
     let command = std::env::args().nth(1);
     let result = match command.as_deref() {
         Some("start") => start_in_unit(),

@@ -122,6 +122,7 @@ impl ShareOperation<'_> {
     /// Mounts the record's export where nothing is mounted. The client's word is not enough: the mount table is asked
     /// afterwards.
     fn mount(&mut self) -> Result<Mount, Error> {
+        self.rollback.reserve = self.host.reserve().map_err(|source| MountError::Exhausted { source })?;
         self.record.mount = None;
         self.record.client.clear();
         self.record.settings = self.client_settings();
@@ -148,7 +149,10 @@ impl ShareOperation<'_> {
                 Ok(mount)
             }
             (MountState::Absent, Err(error)) => Err(MountError::Client(error).into()),
-            (state, _) => Err(self.unusable(state).into()),
+            (state, Err(said)) => {
+                Err(MountError::Failed { found: Box::new(self.unusable(state)), said }.into())
+            }
+            (state, Ok(())) => Err(self.unusable(state).into()),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Config { .. } => Code::InvalidConfig,
-            Self::MountsUnlisted { .. } => Code::Internal,
+            Self::MountsUnlisted { source, .. } => Code::Internal.unless_exhausted(source),
             Self::Connection(error) => error.code(),
             Self::IoPolicy(error) => error.code(),
             Self::Disk(error) => error.code(),

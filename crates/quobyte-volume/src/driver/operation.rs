@@ -8,7 +8,7 @@ use super::error::Error;
 use super::verify_chain::verify_chain;
 use crate::host::records::LockedShare;
 use crate::host::share::{ChainReply, ShareError};
-use crate::host::{Host, UnmountMode, UnmountOutcome};
+use crate::host::{Host, Reserve, UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, Inspection, MountError, MountState, top_mount};
 use crate::pure::connection::Export;
 use crate::pure::image::{DeclaredImage, Layer};
@@ -70,6 +70,8 @@ pub(super) struct Rollback {
     pub(super) directories: Vec<PathBuf>,
     /// The generation that a client was started for.
     pub(super) client: Option<u64>,
+    /// What undoing takes, for as long as it may have to be done.
+    pub(super) reserve: Reserve,
     /// Whether a client has left a question of this operation unanswered.
     pub(super) is_hung: bool,
 }

@@ -5,25 +5,26 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Does `work` on every item, on at most `max` of them at a time, and returns what came of each, in order. All of it is
-/// in the span that the caller is in.
+/// in the span that the caller is in. The caller's thread takes part, so that a host without threads left only takes
+/// longer.
 pub(super) fn map_parallel<T: Send, R: Send>(
     max: usize,
     items: Vec<T>,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
     let workers = max.min(items.len());
-    if workers <= 1 {
-        return items.into_iter().map(work).collect();
-    }
     let queue = Mutex::new(items.into_iter().enumerate());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let take = || std::iter::from_fn(next).map(|(place, item)| (place, work(item))).collect::<Vec<_>>();
     let span = tracing::Span::current();
     let mut done: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| span.in_scope(take))).collect();
-        let done =
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        done.flatten().collect()
+        let start = |_| thread::Builder::new().spawn_scoped(scope, || span.in_scope(take)).ok();
+        let workers: Vec<_> = (1..workers).map_while(start).collect();
+        let mut done = take();
+        for worker in workers {
+            done.extend(worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
     });
     done.sort_unstable_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()

@@ -1,6 +1,7 @@
 //! Undoing an operation that failed, in reverse, the step that failed included.
 
 use std::io;
+use std::mem::take;
 
 use super::error::Error;
 use super::operation::ShareOperation;
@@ -23,6 +24,7 @@ impl ShareOperation<'_> {
 
     /// Undoes everything, last thing first, and returns what could not be undone.
     pub(super) fn undo(&mut self, at: &MountPath) -> Vec<Error> {
+        drop(take(&mut self.rollback.reserve));
         if let Some(generation) = self.rollback.client
             && let Err(error) = self.unmount_started(generation)
         {

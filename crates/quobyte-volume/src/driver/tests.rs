@@ -16,6 +16,7 @@ use uuid::Uuid;
 use self::fixture::*;
 use super::fake::{ClientState, FakeHost, FakeUse, Image, MountBehavior};
 use super::*;
+use crate::error::with_causes;
 use crate::pure::connection::{ConnectionInfo, ImageFormat, InstanceId, VolumeId};
 use crate::pure::image::VolumeFormats;
 use crate::pure::io_policy::{HypervisorFacts, IoOptions};
@@ -117,6 +118,7 @@ fn failed_connect_rolls_back_completely() {
         (MountBehavior::MountsAndHangs, Image::Regular, "mount_hung"),
         (MountBehavior::MountsAndDies, Image::Regular, "mount_stale"),
         (MountBehavior::MountsAnotherType, Image::Regular, "not_quobyte"),
+        (MountBehavior::MountsAnotherTypeAndComplains, Image::Regular, "not_quobyte"),
         (MountBehavior::MountsAnotherVolume, Image::Regular, "wrong_volume"),
         (MountBehavior::MountsWithoutRegistries, Image::Regular, "mount_stale"),
         (MountBehavior::Mounts, Image::Missing, "image_missing"),
@@ -130,6 +132,16 @@ fn failed_connect_rolls_back_completely() {
         let error = f.connect(&volume("a"), 1).unwrap_err();
         assert_eq!(error.code().as_str(), code, "{client:?} {image:?}: {error}");
         f.assert_clean((client, image));
+    }
+}
+
+#[test]
+fn client_words_are_part_of_the_error() {
+    for client in [MountBehavior::Refuses, MountBehavior::MountsAnotherTypeAndComplains] {
+        let f = fixture();
+        f.host.world().mount_behavior = client;
+        let error = with_causes(&f.connect(&volume("a"), 1).unwrap_err());
+        assert!(error.contains("cannot reach a registry"), "{client:?}: {error}");
     }
 }
 

@@ -5,7 +5,6 @@ mod processes;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -109,9 +108,7 @@ pub(super) fn check(client_cfg: Option<&Path>, is_started_here: bool) -> Result<
         let unreadable = |source| ClientError::NoConfiguration { path: path.to_owned(), source };
         path.metadata().map_err(unreadable)?;
     }
-    let directories = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = || std::env::split_paths(&directories).any(|directory| directory.join(PROGRAM).exists());
-    if is_started_here && !is_there() {
+    if is_started_here && !process::find_program(OsStr::new(PROGRAM)).is_absolute() {
         return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
     }
     Ok(())
@@ -126,13 +123,7 @@ pub(super) fn run(request: &MountRequest, deadline: Deadline) -> Result<(), Clie
     if let Some(config) = client_cfg {
         arguments.extend(["-c".into(), config.into()]);
     }
-    match process::run(
-        OsStr::new(PROGRAM),
-        arguments,
-        Some((CLIENT_VARIABLE, client)),
-        Stdio::null(),
-        deadline,
-    ) {
+    match process::run_daemon(OsStr::new(PROGRAM), arguments, (CLIENT_VARIABLE, client), deadline) {
         Ok(outcome) if outcome.status.success() => Ok(()),
         Ok(outcome) => Err(ClientError::Refused {
             export: export.clone(),
@@ -140,7 +131,37 @@ pub(super) fn run(request: &MountRequest, deadline: Deadline) -> Result<(), Clie
             output: outcome.output,
         }),
         Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout { export: export.clone(), output }),
-        Err(RunError::Start { source, .. }) => Err(ClientError::NotFound { source }),
-        Err(RunError::Supervise { source, .. }) => Err(ClientError::Host { source }),
+        Err(RunError::Start { source, .. }) if says_no_program(&source) => {
+            Err(ClientError::NotFound { source })
+        }
+        Err(RunError::Start { source, .. } | RunError::Supervise { source, .. }) => {
+            Err(ClientError::Host { source })
+        }
+    }
+}
+
+/// Whether a program could not be started because it is not there or is no program for this user.
+fn says_no_program(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EACCES | libc::ENOEXEC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_program_is_not_found() {
+        for (number, is_missing) in [
+            (libc::ENOENT, true),
+            (libc::EACCES, true),
+            (libc::ENOEXEC, true),
+            (libc::EAGAIN, false),
+            (libc::EMFILE, false),
+            (libc::ENOMEM, false),
+            (libc::ETXTBSY, false),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(says_no_program(&error), is_missing, "{error}");
+        }
     }
 }

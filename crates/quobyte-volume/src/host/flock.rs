@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,12 @@ const MAX_PAUSE: Duration = Duration::from_millis(20);
 /// lock a file that no other process finds.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     own_file::open(path, OpenOptions::new().create(true).truncate(false).write(true))
+}
+
+/// Whether it is still the file at `path`. One that was removed is found by no other process.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    Ok(path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (opened.dev(), opened.ino())))
 }
 
 /// Takes the lock on `file`; `false` at the deadline.

@@ -11,7 +11,8 @@ use super::mount_table::{self, Lookup};
 use super::records::{LockedShare, StateDir};
 use super::share::{HelperPool, PendingShareReply, ShareError};
 use super::unmount::{self, UnmountMode, UnmountOutcome};
-use super::{Host, crash, fusectl, mount_base, mount_point, process};
+use super::{Host, Reserve, crash, fusectl, mount_base, mount_point, process};
+use crate::error::is_exhaustion;
 use crate::pure::connection::Export;
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::{AioSlots, Probe};
@@ -115,6 +116,10 @@ impl Host for LinuxHost {
         Some(AioSlots { used: number("aio-nr")?, limit: number("aio-max-nr")? })
     }
 
+    fn reserve(&self) -> io::Result<Reserve> {
+        Reserve::new()
+    }
+
     fn make_mount_point(&self, at: &MountPath) -> io::Result<Vec<PathBuf>> {
         mount_point::make(at.as_path())
     }
@@ -213,8 +218,14 @@ impl Host for LinuxHost {
             UnmountMode::IfUnused => self.helpers.exclude_questions(at, Deadline::after(QUESTION_TIMEOUT)),
             UnmountMode::Lazy => None,
         };
-        let deadline = Deadline::after(self.mount_timeout());
-        let outcome = unmount::unmount(at.as_path(), mode, lock.lock_as_stdin()?, deadline)?;
+        let unmount = || {
+            let deadline = Deadline::after(self.mount_timeout());
+            unmount::unmount(at.as_path(), mode, lock.lock_as_stdin()?, deadline)
+        };
+        let outcome = match unmount() {
+            Err(error) if is_exhaustion(&error) && self.helpers.make_room() => unmount(),
+            outcome => outcome,
+        }?;
         if outcome == UnmountOutcome::Done {
             self.helpers.stop_helper(at);
         }

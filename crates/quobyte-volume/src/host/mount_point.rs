@@ -2,10 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, chmod, open, openat2, statx,
+};
 
 use super::crash;
 
@@ -15,21 +18,22 @@ use super::crash;
 /// When something else than an empty directory is in the way, or a directory cannot be made.
 pub(super) fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut made = Vec::new();
-    if let Err(error) = create_with_retries(path, &mut made) {
+    if let Err(error) = create_with_retries(path, &mut made).and_then(|()| check_usable(path)) {
         // What cannot be removed again is an empty directory; the cause is what has to be told.
         for directory in made.iter().rev() {
             let _ = remove(directory);
         }
         return Err(error);
     }
+    Ok(made)
+}
+
+fn check_usable(path: &Path) -> io::Result<()> {
     // A link here would have the client mount wherever it points.
     if file_type(path)? != FileType::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    match first_entry(path)? {
-        None => Ok(made),
-        Some(entry) => Err(not_empty_error(&entry)),
-    }
+    first_entry(path)?.map_or(Ok(()), |entry| Err(not_empty_error(&entry)))
 }
 
 /// Removes an empty directory that was mounted on. One that is not there is as good as removed.
@@ -72,10 +76,22 @@ fn create_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
                 result?;
                 crash::point("a directory has been made");
                 made.push(directory.to_owned());
+                set_mode(directory)?;
             }
         }
     }
     Ok(())
+}
+
+/// The mode of a directory that is made on the way to a mount: QEMU, which is another user, has to pass it.
+const MODE: u32 = 0o755;
+
+/// Gives a directory that was just made its mode, whatever this process's umask is. A link in its place is not followed.
+fn set_mode(directory: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = open(directory, flags, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    Ok(chmod(path, Mode::from_raw_mode(MODE))?)
 }
 
 /// What is at `path`, without asking a file system that may be mounted there meanwhile.

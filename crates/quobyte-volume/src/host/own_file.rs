@@ -1,23 +1,33 @@
 //! Files that this user alone writes: whatever else lies in their place is refused, and not waited for.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions, set_permissions};
 use std::io::{self, Error, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::users;
 
+/// The mode of a file that is made.
+const MODE: u32 = 0o600;
+
 /// Opens a regular file of this user's. A FIFO would have its reader wait for who writes, and a lock on another user's
 /// file may be held by that user.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let opened = options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
-    if let Err(error) = &opened
-        && error.kind() == ErrorKind::PermissionDenied
-        && let Ok(metadata) = path.symlink_metadata()
-    {
-        check_owner(&metadata)?;
-    }
-    let file = opened?;
+    let mut options = options.clone();
+    options.mode(MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let Ok(metadata) = path.symlink_metadata() else { return Err(error) };
+            check_owner(&metadata)?;
+            // It was made under a umask that took it from its owner.
+            if !metadata.is_file() || metadata.mode() & MODE == MODE {
+                return Err(error);
+            }
+            set_permissions(path, Permissions::from_mode(MODE)).map_err(|_| error)?;
+            options.open(path)?
+        }
+        file => file?,
+    };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));

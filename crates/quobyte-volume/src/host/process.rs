@@ -4,20 +4,22 @@
 //! killed by SIGPIPE when we stop reading; were they files, it could fill them. So both streams go to a memory file
 //! sealed at its size: what does not fit is refused to the writer, and nobody has to read along.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use crate::host::crash;
 use crate::host::deadline::Deadline;
+use crate::host::sys::process_setup;
 
 /// The longest output of a program that is kept, in bytes.
 const MAX_OUTPUT_LEN: u64 = 16 * 1024;
@@ -40,7 +42,8 @@ pub(crate) enum RunError {
     Supervise { program: String, source: io::Error },
 }
 
-/// Runs `program` until it ends or `deadline` passes; then it and its process group are killed and reaped.
+/// Runs `program` until it ends or `deadline` passes; then it and its process group are killed and reaped. It is looked
+/// for as [`find_program`] does.
 ///
 /// The program starts in `/`, so that it pins no mount, and with messages in English. `variable` is a variable added to
 /// its environment, `input` its standard input: nothing, or a file that is to be open for as long as the program runs,
@@ -52,10 +55,37 @@ pub(crate) fn run<S: AsRef<OsStr>>(
     input: Stdio,
     deadline: Deadline,
 ) -> Result<ProgramOutcome, RunError> {
+    run_with(program, arguments, variable, input, deadline, |_| ())
+}
+
+/// The same for a program that leaves a daemon behind, which gets nothing of this process's surroundings.
+pub(crate) fn run_daemon<S: AsRef<OsStr>>(
+    program: &OsStr,
+    arguments: impl IntoIterator<Item = S>,
+    variable: (&str, &str),
+    deadline: Deadline,
+) -> Result<ProgramOutcome, RunError> {
+    run_with(program, arguments, Some(variable), Stdio::null(), deadline, |command| {
+        command.env("PATH", search_path());
+        process_setup::start_as_daemon(command);
+    })
+}
+
+fn run_with<S: AsRef<OsStr>>(
+    program: &OsStr,
+    arguments: impl IntoIterator<Item = S>,
+    variable: Option<(&str, &str)>,
+    input: Stdio,
+    deadline: Deadline,
+    prepare: impl FnOnce(&mut Command),
+) -> Result<ProgramOutcome, RunError> {
     let name = program.to_string_lossy().into_owned();
     let supervise_error = |source: io::Error| RunError::Supervise { program: name.clone(), source };
     let mut output_file = sealed_memory_file().map_err(supervise_error)?;
-    let child = command(program)
+    // Becomes the descriptor that follows the program: where there is none left, the program is not started.
+    let reserved = output_file.try_clone().map_err(supervise_error)?;
+    let mut command = command(&find_program(program)).map_err(supervise_error)?;
+    command
         .args(arguments)
         .current_dir("/")
         .env("LC_ALL", "C")
@@ -63,11 +93,13 @@ pub(crate) fn run<S: AsRef<OsStr>>(
         .stdin(input)
         .stdout(output_file.try_clone().map_err(supervise_error)?)
         .stderr(output_file.try_clone().map_err(supervise_error)?)
-        .process_group(0)
-        .spawn()
-        .map_err(|source| RunError::Start { program: name.clone(), source })?;
+        .process_group(0);
+    prepare(&mut command);
+    let child = command.spawn().map_err(|source| RunError::Start { program: name.clone(), source })?;
     crash::point("a program has been started");
-    let status = wait_or_kill(child, deadline).map_err(supervise_error)?;
+    drop(reserved);
+    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+    let status = wait_or_kill(child, pidfd.map_err(io::Error::from), deadline).map_err(supervise_error)?;
     crash::point("a program has ended");
     let output = read_back(&mut output_file).map_err(supervise_error)?;
     match status {
@@ -76,15 +108,50 @@ pub(crate) fn run<S: AsRef<OsStr>>(
     }
 }
 
+/// A program that this process can learn the end of.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts programs")]
-fn command(program: &OsStr) -> Command {
-    Command::new(program)
+pub(crate) fn command(program: &Path) -> io::Result<Command> {
+    process_setup::keep_child_status()?;
+    Ok(Command::new(program))
 }
 
-/// Waits for the child; `None` when it had to be killed at the deadline.
-fn wait_or_kill(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+/// Where a system's programs are. A caller's PATH may lack them, or be missing.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where programs are looked for: this process's PATH, then the system's.
+pub(crate) fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push(SYSTEM_PATH);
+    path
+}
+
+/// The program of that name in [`search_path`]; the name itself where there is none.
+pub(crate) fn find_program(name: &OsStr) -> PathBuf {
+    let search_path = search_path();
+    let candidates = std::env::split_paths(&search_path).map(|directory| directory.join(name));
+    let is_program = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    candidates.into_iter().find(is_program).unwrap_or_else(|| name.into())
+}
+
+/// Waits for the child by its pidfd; `None` when it had to be killed at the deadline. Where there is no pidfd it is killed
+/// at once: nothing would hold it to the deadline.
+fn wait_or_kill(
+    mut child: Child,
+    pidfd: io::Result<OwnedFd>,
+    deadline: Deadline,
+) -> io::Result<Option<ExitStatus>> {
     let pid = Pid::from_child(&child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let pidfd = match pidfd {
+        Ok(pidfd) => pidfd,
+        Err(error) => {
+            let _ = kill_process_group(pid, Signal::KILL);
+            reap_by(&mut child, Deadline::after(KILL_TIMEOUT))?;
+            return Err(error);
+        }
+    };
     if wait_for_exit(&pidfd, deadline)? {
         return child.wait().map(Some);
     }
@@ -110,6 +177,15 @@ fn wait_for_exit(pidfd: &OwnedFd, deadline: Deadline) -> io::Result<bool> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Waits for the end of a killed child without a descriptor that tells of it: so this looks, until a deadline.
+fn reap_by(child: &mut Child, deadline: Deadline) -> io::Result<()> {
+    let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    while child.try_wait()?.is_none() && !deadline.has_passed() {
+        let _ = poll(&mut [], Some(&pause));
+    }
+    Ok(())
 }
 
 /// A process, held by a pidfd: it need not be our child, and no later process with its pid is taken for it.
@@ -156,10 +232,19 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Kills a child that has not been waited for, and waits up to [`KILL_TIMEOUT`] for its end.
-pub(crate) fn kill_and_wait(child: &Child) -> io::Result<()> {
-    let Some(process) = Process::open(child.id())? else { return Ok(()) };
-    process.kill()?;
-    process.wait(Deadline::after(KILL_TIMEOUT))
+pub(crate) fn kill_and_wait(child: &mut Child) -> io::Result<()> {
+    child.kill()?;
+    match wait_for_child(child, Deadline::after(KILL_TIMEOUT)) {
+        Err(error) if error.kind() != io::ErrorKind::TimedOut => {
+            reap_by(child, Deadline::after(KILL_TIMEOUT))
+        }
+        result => result,
+    }
+}
+
+/// Waits until a child that has not been reaped has ended.
+pub(crate) fn wait_for_child(child: &Child, deadline: Deadline) -> io::Result<()> {
+    Process::open(child.id())?.map_or(Ok(()), |process| process.wait(deadline))
 }
 
 fn sealed_memory_file() -> io::Result<File> {
@@ -188,64 +273,4 @@ pub(crate) fn output_suffix(output: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn sh(script: &str, budget: Duration) -> Result<ProgramOutcome, RunError> {
-        run(OsStr::new("/bin/sh"), ["-c", script], None, Stdio::null(), Deadline::after(budget))
-    }
-
-    #[test]
-    fn status_and_both_streams_are_reported() {
-        let outcome = sh("echo out; echo err >&2; exit 4", Duration::from_secs(30)).unwrap();
-        assert_eq!(outcome.status.code(), Some(4));
-        assert_eq!(outcome.output, "out\nerr");
-        assert_eq!(output_suffix(&outcome.output), ": out; err");
-    }
-
-    #[test]
-    fn missing_program_is_reported_as_not_found() {
-        let error = run(
-            OsStr::new("/nonexistent/mount.quobyte"),
-            [""; 0],
-            None,
-            Stdio::null(),
-            Deadline::after(Duration::from_secs(30)),
-        );
-        assert!(
-            matches!(error, Err(RunError::Start { source, .. }) if source.kind() == io::ErrorKind::NotFound)
-        );
-    }
-
-    #[test]
-    fn deadline_kills_the_process_group() {
-        let error = sh("echo $$; sleep 1000 & wait", Duration::from_millis(200)).unwrap_err();
-        let RunError::Timeout { output, .. } = error else { panic!("{error}") };
-        let group = Pid::from_raw(output.trim().parse().unwrap()).unwrap();
-        // The group is gone as soon as its last member is reaped, which for the orphaned `sleep` is init's work.
-        let gone = Deadline::after(Duration::from_secs(30));
-        while rustix::process::test_kill_process_group(group).is_ok() {
-            assert!(!gone.has_passed(), "the process group lives on");
-            std::thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn daemon_is_neither_awaited_nor_killed() {
-        let outcome = sh("(sleep 1000; echo late) & echo $!", Duration::from_secs(30)).unwrap();
-        let daemon = Pid::from_raw(outcome.output.parse().unwrap()).unwrap();
-        assert!(rustix::process::test_kill_process(daemon).is_ok());
-        rustix::process::kill_process(daemon, Signal::KILL).unwrap();
-    }
-
-    #[test]
-    fn excess_output_is_dropped_without_sigpipe() {
-        let outcome =
-            sh("head -c 100000 /dev/zero | tr '\\0' x; echo 2>/dev/null; exit 3", Duration::from_secs(30));
-        let outcome = outcome.unwrap();
-        assert_eq!(outcome.status.code(), Some(3));
-        assert!(outcome.output.len() as u64 <= MAX_OUTPUT_LEN && outcome.output.starts_with("xxxx"));
-    }
-}
+mod tests;

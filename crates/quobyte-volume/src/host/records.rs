@@ -17,7 +17,7 @@ mod ownership;
 mod record_file;
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,8 @@ use std::time::Duration;
 pub use self::error::StateError;
 pub use self::lock::LockedShare;
 use self::record_file::FileVersion;
+use rustix::fs::{Access, access};
+
 use crate::host::deadline::Deadline;
 use crate::host::flock;
 use crate::pure::connection::{Export, InstanceId};
@@ -51,6 +53,14 @@ impl StateDir {
     /// [`StateError::Unavailable`] when there is no such directory; when it belongs to another user, whose mounts and
     /// locks are not ours to touch; or when others may write in it or hold its locks.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        let state = Self { path: path.to_owned(), exports: Arc::default() };
+        state.make()?;
+        Ok(state)
+    }
+
+    /// Makes the directory and its parts, as far as they are missing: somebody may remove them while this process runs.
+    fn make(&self) -> Result<(), StateError> {
+        let path = &self.path;
         make_directory(path).map_err(|source| ownership::cannot_be_used(path, source))?;
         ownership::check_directory(path)?;
         for part in ["shares", "locks", RELEASES] {
@@ -59,7 +69,17 @@ impl StateDir {
             ownership::check_part(&part)?;
         }
         ownership::check_part(&path.join(LAUNCH))?;
-        Ok(Self { path: path.to_owned(), exports: Arc::default() })
+        Ok(())
+    }
+
+    /// Opens a lock file.
+    fn open_lock(&self, path: &Path) -> Result<File, StateError> {
+        let mut lock = flock::open(path);
+        if lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.make()?;
+            lock = flock::open(path);
+        }
+        lock.map_err(|source| StateError::Io { path: path.to_owned(), source })
     }
 
     /// Waits until no other process or thread holds the share at `at`, then holds it.
@@ -70,7 +90,7 @@ impl StateDir {
         let key = at.key();
         let lock = self.path.join("locks").join(format!("{key}.lock"));
         let files = ["shares", RELEASES].map(|part| self.path.join(part).join(format!("{key}.json")));
-        LockedShare::acquire(&lock, files, at, deadline)
+        LockedShare::acquire(&lock, || self.open_lock(&lock), files, at, deadline)
     }
 
     /// The mount paths of shares for which releases are kept, be there a record or not.
@@ -78,8 +98,7 @@ impl StateDir {
     /// # Errors
     /// When the directory cannot be listed.
     pub(crate) fn released(&self) -> Result<Vec<MountPath>, StateError> {
-        let directory = self.path.join(RELEASES);
-        let files = list(&directory, "json")?;
+        let files = self.list(RELEASES, "json")?;
         let known = files.iter().filter_map(|path| record_file::read_releases(path).ok().flatten());
         Ok(known.map(|known| known.mount_path).collect())
     }
@@ -116,8 +135,8 @@ impl StateDir {
 
     fn lock_file(&self, name: &str, what: String, deadline: Deadline) -> Result<File, StateError> {
         let path = self.path.join("locks").join(name);
-        let acquired =
-            flock::open(&path).and_then(|file| Ok(flock::acquire(&file, deadline)?.then_some(file)));
+        let file = self.open_lock(&path)?;
+        let acquired = flock::acquire(&file, deadline).map(|acquired| acquired.then_some(file));
         acquired.map_err(|source| StateError::Io { path, source })?.ok_or(StateError::Locked { what })
     }
 
@@ -209,16 +228,33 @@ impl StateDir {
     fn try_lock(&self, path: &Path) -> Result<Option<File>, StateError> {
         let key = record_file::key(path).unwrap_or_default();
         let lock = self.path.join("locks").join(format!("{key}.lock"));
-        let locked = flock::open(&lock).and_then(|lock| {
-            let free = flock::acquire(&lock, Deadline::after(Duration::ZERO))?;
-            Ok(free.then_some(lock))
-        });
+        let file = self.open_lock(&lock)?;
+        let locked = flock::acquire(&file, Deadline::after(Duration::ZERO)).map(|free| free.then_some(file));
         locked.map_err(|source| StateError::Io { path: lock, source })
     }
 
     /// The files in `shares` with that extension. A record that is being written has another one until it is complete.
     fn files_with_extension(&self, extension: &str) -> Result<Vec<PathBuf>, StateError> {
-        list(&self.path.join("shares"), extension)
+        self.list("shares", extension)
+    }
+
+    /// The files in that part of the directory with that extension.
+    fn list(&self, part: &str, extension: &str) -> Result<Vec<PathBuf>, StateError> {
+        let directory = self.path.join(part);
+        let mut entries = directory.read_dir();
+        if entries.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.make()?;
+            entries = directory.read_dir();
+        }
+        let io = |source| StateError::Io { path: directory.clone(), source };
+        let mut files = Vec::new();
+        for entry in entries.map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|found| found == extension) {
+                files.push(path);
+            }
+        }
+        Ok(files)
     }
 }
 
@@ -228,26 +264,19 @@ const LAUNCH: &str = "launch";
 /// The directory for what guests have released of shares that have no record.
 const RELEASES: &str = "released";
 
-fn list(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, StateError> {
-    let io = |source| StateError::Io { path: directory.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in directory.read_dir().map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|found| found == extension) {
-            files.push(path);
-        }
-    }
-    Ok(files)
-}
-
-/// Makes a directory for this user alone, unless it is there.
+/// Makes a directory for this user alone, unless it is there. The umask has no say in it.
 #[expect(clippy::disallowed_methods, reason = "the state directory and its parts are made here alone")]
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
+    // Another process may be about to do the same to what it has just made. What is not this user's own stays so.
+    if access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        let _ = std::fs::set_permissions(path, Permissions::from_mode(0o700));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

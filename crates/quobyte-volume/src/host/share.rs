@@ -144,7 +144,7 @@ impl HelperPool {
             }
             // The helper was killed by another process; a new one gets the request.
             Err(_) => {
-                self.helpers.discard(helper);
+                self.helpers.discard(at, helper);
                 None
             }
         }
@@ -177,11 +177,11 @@ impl HelperPool {
                 Ok(answer)
             }
             HelperReply::Hung(helper) => {
-                self.helpers.discard(helper);
+                self.helpers.discard(at, helper);
                 Err(ShareError::Hung { at: at.clone() })
             }
             HelperReply::Broken(source, helper) => {
-                self.helpers.discard(helper);
+                self.helpers.discard(at, helper);
                 // An idle helper may have been killed by another process since its last answer.
                 if was_idle {
                     return self.ask_until(deadline, at, request);
@@ -201,8 +201,10 @@ impl HelperPool {
         }
     }
 
-    /// Holds the lock under which the share's client is asked; `None` if it is not free by the deadline.
+    /// Holds the lock under which the share's client is asked; `None` if it is not free by the deadline. Until then it also
+    /// waits for helpers of this process that were killed, which have files on the share open to their very end.
     pub(crate) fn exclude_questions(&self, at: &MountPath, deadline: Deadline) -> Option<File> {
+        self.helpers.wait_for_killed(at, deadline);
         let lock = flock::open(&self.state.probe_lock(at)).ok()?;
         flock::acquire(&lock, deadline).ok()?.then_some(lock)
     }
@@ -215,6 +217,11 @@ impl HelperPool {
             // Where no thread can be had it is reaped when this process ends.
             let _ = thread::Builder::new().spawn(move || child.wait());
         }
+    }
+
+    /// Ends all idle helpers, which makes room for other processes where there is none; `false` where there were none.
+    pub(crate) fn make_room(&self) -> bool {
+        self.helpers.discard_all()
     }
 
     fn start_helper(&self, at: &MountPath) -> Result<Helper, ShareError> {
@@ -247,7 +254,7 @@ impl Drop for PendingAnswer<'_> {
     /// client may hang.
     fn drop(&mut self) {
         if let Some(helper) = self.helper.take() {
-            self.pool.helpers.abandon(helper);
+            self.pool.helpers.abandon(self.at, helper);
         }
     }
 }

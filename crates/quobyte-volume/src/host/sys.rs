@@ -1,8 +1,10 @@
-//! System calls that no library wraps: statmount(2), Linux 6.8, and in [`aio`] those of Linux AIO.
+//! System calls that no library wraps: statmount(2), Linux 6.8, in [`aio`] those of Linux AIO, and in [`process_setup`]
+//! those that change what a process has inherited.
 
 #![expect(unsafe_code, reason = "a raw system call")]
 
 pub(crate) mod aio;
+pub(crate) mod process_setup;
 
 use std::io;
 

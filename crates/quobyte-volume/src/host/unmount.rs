@@ -53,9 +53,35 @@ pub(super) fn unmount(
     })?;
     if outcome.status.success() {
         Ok(UnmountOutcome::Done)
-    } else if outcome.output.contains("Device or resource busy") {
+    } else if outcome.output.lines().any(reports_busy) {
         Ok(UnmountOutcome::Busy)
     } else {
         Err(io::Error::other(format!("fusermount3 ({}){}", outcome.status, output_suffix(&outcome.output))))
+    }
+}
+
+/// Whether a line of fusermount3's, which ends in the C library's text for the error number, says EBUSY. The kernel tells
+/// nobody else. Each C library has one text, as the program runs with messages in English.
+fn reports_busy(line: &str) -> bool {
+    const GLIBC: &str = "Device or resource busy";
+    const MUSL: &str = "Resource busy";
+    line.rsplit(": ").next().is_some_and(|text| [GLIBC, MUSL].contains(&text.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_error_text_says_busy() {
+        for (line, is_busy) in [
+            ("fusermount3: failed to unmount /mnt/a: Device or resource busy", true),
+            ("fusermount3: failed to unmount /mnt/a: Resource busy\r", true),
+            ("fusermount3: failed to unmount /mnt/Device or resource busy: Invalid argument", false),
+            ("fusermount3: entry for /mnt/x: Resource busy not found in /etc/mtab", false),
+            ("", false),
+        ] {
+            assert_eq!(reports_busy(line), is_busy, "{line}");
+        }
     }
 }

@@ -87,6 +87,21 @@ pub enum MountError {
         /// What should be there.
         export: Export,
     },
+    /// What is there cannot be used, and the client that was to mount it reports a failure.
+    #[error("{found}")]
+    Failed {
+        /// What is there.
+        found: Box<MountError>,
+        /// What the client said.
+        #[source]
+        said: ClientError,
+    },
+    /// The host has not what undoing a mount may take, so none was begun.
+    #[error("the host lacks what mounting takes")]
+    Exhausted {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The mount cannot be taken away, and not because it is in use.
     #[error("{at} cannot be unmounted")]
     Unmount {
@@ -106,7 +121,11 @@ impl MountError {
                 Code::MountFailed
             }
             Self::Unmount { source, .. } if source.kind() == io::ErrorKind::TimedOut => Code::UnmountTimeout,
-            Self::Table { .. } | Self::Client(ClientError::Host { .. }) => Code::Internal,
+            Self::Table { source, .. } | Self::Client(ClientError::Host { source }) => {
+                Code::Internal.unless_exhausted(source)
+            }
+            Self::Failed { found, .. } => found.code(),
+            Self::Exhausted { .. } => Code::HostExhausted,
             Self::Hung { .. } => Code::MountHung,
             Self::Foreign { .. } => Code::NotQuobyte,
             Self::WrongVolume { .. } => Code::WrongVolume,
@@ -115,14 +134,14 @@ impl MountError {
             Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
             Self::Client(ClientError::NoConfiguration { .. }) => Code::InvalidConfig,
             Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
-            Self::MountPoint { .. }
-            | Self::Client(
+            Self::MountPoint { source, .. } => Code::MountFailed.unless_exhausted(source),
+            Self::Client(
                 ClientError::Refused { .. }
                 | ClientError::NotLaunched { .. }
                 | ClientError::EndsWithCaller { .. },
             )
             | Self::NothingMounted { .. } => Code::MountFailed,
-            Self::Unmount { .. } => Code::UnmountFailed,
+            Self::Unmount { source, .. } => Code::UnmountFailed.unless_exhausted(source),
         }
     }
 }

@@ -32,6 +32,7 @@ pub(in crate::driver) enum MountBehavior {
     TimesOutAndMountsLate,
     TimesOutHavingMounted,
     MountsAnotherType,
+    MountsAnotherTypeAndComplains,
     MountsAnotherVolume,
     MountsWithoutRegistries,
 }
@@ -201,6 +202,10 @@ impl World {
             }
             MountBehavior::MountsAnotherType => {
                 self.add_mount(at, "fuse.sshfs", source, ClientState::Healthy);
+            }
+            MountBehavior::MountsAnotherTypeAndComplains => {
+                self.add_mount(at, "fuse.sshfs", source, ClientState::Healthy);
+                return Err(refused("cannot reach a registry"));
             }
             MountBehavior::MountsAnotherVolume => {
                 self.add_mount(at, quobyte, "quobyte@reg/other".to_owned(), ClientState::Healthy);

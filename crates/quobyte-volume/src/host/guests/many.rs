@@ -61,10 +61,10 @@ pub fn read_domains<S: DomainSource>(
     let max_calls = domains.len().min(MAX_CALLS);
     let queue = Arc::new(Mutex::new(domains.into_iter().enumerate()));
     let (sender, receiver) = mpsc::channel();
-    let start_call = || {
+    let make_call = || {
         let (source, queue, sender, shares) =
             (source.clone(), queue.clone(), sender.clone(), shares.to_owned());
-        let work = move || {
+        move || {
             let mut reader = DomainReader::new(&shares, source.as_ref());
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             while let Some((place, listed)) = next() {
@@ -73,14 +73,18 @@ pub fn read_domains<S: DomainSource>(
                     return;
                 }
             }
-        };
-        usize::from(thread::Builder::new().spawn(work).is_ok())
+        }
     };
-    // With fewer threads the others have more to do; with none, nothing is known.
+    let start_call = || usize::from(thread::Builder::new().spawn(make_call()).is_ok());
     let mut calls: usize = (0..useful_calls).map(|_| start_call()).sum();
+    // With fewer threads the others have more to do; without any, the caller has it.
+    if calls == 0 {
+        make_call()();
+        calls = 1;
+    }
     let mut guests = Vec::new();
     let mut patient_until = Instant::now() + PATIENCE;
-    while calls > 0 && missing.iter().any(Option::is_some) {
+    while missing.iter().any(Option::is_some) {
         let left = deadline.min(patient_until).saturating_duration_since(Instant::now());
         match receiver.recv_timeout(if calls < max_calls { left.min(STALL) } else { left }) {
             Ok((place, guest)) => {

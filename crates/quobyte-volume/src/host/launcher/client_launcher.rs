@@ -10,6 +10,7 @@ use super::Launcher;
 use super::mailbox::{self, Mailbox};
 use super::systemd_setup::ThisHost;
 use super::systemd_unit::{CommandLine, MAX_BUDGET, TEMPLATE_DIRECTORY, Unit, runtime_directory};
+use crate::error::is_exhaustion;
 use crate::host::client::{ClientError, MountRequest};
 use crate::host::deadline::Deadline;
 use crate::host::process::{self, ProgramOutcome, RunError};
@@ -64,7 +65,7 @@ impl ClientLauncher {
             client: &request.client,
             directory: &self.directory,
             program: &self.program,
-            path_env: &std::env::var_os("PATH").unwrap_or_default(),
+            path_env: &process::search_path(),
         };
         let request = &MountRequest { budget: request.budget.min(MAX_BUDGET), ..request.clone() };
         let mailbox = Mailbox::new(&self.directory, &request.client);
@@ -80,7 +81,15 @@ impl ClientLauncher {
             return outcome.into_result(&request.export);
         }
         self.withdraw_requests(&request.mount_path).map_err(host_error)?;
-        Err(not_launched(result.map_or_else(|error| error.to_string(), |outcome| outcome.output)))
+        Err(match result {
+            Err(RunError::Start { source, .. } | RunError::Supervise { source, .. })
+                if is_exhaustion(&source) =>
+            {
+                host_error(source)
+            }
+            Err(error) => not_launched(error.to_string()),
+            Ok(outcome) => not_launched(outcome.output),
+        })
     }
 }
 

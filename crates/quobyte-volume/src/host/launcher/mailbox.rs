@@ -7,9 +7,9 @@
 //!
 //! Each appears whole: it is written as `<client>.tmp-request` or `<client>.tmp-outcome`, then renamed.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -32,10 +32,22 @@ const MAX_SIZE: u64 = 1 << 20;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MountOutcome {
     Mounted,
-    NotFound { errno: Option<i32> },
-    Timeout { output: String },
-    Refused { status: i32, output: String },
-    Host { reason: String },
+    NotFound {
+        errno: Option<i32>,
+    },
+    Timeout {
+        output: String,
+    },
+    Refused {
+        status: i32,
+        output: String,
+    },
+    Host {
+        /// Of a system call that failed. A unit from before an upgrade does not say it.
+        #[serde(default)]
+        errno: Option<i32>,
+        reason: String,
+    },
 }
 
 impl MountOutcome {
@@ -47,12 +59,14 @@ impl MountOutcome {
             Err(ClientError::Refused { status, output, .. }) => {
                 Self::Refused { status: status.into_raw(), output: output.clone() }
             }
-            Err(ClientError::Host { source }) => Self::Host { reason: source.to_string() },
+            Err(ClientError::Host { source }) => {
+                Self::Host { errno: source.raw_os_error(), reason: source.to_string() }
+            }
             Err(
                 error @ (ClientError::NotLaunched { .. }
                 | ClientError::NoConfiguration { .. }
                 | ClientError::EndsWithCaller { .. }),
-            ) => Self::Host { reason: error.to_string() },
+            ) => Self::Host { errno: None, reason: error.to_string() },
         }
     }
 
@@ -69,7 +83,10 @@ impl MountOutcome {
             Self::Refused { status, output } => {
                 ClientError::Refused { export, status: ExitStatus::from_raw(status), output }
             }
-            Self::Host { reason } => ClientError::Host { source: io::Error::other(reason) },
+            Self::Host { errno, reason } => {
+                let source = errno.map_or_else(|| io::Error::other(reason), io::Error::from_raw_os_error);
+                ClientError::Host { source }
+            }
         })
     }
 }
@@ -122,7 +139,9 @@ impl<'a> Mailbox<'a> {
     fn write(&self, extension: &str, content: &impl Serialize) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let temporary = self.file(&format!("tmp-{extension}"));
-        let file = own_file::open(&temporary, options.write(true).create(true).truncate(true).mode(0o600))?;
+        let file = own_file::open(&temporary, options.write(true).create(true).truncate(true))?;
+        // The umask may have taken it from its owner.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         serde_json::to_writer(file, content)?;
         crash::point("a file for the other side is written");
         std::fs::rename(temporary, self.file(extension))

@@ -61,6 +61,7 @@ impl Unit<'_> {
             "--property=TimeoutStartSec=310s",
             "--property=TimeoutStopSec=30s",
             "--property=LimitNOFILE=524288",
+            "--property=OOMScoreAdjust=-900",
         ]
         .map(OsString::from)
         .into();
@@ -152,7 +153,7 @@ mod tests {
                 format!(
                     "systemd-run|--user|--no-ask-password|--quiet|--collect|--service-type=forking\
                      |--property=TimeoutStartSec=310s|--property=TimeoutStopSec=30s\
-                     |--property=LimitNOFILE=524288|--unit={unit}\
+                     |--property=LimitNOFILE=524288|--property=OOMScoreAdjust=-900|--unit={unit}\
                      |--setenv=NOVA_QUOBYTE_CLIENT=0123456789abcdef0123456789abcdef-0000000000000fed\
                      |--setenv=NOVA_QUOBYTE_LAUNCH=/run/user/7/nova $HOME/launch\
                      |--setenv=PATH=/opt/quo byte:/usr/bin\

@@ -59,9 +59,12 @@ pub enum StateError {
 impl StateError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Unavailable { .. } | Self::Io { .. } => Code::StateUnavailable,
+            Self::Unavailable { source: Some(source), .. } | Self::Io { source, .. } => {
+                Code::StateUnavailable.unless_exhausted(source)
+            }
+            Self::Unavailable { source: None, .. } => Code::StateUnavailable,
             Self::Locked { .. } => Code::LockTimeout,
             Self::NewerVersion { .. } | Self::Malformed { .. } => Code::RecordUnsupported,
         }

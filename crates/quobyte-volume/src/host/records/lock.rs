@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::error::StateError;
 use super::record_file;
@@ -22,20 +23,27 @@ pub struct LockedShare {
 }
 
 impl LockedShare {
-    /// Waits for the lock file `lock`, then holds the share at `at`, whose record and whose releases are kept in two files.
+    /// Waits for the lock file at `lock`, which `open` opens, then holds the share at `at`, whose record and whose releases
+    /// are kept in two files.
     pub(super) fn acquire(
         lock: &Path,
+        open: impl Fn() -> Result<File, StateError>,
         [record_file, releases_file]: [PathBuf; 2],
         at: &MountPath,
         deadline: Deadline,
     ) -> Result<Self, StateError> {
         let io = |source| StateError::Io { path: lock.to_owned(), source };
-        let lock_file = flock::open(lock).map_err(io)?;
-        if flock::acquire(&lock_file, deadline).map_err(io)? {
-            crash::point("the share is held");
-            Ok(Self { lock_file, record_file, releases_file })
-        } else {
-            Err(StateError::Locked { what: at.to_string() })
+        loop {
+            let lock_file = open()?;
+            let is_free = flock::acquire(&lock_file, Deadline::after(Duration::ZERO)).map_err(io)?;
+            if !is_free && !flock::acquire(&lock_file, deadline).map_err(io)? {
+                return Err(StateError::Locked { what: at.to_string() });
+            }
+            // Who has waited may have the lock of a state directory that was removed meanwhile.
+            if is_free || flock::is_at(&lock_file, lock).map_err(io)? {
+                crash::point("the share is held");
+                return Ok(Self { lock_file, record_file, releases_file });
+            }
         }
     }
 

@@ -260,3 +260,49 @@ fn edit(directory: &Path, change: impl Fn(&mut serde_json::Value)) {
     change(&mut record);
     std::fs::write(&file, record.to_string()).unwrap();
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test is who removes the state directory")]
+fn removed_state_directory_is_made_again() {
+    let StateFixture { state, directory } = state_fixture();
+    let path = directory.path().join("state");
+    let held = state.lock(&at("reg/vol"), soon()).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+    assert!(state.records().unwrap().is_empty());
+    std::fs::remove_dir_all(&path).unwrap();
+    state.lock_grants(&record().export, &at("reg/vol"), soon()).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+    let share = state.lock(&at("reg/vol"), soon()).unwrap();
+    drop(held);
+    share.store(&record()).unwrap();
+    assert_eq!(state.records().unwrap().len(), 1);
+    assert!(matches!(state.lock(&at("reg/vol"), soon()), Err(StateError::Locked { .. })));
+
+    drop(share);
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    let error = state.lock(&at("reg/vol"), soon()).unwrap_err();
+    assert_eq!(error.code(), Code::StateUnavailable);
+}
+
+#[test]
+fn waiter_takes_the_lock_that_others_find() {
+    let StateFixture { state, directory } = state_fixture();
+    let path = directory.path().join("state/locks").join(format!("{}.lock", at("reg/vol").key()));
+    let removed = state.lock(&at("reg/vol"), soon()).unwrap();
+    let waits = std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| state.lock(&at("reg/vol"), Deadline::after(Duration::from_secs(30))));
+        // It waits once it has opened the file.
+        let opened = || std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let is_lock = |entry: std::fs::DirEntry| entry.path().read_link().is_ok_and(|link| link == path);
+        while opened().filter_map(|entry| is_lock(entry).then_some(())).count() < 2 {}
+        let other = directory.path().join("other");
+        #[expect(clippy::disallowed_methods, reason = "the test is who replaces the lock file")]
+        std::fs::rename(&path, other).unwrap();
+        drop(removed);
+        waiter.join().unwrap()
+    });
+    let waited = waits.unwrap();
+    assert!(path.exists());
+    assert!(matches!(state.lock(&at("reg/vol"), soon()), Err(StateError::Locked { .. })));
+    drop(waited);
+}

@@ -71,12 +71,12 @@ pub enum ShareError {
 impl ShareError {
     /// The stable code, where the share itself is at fault and not an image on it.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Dead { .. } | Self::Unserved { .. } => Code::MountStale,
             Self::Hung { .. } => Code::MountHung,
             Self::Missing { .. } | Self::Refused { .. } | Self::Failed { .. } => Code::MountNotVisible,
-            Self::Helper { .. } => Code::Internal,
+            Self::Helper { source, .. } => Code::Internal.unless_exhausted(source),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -35,13 +35,10 @@ pub(super) enum HelperReply {
 
 impl Helper {
     /// Starts `program` for the share at `mount_point`.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a helper outlives the call, unlike what `process::run` runs"
-    )]
     pub(super) fn start(program: &Path, mount_point: &Path, probe_lock: &Path) -> io::Result<Self> {
         let probe_lock = flock::open(probe_lock)?;
-        let child = Command::new(program)
+        // It outlives the call, unlike what `process::run` runs.
+        let child = process::command(program)?
             .arg(mount_point)
             .arg(VERSION.to_string())
             .current_dir("/")
@@ -124,7 +121,7 @@ impl Helper {
     /// Kills the helper and waits a moment for its end, so that it does not keep the mount busy when this returns. A
     /// helper that is stuck keeps the probe lock; the process returned is to be reaped once it has ended.
     pub(super) fn kill_and_reap(mut self) -> Option<Child> {
-        let _ = process::kill_and_wait(&self.child);
+        let _ = process::kill_and_wait(&mut self.child);
         match self.child.try_wait() {
             Ok(None) => Some(self.child),
             _ => None,

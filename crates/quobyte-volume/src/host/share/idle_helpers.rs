@@ -9,6 +9,8 @@ use std::process::{self, Child};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::helper::Helper;
+use crate::host::deadline::Deadline;
+use crate::host::process::wait_for_child;
 use crate::pure::mount_path::MountPath;
 
 /// What the process that made this value keeps, and what its forks keep.
@@ -16,7 +18,9 @@ use crate::pure::mount_path::MountPath;
 pub(super) struct IdleHelpers {
     owner: u32,
     idle: Mutex<HashMap<MountPath, Helper>>,
-    unreaped: Mutex<Vec<Child>>,
+    /// Killed helpers that have not ended yet, each with the mount that it may keep busy. The next request about any share
+    /// reaps those that have.
+    unreaped: Mutex<Vec<(MountPath, Child)>>,
     /// What a fork of the owner keeps. A list and no exchange of the above, which a thread of the owner may have held in
     /// the moment of the fork: to the fork it is locked for ever.
     fork: OnceLock<Box<Self>>,
@@ -64,24 +68,47 @@ impl IdleHelpers {
     pub(super) fn put(&self, at: &MountPath, helper: Helper) {
         let surplus = lock(&self.own().idle).insert(at.clone(), helper);
         if let Some(surplus) = surplus {
-            self.discard(surplus);
+            self.discard(at, surplus);
         }
     }
 
     /// Kills a helper, and waits a moment for its end.
-    pub(super) fn discard(&self, helper: Helper) {
+    pub(super) fn discard(&self, at: &MountPath, helper: Helper) {
         let unreaped_child = helper.kill_and_reap();
-        lock(&self.own().unreaped).extend(unreaped_child);
+        lock(&self.own().unreaped).extend(unreaped_child.map(|child| (at.clone(), child)));
+    }
+
+    /// Kills those that wait for a request; `false` where there were none.
+    pub(super) fn discard_all(&self) -> bool {
+        let idle: Vec<_> = lock(&self.own().idle).drain().collect();
+        let is_any = !idle.is_empty();
+        idle.into_iter().for_each(|(at, helper)| self.discard(&at, helper));
+        is_any
     }
 
     /// Kills a helper, and waits for nothing.
-    pub(super) fn abandon(&self, helper: Helper) {
-        lock(&self.own().unreaped).push(helper.kill());
+    pub(super) fn abandon(&self, at: &MountPath, helper: Helper) {
+        self.keep_killed(at, helper.kill());
+    }
+
+    /// Keeps a process that was killed until it has ended.
+    pub(super) fn keep_killed(&self, at: &MountPath, child: Child) {
+        lock(&self.own().unreaped).push((at.clone(), child));
+    }
+
+    /// Waits until the share's helpers that were killed have ended, or for the deadline.
+    pub(super) fn wait_for_killed(&self, at: &MountPath, deadline: Deadline) {
+        let killed: Vec<_> = lock(&self.own().unreaped).extract_if(.., |(share, _)| share == at).collect();
+        for (_, child) in &killed {
+            // One that is stuck keeps the mount busy anyhow.
+            let _ = wait_for_child(child, deadline);
+        }
+        lock(&self.own().unreaped).extend(killed);
     }
 
     /// Reaps the killed helpers that have ended since.
     pub(super) fn reap(&self) {
-        lock(&self.own().unreaped).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        lock(&self.own().unreaped).retain_mut(|(_, child)| !matches!(child.try_wait(), Ok(Some(_))));
     }
 
     #[cfg(test)]

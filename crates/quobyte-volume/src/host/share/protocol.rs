@@ -73,7 +73,7 @@ pub enum ReplyError {
     #[error(
         "it speaks version {} of the protocol and its caller version {VERSION}, from before an upgrade: restart the \
          service",
-        crate::pure::connection::excerpt(.0)
+        crate::error::excerpt(.0)
     )]
     OtherVersion(String),
     /// It answers another request.

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::client_calls::{self, Refusal};
 use super::probe_direct_io::probe_direct_io;
 use super::protocol::{self, HelperAnswer, HelperRequest};
+use crate::host::set_up_program;
 use crate::pure::image::DeclaredImage;
 
 /// The whole of the helper program: answers on standard output what a caller that speaks version `caller` of the
@@ -23,6 +24,7 @@ pub fn serve(mount_point: &Path, caller: &OsStr) -> ExitCode {
         let _ = flock(io::stderr(), FlockOperation::Unlock);
         answer
     };
+    set_up_program();
     match protocol::serve(&caller.display(), BufReader::new(io::stdin()), io::stdout(), answer_and_unlock) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

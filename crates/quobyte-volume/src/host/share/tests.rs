@@ -1,12 +1,14 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::error::Code;
 use crate::error::with_causes;
 use crate::host::flock;
+use crate::host::process;
 use crate::pure::connection::{Export, ImageFormat, ImageName};
 
 fn mount_path(base: &Path) -> MountPath {
@@ -228,4 +230,25 @@ fn fork_amid_questions_asks_its_own_helper() {
         }
         is_over.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn unmounting_waits_for_killed_helpers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, at) = (helper_pool(directory.path(), "read -r _"), mount_path(directory.path()));
+    let other = MountPath::new(directory.path(), &Export::parse("reg/other").unwrap());
+    // Stands for one that was killed and is slow to end.
+    let mut helper = process::command(&pool.program).unwrap().stdin(Stdio::piped()).spawn().unwrap();
+    let input = helper.stdin.take();
+    pool.helpers.keep_killed(&at, helper);
+
+    let soon = Deadline::after(Duration::from_millis(50));
+    assert!(pool.exclude_questions(&at, soon).is_some());
+    assert!(soon.has_passed(), "it may have files on the share open");
+    let late = || Deadline::after(Duration::from_secs(1000));
+    assert!(pool.exclude_questions(&other, late()).is_some());
+    drop(input);
+    assert!(pool.exclude_questions(&at, late()).is_some());
+    pool.helpers.reap();
+    assert!(!pool.helpers.has_unreaped(), "it has ended");
 }

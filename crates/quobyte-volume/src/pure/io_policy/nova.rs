@@ -17,6 +17,7 @@ static NAMED_BUFFERED: Row = Row {
         loss: "guests write through this host's page cache, at a fraction of the speed, and live migration needs QEMU 4.0 \
                and libvirt 5.7.0 on both hosts",
         remedy: "name no mode for files in [libvirt] disk_cachemodes",
+        is_of_image: false,
     }),
     ..NAMED
 };
@@ -26,6 +27,7 @@ static NAMED_UNSAFE: Row = Row {
     cost: Some(Cost {
         loss: "what guests have flushed is lost with this host",
         remedy: "name no mode for files in [libvirt] disk_cachemodes",
+        is_of_image: false,
     }),
     ..NAMED
 };

@@ -50,7 +50,11 @@ fn mount_outcome_round_trips_to_caller() {
         MountOutcome::NotFound { errno: Some(libc::EACCES) },
         MountOutcome::Timeout { output: "so far".to_owned() },
         MountOutcome::Refused { status: 4 << 8, output: "no registry answers".to_owned() },
-        MountOutcome::Host { reason: "out of memory".to_owned() },
+        MountOutcome::Host { errno: None, reason: "it cannot be followed".to_owned() },
+        MountOutcome::Host {
+            errno: Some(libc::EAGAIN),
+            reason: io::Error::from_raw_os_error(libc::EAGAIN).to_string(),
+        },
     ] {
         mailbox.post_request(&request).unwrap();
         mailbox.post_outcome(&outcome).unwrap();

@@ -1,0 +1,105 @@
+//! What a process of ours does first, so that nothing of its caller's surroundings decides over an operation, and what an
+//! operation sets aside before it begins, so that undoing it does not fail for want of it.
+
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::{io, thread};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::umask;
+
+use super::sys::process_setup;
+
+/// How many descriptors one command has open at the same time, libvirt's among them.
+const COMMAND_DESCRIPTORS: usize = 48;
+
+/// How much address space one command takes beyond what it has when it begins, mostly for the stacks of its threads.
+const COMMAND_MEMORY: usize = 128 << 20;
+
+/// How many threads and processes one command has at the same time.
+const COMMAND_THREADS: usize = 3;
+
+/// How many a client takes, at least. Its threads are its own affair; with fewer it would fail half-way, or die.
+const CLIENT_THREADS: usize = 16;
+
+/// Enough for a thread that waits, in bytes.
+const SMALL_STACK: usize = 64 << 10;
+
+/// How many descriptors undoing an operation takes: a lock, the mount table, a record, and a program with its pipes.
+const UNDO_DESCRIPTORS: usize = 16;
+
+/// How much address space it takes: the programs that it runs have this process's limit. The C library gives what is
+/// smaller than 64 MiB out of address space that it has already, and keeps as much for each thread.
+const UNDO_MEMORY: usize = 96 << 20;
+
+/// Frees a program of ours from what it has inherited: blocked and ignored signals, the umask, open descriptors.
+pub fn set_up_program() {
+    process_setup::unblock_signals();
+    process_setup::survive_file_size_limit();
+    process_setup::keep_descriptors_from_children();
+    process_setup::raise_descriptor_limit();
+    process_setup::share_one_arena();
+    umask(Mode::from_raw_mode(0o022));
+}
+
+/// Does the part of it that a library may do in a process that is not its own.
+pub fn set_up_library() {
+    process_setup::open_standard_streams();
+}
+
+/// Whether the host has what a command takes, one that starts a client if `may_mount`.
+///
+/// # Errors
+/// What the kernel said where it has not.
+pub fn check_capacity(may_mount: bool) -> io::Result<()> {
+    drop(reserve_descriptors(COMMAND_DESCRIPTORS)?);
+    start_threads(COMMAND_THREADS + if may_mount { CLIENT_THREADS } else { 0 })?;
+    // Allocating fails where there is too little; without this, it would end the process half-way.
+    reserve_memory(COMMAND_MEMORY).map(drop)
+}
+
+fn reserve_memory(length: usize) -> io::Result<Vec<u8>> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(length).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+    // A compiler may leave out an allocation that nothing uses.
+    Ok(black_box(memory))
+}
+
+/// Starts so many threads, and lets them end. The kernel counts them with processes.
+fn start_threads(count: usize) -> io::Result<()> {
+    let end = Mutex::new(());
+    let not_yet = end.lock();
+    thread::scope(|scope| {
+        let thread = || thread::Builder::new().stack_size(SMALL_STACK);
+        let start = |_| thread().spawn_scoped(scope, || drop(end.lock()));
+        let started: Result<Vec<_>, _> = (0..count).map(start).collect();
+        drop(not_yet);
+        started.map(drop)
+    })
+}
+
+/// What undoing an operation will need. Dropping it frees that.
+#[derive(Debug, Default)]
+pub struct Reserve {
+    _descriptors: Vec<OwnedFd>,
+    _memory: Vec<u8>,
+}
+
+impl Reserve {
+    /// Sets aside what undoing an operation takes.
+    ///
+    /// # Errors
+    /// What the kernel said where that cannot be had.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            _descriptors: reserve_descriptors(UNDO_DESCRIPTORS)?,
+            _memory: reserve_memory(UNDO_MEMORY)?,
+        })
+    }
+}
+
+fn reserve_descriptors(count: usize) -> io::Result<Vec<OwnedFd>> {
+    let null = || open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    (0..count).map(|_| Ok(null()?)).collect()
+}

@@ -1,0 +1,181 @@
+//! What a process inherits from whoever started it and must not be decided by: signals, umask, limits, descriptors.
+
+#![expect(unsafe_code, reason = "raw system calls")]
+
+use std::io;
+use std::mem::zeroed;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr::{null, null_mut};
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+
+/// Signals are numbered from 1 to this.
+const LAST_SIGNAL: libc::c_int = 64;
+
+/// The first descriptor that is no standard stream.
+const FIRST_OTHER_DESCRIPTOR: libc::c_uint = 3;
+
+/// What the OOM killer is told of a client: all of its guests' disks end with it, so it comes late.
+const CLIENT_OOM_SCORE: &[u8] = b"-900";
+
+/// The kernel's default, which a user may always go back to from above.
+const NEUTRAL_OOM_SCORE: &[u8] = b"0";
+
+/// The resources of which a client gets as much as it may have. Its caller's soft limits are for the caller.
+const CLIENT_LIMITS: [Resource; 6] =
+    [Resource::Nofile, Resource::Fsize, Resource::As, Resource::Data, Resource::Nproc, Resource::Cpu];
+
+/// As many descriptors as a client's unit permits. A program that closes all it might have takes long with more.
+const MAX_DESCRIPTORS: u64 = 524_288;
+
+/// Has the kernel keep the status of children until they are waited for. A process that was started with SIGCHLD
+/// ignored cannot learn how its children end.
+pub(crate) fn keep_child_status() -> io::Result<()> {
+    // SAFETY: a `sigaction` of zeros is a valid value, and both calls read or write one such value that lives across
+    // the call. Only an ignored SIGCHLD is changed, to what it is by default.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        check(libc::sigaction(libc::SIGCHLD, null(), &raw mut action))?;
+        if action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0 {
+            action.sa_sigaction =
+                if action.sa_sigaction == libc::SIG_IGN { libc::SIG_DFL } else { action.sa_sigaction };
+            action.sa_flags &= !libc::SA_NOCLDWAIT;
+            check(libc::sigaction(libc::SIGCHLD, &raw const action, null_mut()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Unblocks all signals for this thread and those that it starts.
+pub(crate) fn unblock_signals() {
+    // SAFETY: an empty set is initialised before it is read, and lives across the calls.
+    unsafe {
+        let mut none: libc::sigset_t = zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, null_mut());
+    }
+}
+
+/// Has a write past the caller's limit for files fail with EFBIG, and not end the process.
+pub(crate) fn survive_file_size_limit() {
+    // SAFETY: to ignore a signal runs no code of ours when it arrives.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// Keeps the descriptors that were inherited beside the standard streams from the programs that this process starts.
+/// A client would hold them, a lock of the caller's among them, for as long as it serves.
+pub(crate) fn keep_descriptors_from_children() {
+    // SAFETY: it sets a flag on descriptors and closes none. A kernel that lacks it refuses.
+    unsafe { close_range_on_exec() };
+}
+
+/// Opens those of the standard streams that are closed. Otherwise the next file that is opened takes their place, and
+/// gets what any library prints.
+pub(crate) fn open_standard_streams() {
+    for stream in 0..3 {
+        // SAFETY: both calls take a number or a constant string. What is opened takes the lowest free number, which is
+        // the stream's, and is closed by nobody.
+        unsafe {
+            if libc::fcntl(stream, libc::F_GETFD) == -1 {
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            }
+        }
+    }
+}
+
+/// Has all threads allocate from one arena. The C library reserves 64 MiB of address space for each further one, which a
+/// process with a limit for it lacks elsewhere.
+pub(crate) fn share_one_arena() {
+    // SAFETY: it sets a number of the allocator's.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1)
+    };
+}
+
+/// Has `command` start with nothing of its caller's but the user: default signals, the usual umask, no descriptors
+/// beside the standard streams, and as much of each resource as the user may have.
+pub(crate) fn start_as_daemon(command: &mut Command) {
+    let limits = CLIENT_LIMITS.map(|resource| (resource, raised(resource)));
+    let setup = move || {
+        for (resource, limit) in limits {
+            // A soft limit may always be raised to the hard one.
+            let _ = setrlimit(resource, limit);
+        }
+        umask(Mode::from_raw_mode(0o022));
+        // SAFETY: as in the functions above. Each call is async-signal-safe and takes numbers, constants or a value that
+        // lives across it.
+        unsafe {
+            let mut action: libc::sigaction = zeroed();
+            action.sa_sigaction = libc::SIG_DFL;
+            for signal in 1..=LAST_SIGNAL {
+                // Some cannot be changed, and are as they should be.
+                libc::sigaction(signal, &raw const action, null_mut());
+            }
+            let mut none: libc::sigset_t = zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, null_mut());
+            close_range_on_exec();
+        }
+        lower_oom_score();
+        Ok(())
+    };
+    // SAFETY: between fork and exec `setup` makes system calls alone: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(setup) };
+}
+
+/// Has the OOM killer come to this process late. A user without privileges can do no more than go back to what is usual.
+fn lower_oom_score() {
+    let path = c"/proc/self/oom_score_adj";
+    let mut found = [0_u8; 1];
+    // SAFETY: the path and the scores are constants, `found` is as long as is said, and the descriptor is this
+    // function's own.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        if file < 0 {
+            return;
+        }
+        let length = libc::read(file, found.as_mut_ptr().cast(), found.len());
+        let is_raised = length == 1 && found[0].is_ascii_digit() && found != NEUTRAL_OOM_SCORE[..];
+        if libc::pwrite(file, CLIENT_OOM_SCORE.as_ptr().cast(), CLIENT_OOM_SCORE.len(), 0) < 0 && is_raised {
+            libc::pwrite(file, NEUTRAL_OOM_SCORE.as_ptr().cast(), NEUTRAL_OOM_SCORE.len(), 0);
+        }
+        libc::close(file);
+    }
+}
+
+/// The limit of this process with a soft limit as high as it may be.
+fn raised(resource: Resource) -> Rlimit {
+    let Rlimit { current, maximum } = getrlimit(resource);
+    let current = match (resource, current) {
+        (Resource::Nofile, Some(current)) => {
+            Some(maximum.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS).max(current))
+        }
+        (Resource::Nofile, None) => None,
+        _ => maximum,
+    };
+    Rlimit { current, maximum }
+}
+
+/// Permits this process as many descriptors as its user may have.
+pub(crate) fn raise_descriptor_limit() {
+    let _ = setrlimit(Resource::Nofile, raised(Resource::Nofile));
+}
+
+unsafe fn close_range_on_exec() {
+    // SAFETY: see the callers. The numbers are a range and a flag, which sets another flag on what is open there.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST_OTHER_DESCRIPTOR,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
+        );
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
