@@ -10,6 +10,7 @@ use crate::driver::fake::{ClientState, FakeMount, Image, MountBehavior, World};
 use crate::driver::{Finding, Force};
 use crate::pure::guests::{Description, GuestUse};
 use crate::pure::kernel_mount::Mount;
+use crate::pure::record::Attachment;
 
 /// The machine before a call.
 pub(super) struct Before {
@@ -143,12 +144,24 @@ fn has_users(machine: &Machine, call: Call, share: usize) -> bool {
         Call::Disconnect(user, _) => Some(user),
         _ => None,
     };
-    let is_target = |user: FileUse| {
-        target.is_some_and(|target| target.guest == user.guest && target.is_same_volume(user))
-    };
     let records = machine.records();
     let record = records.iter().find(|record| record.export == export(share));
     let recorded = machine.recorded();
+    // A disk that was swapped carries an old id, and what is on record for it answers to that where no file does.
+    let by_id = target.and_then(|target| {
+        let mut of_guest = recorded
+            .iter()
+            .filter(|(other, _)| (other.share, other.guest) == (target.share, target.guest))
+            .map(|(other, (attachment, _))| (*other, attachment));
+        let has_file = |(_, attachment): (FileUse, &Attachment)| attachment.has_file(target.name().as_ref());
+        let has_id =
+            |(_, attachment): &(FileUse, &Attachment)| attachment.has_volume(target.info().volume_id);
+        if of_guest.clone().any(has_file) { None } else { of_guest.find(has_id).map(|(other, _)| other) }
+    });
+    let is_target = |user: FileUse| {
+        let mut targets = target.into_iter().chain(by_id);
+        targets.any(|target| target.guest == user.guest && target.is_same_volume(user))
+    };
     let has_left = |user: FileUse| {
         let mut left = recorded.iter().filter(|(_, (attachment, _))| attachment.leaving.is_some());
         left.any(|(other, _)| {
