@@ -153,7 +153,7 @@ TASKS = {
 
 def main(options, info, report, task="cycle"):
     """Do as the arguments say."""
-    options = json.loads(options)
+    options, info = json.loads(options), json.loads(info)
     outcome = TASKS[task](options, info)
     assert not (left := leftovers(options)), left
     Path(report).write_text(json.dumps(outcome))
