@@ -105,12 +105,6 @@ impl Driver {
         &self.context.config.mount_point_base
     }
 
-    /// Whether every user of the host may pass the directory below which shares are mounted, and so write their images.
-    #[must_use]
-    pub fn is_base_open(&self) -> bool {
-        self.context.host().is_base_open(self.mount_point_base())
-    }
-
     /// The mount path that `path` is, if some share could be mounted there: a directory below the configured base, or the
     /// one of a record.
     #[must_use]

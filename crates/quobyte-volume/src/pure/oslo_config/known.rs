@@ -38,7 +38,7 @@ const fn seconds(name: &'static str, default: &'static str) -> KnownOption {
     KnownOption { group: "quobyte", name, kind: Kind::Float, default: Default::Text(default) }
 }
 
-/// Nova's options that paths are made of, and all of ours.
+/// Nova's options that paths are made of, and those of ours that Nova knows, too.
 pub(super) static KNOWN_OPTIONS: [KnownOption; 18] = [
     // Nova's own default is the directory of its modules, and its packages set this one.
     text("DEFAULT", "state_path", Default::Text("/var/lib/nova")),
