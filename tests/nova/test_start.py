@@ -4,7 +4,11 @@ import os
 import signal
 
 import nova_host
+from nova.virt.libvirt import driver as libvirt_driver
+from nova_quobyte import registration
 from waiting import wait_until
+
+IN_TREE = "nova.virt.libvirt.volume.quobyte.LibvirtQuobyteVolumeDriver"
 
 
 def test_dead_shares_are_remounted_and_logged(restart, quobyte, storage, caplog):
@@ -35,3 +39,15 @@ def test_foreign_mount_is_logged_with_reason(restart, storage, caplog):
     restart()
     line = f"Quobyte share {storage.mount_path(info)}: foreign ("
     wait_until("the log to tell", lambda: line in caplog.text)
+
+
+def test_another_volume_driver_is_logged_as_error(restart, caplog, monkeypatch):
+    monkeypatch.setitem(libvirt_driver.VOLUME_DRIVERS, "quobyte", IN_TREE)
+    restart()
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == [f"Quobyte volumes are served by {IN_TREE}, not by {registration.VOLUME_DRIVER}"]
+
+
+def test_own_volume_driver_logs_no_error(restart, caplog):
+    restart()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
