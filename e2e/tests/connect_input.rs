@@ -196,12 +196,12 @@ fn missing_format_means_raw() {
     assert_eq!(site.connect(GUEST, &info).answer()["format"], "raw");
 }
 
-/// Connects with another state directory, which has to be refused.
-fn assert_state_dir_refused(site: &mut Site, directory: &Path) {
+/// Connects with another state directory, which has to be refused with a remedy.
+fn assert_state_dir_refused(site: &mut Site, directory: &Path, remedy: &str) {
     site.set_option("--state-dir", directory);
     let reply = site.connect(GUEST, &site.info("one"));
     assert_eq!(reply.failure(), (9, "state_unavailable"));
-    assert!(reply.message().contains("--state-dir"), "{}", reply.message());
+    assert!(reply.message().contains(remedy), "{}", reply.message());
     site.assert_nothing_is_left();
 }
 
@@ -209,7 +209,7 @@ fn assert_state_dir_refused(site: &mut Site, directory: &Path) {
 fn uncreatable_state_dir_has_no_fallback() {
     let mut site = site();
     let missing = site.scratch().path().join("missing/state");
-    assert_state_dir_refused(&mut site, &missing);
+    assert_state_dir_refused(&mut site, &missing, "--state-dir");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn state_dir_of_other_user_is_refused() {
     let mut site = site();
     let foreign = site.scratch().path().join("foreign");
     Program::as_root("mkdir").arg("--mode=777").arg(&foreign).succeed();
-    assert_state_dir_refused(&mut site, &foreign);
+    assert_state_dir_refused(&mut site, &foreign, "sudo -u 'root'");
     assert_eq!(foreign.read_dir().expect("list it").count(), 0);
 }
 
