@@ -3,12 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo wheel nova nova-venv test test-full soak fuzz lint bench openstack-up tempest openstack-down
+.PHONY: help build crash demo wheel nova nova-venv test test-full nova-releases soak fuzz lint bench openstack-up tempest openstack-down
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host qemu-img \
 	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/nspawn/,boot check-shutdown control-group image inside run) $(wildcard tests/nspawn/*.bash) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest kill-client left-behind service tempest up)
 archive := target/lab/tests.tar.zst
+other_novas := 29 31 33
 python := crates/nova-quobyte-python
 
 # How long each fuzz target runs.
@@ -42,7 +43,7 @@ wheel: build ## build the Python package for OpenStack Nova, in dist/
 nova-venv: wheel
 	tests/lab/install nova
 	tests/lab/venv nova
-	target/lab/venv-nova/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	target/lab/venv-nova/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
 
 nova: nova-venv ## run the tests of the Python package, in real Nova
 	tests/lab/enter tests/nova/run
@@ -63,11 +64,19 @@ crash:
 	install -D target/debug/nova-quobyte target/lab/nova-quobyte-crash
 	install -D target/debug/quobyte-client-unit target/lab/quobyte-client-unit-crash
 
-test-full: test soak crash ## the same and the long forms: a host where systemd runs, and soak
+test-full: test soak crash nova-releases ## the same and the long forms: a host where systemd runs, and soak
 	tests/lab/install test-full
 	tests/nspawn/run
 	tests/nova/debian
 	tests/lab/enter tests/nova/run --debian
+
+nova-releases: wheel ## run the tests of the Python package in older releases of Nova
+	tests/lab/install nova
+	for release in $(other_novas); do \
+		tests/lab/venv nova-$$release; \
+		target/lab/venv-nova-$$release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl; \
+		tests/lab/enter tests/nova/run --release $$release; \
+	done
 
 soak: build crash ## kill and load the command, have QEMU open mutated images, for long; NOVA_QUOBYTE_SEED=N repeats a run
 	tests/lab/install test

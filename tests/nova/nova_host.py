@@ -4,11 +4,15 @@ Everything but the conductor is Nova's own. The mode is chosen by Nova's own env
 import obeys.
 """
 
+import inspect
+
 from nova import monkey_patch
 
-# Before Nova 33 importing it does that.
-if hasattr(monkey_patch, "patch"):
-    monkey_patch.patch(backend="threading")
+# Before Nova 32 importing it does that, and before Nova 33 nova-compute has no threads of the system's.
+patch = getattr(monkey_patch, "patch", None)
+HAS_THREADING = patch is not None and "backend" in inspect.signature(patch).parameters
+if patch:
+    patch(**({"backend": "threading"} if HAS_THREADING else {}))
 
 import os
 import shutil
