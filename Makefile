@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build crash demo wheel nova nova-venv test test-full nova-releases soak fuzz lint bench openstack-up tempest openstack-down
 
-scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,enter guest inside install other-host qemu-img \
+scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,debian enter guest inside install other-host qemu-img \
 	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/nspawn/,boot check-shutdown control-group image inside run) $(wildcard tests/nspawn/*.bash) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest kill-client left-behind service tempest up)
 archive := target/lab/tests.tar.zst
@@ -66,7 +66,8 @@ crash:
 
 test-full: test soak crash nova-releases ## the same and the long forms: a host where systemd runs, and soak
 	tests/lab/install test-full
-	tests/nspawn/run
+	tests/nspawn/run bookworm
+	tests/nspawn/run trixie
 	tests/nova/debian
 	tests/lab/enter tests/nova/run --debian
 

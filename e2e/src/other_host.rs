@@ -54,7 +54,8 @@ impl OtherHost {
     /// `program` run on it as `nova`.
     pub fn as_nova(&self, program: &str) -> Program {
         let libvirtd = self.daemons[0].id().to_string();
-        Program::as_root("nsenter").args(["--target", &libvirtd, "--mount", "--uts", "--"]).args([
+        // With its root: that of a lab in a chroot is not its mount namespace's.
+        Program::as_root("nsenter").args(["--target", &libvirtd, "--mount", "--uts", "--root", "--"]).args([
             "setpriv",
             "--reuid=nova",
             "--regid=nova",
