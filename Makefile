@@ -3,12 +3,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo wheel nova nova-venv test test-full nova-releases soak fuzz lint bench openstack-up tempest openstack-down
+.PHONY: help build crash demo wheel nova nova-venv test test-full vm nova-releases soak fuzz lint bench openstack-up tempest openstack-down
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,debian enter guest inside install other-host qemu-img \
 	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/nspawn/,boot check-shutdown control-group image inside run) $(wildcard tests/nspawn/*.bash) \
+	$(addprefix tests/vm/,host.bash image init inside nextest.bash run) $(wildcard tests/vm/cases/*) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest kill-client left-behind service tempest up)
 archive := target/lab/tests.tar.zst
+# What a kernel, its Yama and its mount table can change.
+vm_tests := client_proof connect_client connect_share crash_sweep fault_matrix hung_client io_probe users_mounts
 other_novas := 29 31 33
 python := crates/nova-quobyte-python
 
@@ -64,12 +67,20 @@ crash:
 	install -D target/debug/nova-quobyte target/lab/nova-quobyte-crash
 	install -D target/debug/quobyte-client-unit target/lab/quobyte-client-unit-crash
 
-test-full: test soak crash nova-releases ## the same and the long forms: a host where systemd runs, and soak
+test-full: test soak crash vm nova-releases ## the same and the long forms: a host where systemd runs, other kernels, and soak
 	tests/lab/install test-full
 	tests/nspawn/run bookworm
 	tests/nspawn/run trixie
 	tests/nova/debian
 	tests/lab/enter tests/nova/run --debian
+
+vm: build crash ## run the library and the command on Debian 12's and 13's own kernels, in virtual machines
+	tests/lab/install test
+	tests/lab/install test-full
+	cargo nextest archive --locked --package quobyte-volume --package e2e --lib $(addprefix --test ,$(vm_tests)) \
+		--archive-file target/lab/vm.tar.zst
+	tests/vm/run bookworm
+	tests/vm/run trixie
 
 nova-releases: wheel ## run the tests of the Python package in older releases of Nova
 	tests/lab/install nova

@@ -14,7 +14,7 @@ use std::{
 use crate::wait;
 
 /// Ample for a boot, or for one command, of an emulated guest on a busy machine.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// To one QEMU.
 pub(super) type Connection = BufReader<UnixStream>;
