@@ -66,7 +66,7 @@ fn odd_raw_length_opens_at_every_door() {
 }
 
 #[test]
-fn odd_raw_length_with_fixed_direct_cache_is_refused() {
+fn fixed_direct_cache_refuses_odd_length() {
     for cache in ["none", "directsync"] {
         let site = site(&[], "raw", ODD);
         let fixed = ["--cache-mode", cache];

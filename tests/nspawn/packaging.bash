@@ -32,7 +32,7 @@ install_for_missing_user_writes_nothing() {
     equal "$(list_installed)" "$before"
 }
 
-install_keeps_connected_volumes_with_their_user() {
+install_refuses_user_change_while_connected() {
     connect
     local before
     before=$(list_installed)

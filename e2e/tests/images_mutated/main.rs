@@ -63,7 +63,7 @@ fn parents() -> Vec<Specimen> {
 }
 
 #[test]
-fn accepted_mutated_images_stay_in_share_and_bounds() {
+fn mutated_images_stay_in_bounds() {
     let mut rng = Rng::from_env();
     let wanted = env_number("NOVA_QUOBYTE_IMAGES", 100_u32);
     let scratch = Scratch::new();

@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_what_apparmor_parser_takes_for_them() {
+    fn apparmor_patterns_are_known() {
         for c in (' '..='~').chain(['\u{e4}', '\u{2028}']) {
             assert_eq!(is_pattern(&format!("/mnt/a{c}b")), "*?[]{}\"\\".contains(c), "{c}");
         }
