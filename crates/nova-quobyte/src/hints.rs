@@ -64,8 +64,8 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
                 .then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
         }
         error if error.code() == Code::HostExhausted => Some(
-            "`ulimit -a` shows the limits of a shell, LimitNOFILE=, LimitNPROC= and TasksMax= are a unit's; nothing was \
-             left half-done, so try again"
+            "`ulimit -a` shows the limits of a shell, LimitNOFILE=, LimitNPROC= and TasksMax= are a unit's; run it again \
+             once there is more: that finishes what was begun"
                 .to_owned(),
         ),
         _ => None,
@@ -182,6 +182,12 @@ mod tests {
             let hint = hint(&Error::Libvirt { operation, message }).unwrap();
             assert!(hint.contains(&format!("--groups libvirt '{}'", this_user())), "{hint}");
         }
+    }
+
+    #[test]
+    fn exhausted_host_hint_promises_a_repeat_alone() {
+        let hint = hint(&Error::HostExhausted { source: ErrorKind::OutOfMemory.into() }).unwrap();
+        assert!(hint.contains("run it again") && !hint.contains("nothing was left"), "{hint}");
     }
 
     #[test]
