@@ -1,12 +1,16 @@
 //! Surroundings that a caller may start the command in, none of which may decide what becomes of an operation.
 
 use std::{
-    fs::File,
     io::PipeWriter,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    thread::JoinHandle,
 };
 
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    io::{Errno, write},
+};
 use strum::VariantArray;
 
 use crate::{Lab, Program};
@@ -151,10 +155,6 @@ impl FullPipe {
     #[expect(clippy::new_without_default, reason = "it makes a pipe, which nobody expects of a default")]
     #[must_use]
     pub fn new() -> Self {
-        use rustix::{
-            fs::{OFlags, fcntl_getfl, fcntl_setfl},
-            io::{Errno, write},
-        };
         let (reader, writer) = std::io::pipe().expect("make a pipe");
         let flags = fcntl_getfl(&writer).expect("a pipe has flags");
         fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("fill a pipe without waiting");
@@ -169,6 +169,12 @@ impl FullPipe {
         Self { reader, writer }
     }
 
+    /// Has writers get EAGAIN instead of waiting.
+    pub fn refuse_to_wait(&self) {
+        let flags = fcntl_getfl(&self.writer).expect("a pipe has flags");
+        fcntl_setfl(&self.writer, flags | OFlags::NONBLOCK).expect("have no writer wait");
+    }
+
     /// The end to write to.
     #[must_use]
     pub fn writer(&self) -> OwnedFd {
@@ -176,9 +182,8 @@ impl FullPipe {
     }
 
     /// Reads all there is and all that comes, in the background, until every writer is done.
-    pub fn drain(self) {
+    pub fn drain(self) -> JoinHandle<String> {
         drop(self.writer);
-        let mut reader = File::from(OwnedFd::from(self.reader));
-        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::read_to_string(self.reader).expect("read a pipe"))
     }
 }

@@ -24,7 +24,7 @@ impl Unread {
 
     /// Has somebody read what it prints, and waits for its end.
     fn assert_done_once_read(self) {
-        self.pipes.into_iter().for_each(FullPipe::drain);
+        let _readers = self.pipes.map(FullPipe::drain);
         let finished = self.running.finish();
         assert!(finished.status.success(), "{finished:?}");
     }
@@ -85,5 +85,25 @@ fn unread_output_does_not_hold_up_operations() {
     wait_until("it detaches", || attached() == 0 && site.mount_directories().is_empty());
     assert_share_is_free(&site, &detach);
     detach.assert_done_once_read();
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn log_is_kept_for_pipe_that_never_waits() {
+    let site = Site::with_images(&[("one", "raw"), ("two", "raw")]);
+    let errors = FullPipe::new();
+    errors.refuse_to_wait();
+    let connect = site.command(&["-v", "-v", "connect", "--instance", ALICE, "--connection-info", "-"]);
+    let connect = connect.input(site.info("one").to_string()).errors(errors.writer()).start();
+    wait_until("it connects", || site.attachments().len() == 1);
+    site.connect(BOB, &site.info("two")).answer();
+    site.disconnect(BOB, &site.info("two")).answer();
+    let log = errors.drain();
+    let finished = connect.finish();
+    assert!(finished.status.success(), "{finished:?}");
+    let log = log.join().expect("it reads");
+    let log = log.trim_start_matches('.');
+    assert!(log.contains(" INFO mounting "), "{log}");
+    site.disconnect(ALICE, &site.info("one")).answer();
     site.assert_nothing_is_left();
 }
