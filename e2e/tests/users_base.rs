@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use e2e::{Finished, Guest, Program, Site};
+use e2e::{Finished, Guest, Program, Reply, SessionLibvirtd, Site};
 use serde_json::json;
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
@@ -53,6 +53,18 @@ fn new_base_is_closed_to_other_users() {
     assert_eq!(reply.warnings(), "");
     reply.answer();
     assert_eq!(fs::metadata(&base).expect("a base was made").permissions().mode() & 0o777, 0o710);
+    site.disconnect(ALICE, &site.info("disk")).answer();
+    assert_guest_works_alone(&site, &base);
+}
+
+#[test]
+fn session_libvirt_closes_base_to_no_system_guest() {
+    let mut site = Site::with_images(&[("disk", "raw")]);
+    let base = site.scratch().path().join("new/mnt");
+    site.set_option("--quobyte-mount-point-base", &base);
+    let session = SessionLibvirtd::start(site.scratch());
+    let connect = site.command(&["connect", "--instance", ALICE, "--connection-info", "-"]);
+    Reply::of(session.for_program(connect.input(site.info("disk").to_string()))).answer();
     site.disconnect(ALICE, &site.info("disk")).answer();
     assert_guest_works_alone(&site, &base);
 }

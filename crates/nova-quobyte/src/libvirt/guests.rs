@@ -76,11 +76,18 @@ impl Guests for LibvirtGuests {
         Ok(GuestSurvey { guests })
     }
 
+    /// That of the system's QEMU, where there is one: the QEMU of a session runs as the session's user.
     fn emulator_user(&self, timeout: Duration) -> Option<u32> {
-        let timeout = timeout.min(self.timeout);
-        let connection = self.hypervisor(timeout).ok()?.connection;
+        // For all of the question.
+        let deadline = Instant::now() + timeout.min(self.timeout);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let mut hypervisor = self.hypervisor(left()).ok()?;
+        if !hypervisor.is_system() && has_system_libvirt() {
+            hypervisor = Hypervisor::open(super::DEFAULT_URI, left()).ok()?;
+        }
+        let connection = hypervisor.connection;
         let operation = "asking for QEMU's user".to_owned();
-        let capabilities = call_with_timeout(timeout, &operation.clone(), move || {
+        let capabilities = call_with_timeout(left(), &operation.clone(), move || {
             connection.capabilities().map_err(|error| libvirt_error(operation, &error))
         });
         capabilities::emulator_user(&capabilities.ok()?)
