@@ -1,8 +1,11 @@
 //! attach and detach of one domain by several at once, other tools among them: each does its work or says the truth.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::thread;
 
-use e2e::{DiskXml, Guest, PausedProgram, Program, Reply, Site};
+use e2e::{DiskXml, Guest, PausedProgram, Program, Reply, Running, Site};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// As many as the lab's guests have free slots for.
@@ -159,4 +162,83 @@ fn name_taken_by_virsh_meanwhile_is_passed_over() {
         site.detach(&guest, "vdb", &[]).answer();
         site.assert_nothing_is_left();
     }
+}
+
+/// An attach that has connected the volume, and whose share somebody else has held since.
+struct HeldUp {
+    attach: Running,
+    share: File,
+    client: PausedProgram,
+}
+
+/// Starts an attach. Does `meanwhile` while it connects, and holds the share once it has connected.
+fn hold_up_attach(site: &Site, guest: &Guest, options: &[&str], meanwhile: impl FnOnce()) -> HeldUp {
+    let client = PausedProgram::new(site.scratch(), "mount.quobyte");
+    let attach = attach(site, guest, "one").args(options).env("PATH", client.path()).start();
+    client.wait_until_started();
+    meanwhile();
+    let locks = site.state().join("locks");
+    let locks = fs::read_dir(&locks).expect("list locks").map(|lock| lock.expect("list locks").path());
+    let mut shares = locks.filter(|lock| lock.extension().is_some_and(|kind| kind == "lock"));
+    let share = File::open(shares.next().expect("a share's lock")).expect("open a lock");
+    let share = thread::scope(|scope| {
+        // It has waited in the kernel by the time that the attach releases the share.
+        let holder = scope.spawn(|| share.lock().map(|()| share).expect("hold a share"));
+        client.resume();
+        holder.join().expect("it holds the share")
+    });
+    HeldUp { attach, share, client }
+}
+
+#[test]
+fn attach_on_held_share_tells_of_added_disk() {
+    let site = site();
+    let guest = Guest::define(site.scratch());
+    let held_up = hold_up_attach(&site, &guest, &["--lock-timeout", "2"], || ());
+    let reply = Reply::of_finished(&held_up.attach.finish());
+    assert_eq!(reply.failure(), (5, "lock_timeout"));
+    assert_eq!(disks(&guest, &[]), 1);
+    assert!(reply.message().contains("vda was added"), "{}", reply.message());
+    drop(held_up.share);
+    assert_eq!(site.attach(&guest, &site.info("one"), &[]).answer()["changed"], json!(false));
+    site.detach(&guest, "vda", &[]).answer();
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn attach_on_held_share_keeps_refusal() {
+    let site = site();
+    let guest = Guest::define(site.scratch());
+    let local = site.scratch().file("local", vec![0; 1 << 20]);
+    let take_name = || {
+        guest.virsh_attach(site.scratch(), &DiskXml::file(&local, "raw", "vda"), &["--config"]);
+    };
+    let options = ["--target", "vda", "--lock-timeout", "2"];
+    let held_up = hold_up_attach(&site, &guest, &options, take_name);
+    let reply = Reply::of_finished(&held_up.attach.finish());
+    assert_eq!(reply.failure(), (8, "libvirt_error"), "{}", reply.message());
+    assert!(reply.message().contains("could not be disconnected"), "{}", reply.message());
+    drop(held_up.share);
+    site.disconnect(guest.uuid(), &site.info("one")).answer();
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn disk_taken_out_while_attaching_is_added_again() {
+    let site = site();
+    let guest = Guest::define(site.scratch());
+    let held_up = hold_up_attach(&site, &guest, &[], || ());
+    while disks(&guest, &[]) == 0 {}
+    let pid = Pid::from_raw(i32::try_from(held_up.attach.id()).expect("an id")).expect("a process");
+    kill_process(pid, Signal::STOP).expect("stop an attach");
+    held_up.attach.wait_until_stopped();
+    drop(held_up.share);
+    site.detach(&guest, "vda", &[]).answer();
+    kill_process(pid, Signal::CONT).expect("let an attach go on");
+    held_up.client.wait_until_started();
+    held_up.client.resume();
+    Reply::of_finished(&held_up.attach.finish()).answer();
+    assert_eq!((disks(&guest, &[]), site.attachments_of(guest.uuid()).len()), (1, 1));
+    site.detach(&guest, "vda", &[]).answer();
+    site.assert_nothing_is_left();
 }

@@ -35,6 +35,11 @@ pub(crate) enum Error {
          it again, or disconnect it"
     )]
     AttachUncertain { domain: String, source: Box<Error> },
+    #[error(
+        "{target} was added to domain {domain}, but whether its volume is still connected is not known: attach it again, \
+         which changes nothing but what is missing"
+    )]
+    AttachUnconfirmed { domain: String, target: String, source: Box<Error> },
     #[error("libvirt at {uri} does not run on this host, and neither would what this command mounts")]
     RemoteLibvirt { uri: String },
     #[error("libvirt at {uri} knows no domain {domain:?}")]
@@ -111,7 +116,9 @@ impl Error {
             | Self::ImageLocked { .. }
             | Self::DetachTimeout { .. }
             | Self::DetachRefused { .. } => Code::VolumeInUse,
-            Self::RollbackFailed { cause, .. } => cause.code(),
+            Self::AttachUnconfirmed { source: cause, .. } | Self::RollbackFailed { cause, .. } => {
+                cause.code()
+            }
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
+/// How often the domain is looked at before whoever keeps changing it has its way.
+const MAX_ROUNDS: usize = 50;
+
 /// Parses the volume that the command line names.
 pub(super) fn parse_volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
     match volume {
@@ -63,34 +66,50 @@ pub(super) fn run(
     let mut changed = false;
     // Others may take the disk's name, add the disk or take it out, start or stop the domain: then the domain is looked
     // at again, until what it lacks is added, or refused for another reason.
-    loop {
+    for round in 1.. {
         let added = current
             .needs_attach()
             .then(|| add_disk(&hypervisor, &driver, &guest, info, &connected, &current));
-        // libvirt may still attach the disk.
-        if let Some(Err(cause @ Error::AttachUncertain { .. })) = added {
-            return Err(cause);
-        }
-        // A detach of the same disk may have disconnected the volume meanwhile.
-        let was_disconnected = !driver.is_connected(info, guest.instance)?;
-        if was_disconnected {
-            connected = connect()?;
-        }
+        let is_added = matches!(added, Some(Ok(())));
+        changed |= is_added;
         let refusal = match added {
-            Some(Ok(())) => {
-                changed = true;
-                break;
-            }
+            // libvirt may still attach the disk.
+            Some(Err(cause @ Error::AttachUncertain { .. })) => return Err(cause),
             Some(Err(cause)) => Some(cause),
-            None => None,
+            Some(Ok(())) | None => None,
         };
-        match (plan_again(), refusal) {
-            (Ok(now), _) if now != current || was_disconnected => current = now,
-            (Ok(_), None) => break,
-            (Ok(_), Some(cause)) | (Err(cause), _) => {
-                return Err(roll_back(&driver, &guest, info, &connected, cause));
+        let mut find_change = || {
+            // A detach of the same disk may have disconnected the volume meanwhile.
+            let was_disconnected = !driver.is_connected(info, guest.instance)?;
+            if was_disconnected {
+                connected = connect()?;
+            } else if is_added {
+                return Ok(None);
             }
-        }
+            plan_again().map(|now| Some(now).filter(|now| was_disconnected || *now != current))
+        };
+        let cause = match (find_change(), refusal) {
+            (Ok(None), None) => break,
+            (Ok(Some(now)), _) if round < MAX_ROUNDS => {
+                current = now;
+                continue;
+            }
+            (_, Some(refusal)) => refusal,
+            (Err(source), None) if is_added => {
+                let target = current.target.dev.to_string();
+                return Err(Error::AttachUnconfirmed {
+                    domain: guest.name,
+                    target,
+                    source: Box::new(source),
+                });
+            }
+            (Err(cause), None) => cause,
+            // Each time it was there, another program has taken it out.
+            (Ok(Some(_)), None) => {
+                Error::DiskNotFound { domain: guest.name.clone(), target: current.target.dev.to_string() }
+            }
+        };
+        return Err(roll_back(&driver, &guest, info, &connected, cause));
     }
     let dev = current.target.dev;
     warn_of_lost_attachments(&connected);
