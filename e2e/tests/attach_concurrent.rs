@@ -242,3 +242,19 @@ fn disk_taken_out_while_attaching_is_added_again() {
     site.detach(&guest, "vda", &[]).answer();
     site.assert_nothing_is_left();
 }
+
+#[test]
+fn detach_waits_for_another_as_long_as_for_the_guest() {
+    let site = site();
+    let guest = Guest::boot(site.scratch());
+    site.attach(&guest, &site.info("one"), &[]).answer();
+    guest.virsh("suspend", &[]);
+    let detach = ["detach", guest.name(), "vda", "--lock-timeout", "3", "--timeout", "6"];
+    for reply in run_at_once([site.command(&detach), site.command(&detach)]) {
+        assert_eq!(reply.failure(), (7, "volume_in_use"), "{}", reply.message());
+    }
+    guest.virsh("resume", &[]);
+    while guest.xml(&[]).contains("'vda'") {}
+    site.detach(&guest, "vda", &[]).answer();
+    site.assert_nothing_is_left();
+}

@@ -26,6 +26,7 @@ mod verify_chain;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use self::connect::Connected;
 use self::connect::{AskGuests, ConnectRequest};
@@ -166,11 +167,17 @@ impl Driver {
     }
 
     /// Waits until nobody else detaches that disk of the guest, and keeps others from it until the value is dropped.
+    /// Whoever detaches it may wait up to `guest_timeout` for the guest, and then for the share as any operation.
     ///
     /// # Errors
     /// When another one does not end in time, or the lock file cannot be used.
-    pub fn lock_disk(&self, instance: InstanceId, target: &TargetDev) -> Result<DiskLock, Error> {
-        let deadline = Deadline::after(self.context.config.lock_timeout);
+    pub fn lock_disk(
+        &self,
+        instance: InstanceId,
+        target: &TargetDev,
+        guest_timeout: Duration,
+    ) -> Result<DiskLock, Error> {
+        let deadline = Deadline::after(guest_timeout + self.context.config.lock_timeout);
         Ok(DiskLock(self.context.state.lock_disk(instance, target, deadline)?))
     }
 

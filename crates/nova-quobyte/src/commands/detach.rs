@@ -22,8 +22,8 @@ pub(super) fn run(
 ) -> Result<Answer, Error> {
     let hypervisor = settings.hypervisor()?;
     let driver = settings.driver()?;
-    // Another detach of the same disk may take it out while this one waits.
-    let _detaching = driver.lock_disk(hypervisor.guest(domain)?.instance, target)?;
+    // Another detach of the same disk may take it out while this one waits, for the guest as long as this one would.
+    let _detaching = driver.lock_disk(hypervisor.guest(domain)?.instance, target, timeout)?;
     let target = target.as_str();
     let guest = hypervisor.guest(domain)?;
     guest.check_not_saved()?;
@@ -63,7 +63,7 @@ pub(super) fn run(
         described: Described::OtherDisk,
         force: Force::No,
     })?;
-    // Another program has taken the disk out, and disconnected the volume.
+    // Another program had taken the disk out before, and disconnected the volume.
     if removed == Removed::AlreadyGone && !disconnected.changed {
         return Err(not_found());
     }
@@ -87,7 +87,8 @@ fn find_disk(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {
     disks.into_iter().find(|disk| disk.target == target)
 }
 
-/// Requests that a running guest unplug the disk, and waits until it has. Tells whether libvirt has taken the request.
+/// Requests that a running guest unplug the disk, and waits until it has. Tells whether the disk was still there once that
+/// was requested.
 fn unplug_and_wait(
     hypervisor: &Hypervisor,
     guest: &Guest,
@@ -95,8 +96,10 @@ fn unplug_and_wait(
     timeout: Duration,
 ) -> Result<Removed, Error> {
     let events = DeviceEvents::subscribe(guest, hypervisor, disk.alias.clone(), timeout)?;
-    let removed = guest.request_unplug(disk, timeout)?;
+    let mut removed = guest.request_unplug(disk, timeout)?;
     while find_disk(guest.live_disks()?, &disk.target).is_some() {
+        // An earlier request may be what the guest answers.
+        removed = Removed::Now;
         if events.removal_refused() {
             return Err(Error::DetachRefused { target: disk.target.clone() });
         }
