@@ -144,12 +144,12 @@ fn physical_block_size_option_is_in_disk_xml() {
 
 #[test]
 fn nova_disk_cachemodes_go_before_all() {
-    let site = site(&[]);
+    let site = site(&["standin.async_dio=on"]);
     let mut info = site.info("disk");
     connect(&site, &info, &[]).answer();
     for (modes, cache, io) in [
-        ("block=writeback", "none", "threads"),
-        ("\"file=directsync\"", "directsync", "threads"),
+        ("block=writeback", "none", "native"),
+        ("\"file=directsync\"", "directsync", "native"),
         ("network=none, file=writeback", "writeback", "threads"),
         ("file=unsafe,file=fast", "unsafe", "threads"),
         ("file=default", "default", "threads"),
