@@ -89,6 +89,6 @@ mod tests {
     fn random_names_differ_and_are_no_images() {
         let [one, other] = [random_name().unwrap(), random_name().unwrap()];
         assert_ne!(one, other);
-        ImageName::parse(&one).unwrap_err();
+        ImageName::parse(&one).unwrap().check_for_guest().unwrap_err();
     }
 }

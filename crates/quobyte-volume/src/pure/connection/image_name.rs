@@ -26,8 +26,7 @@ impl ImageName {
     /// Parses the name of an image file.
     ///
     /// # Errors
-    /// [`ConnectionError::Name`] for a name that is empty, `.` or `..`, longer than 255 bytes, starts with `-`, is kept
-    /// for probes' files, or
+    /// [`ConnectionError::Name`] for a name that is empty, `.` or `..`, is longer than 255 bytes, starts with `-`, or
     /// contains a slash, a backslash, a comma, a colon, a control character, or U+FFFE or U+FFFF, which cannot stand
     /// in the XML that libvirt is given.
     pub fn parse(text: &str) -> Result<Self, ConnectionError> {
@@ -37,8 +36,6 @@ impl ImageName {
             "it is longer than 255 bytes"
         } else if text.starts_with('-') {
             "it starts with '-'"
-        } else if text.starts_with(PROBE_FILE_PREFIX) {
-            "files of that name are made and removed to probe a mount"
         } else if text
             .chars()
             .any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | ':' | '\u{fffe}' | '\u{ffff}'))
@@ -50,18 +47,20 @@ impl ImageName {
         Err(ConnectionError::Name { name: excerpt(text), reason })
     }
 
-    /// Checks that a guest's AppArmor profile can name the file. A volume that was connected all the same can be
-    /// disconnected, so this is no part of what makes a name.
+    /// Checks that a guest's AppArmor profile can name the file, and that no probe of a mount makes files of that name. A
+    /// volume that was connected all the same can be disconnected, so this is no part of what makes a name.
     ///
     /// # Errors
     /// [`ConnectionError::Name`]
     pub(crate) fn check_for_guest(&self) -> Result<(), ConnectionError> {
-        if is_pattern(&self.0) {
-            let reason =
-                "it contains one of * ? [ ] { } \", which AppArmor takes for a pattern or the end of a name";
-            return Err(ConnectionError::Name { name: excerpt(&self.0), reason });
-        }
-        Ok(())
+        let reason = if is_pattern(&self.0) {
+            "it contains one of * ? [ ] { } \", which AppArmor takes for a pattern or the end of a name"
+        } else if self.0.starts_with(PROBE_FILE_PREFIX) {
+            "files of that name are made and removed to probe a mount"
+        } else {
+            return Ok(());
+        };
+        Err(ConnectionError::Name { name: excerpt(&self.0), reason })
     }
 
     /// The name as it stands in the volume's directory.
@@ -128,8 +127,6 @@ mod tests {
             "a\u{ffff}",
             "-x",
             "--help",
-            ".nova-quobyte-probe",
-            ".nova-quobyte-probe-0123456789abcdef0123456789abcdef",
             "json:{\"driver\":\"raw\"}",
             "nbd://host/x",
             "nbd:host",
@@ -140,6 +137,15 @@ mod tests {
             let error = ImageName::parse(text).expect_err(text);
             assert_eq!(error.code().as_str(), "invalid_name", "{text:?}");
         }
+    }
+
+    #[test]
+    fn names_of_probe_files_are_for_no_guest() {
+        for text in [".nova-quobyte-probe", ".nova-quobyte-probe-0123456789abcdef0123456789abcdef"] {
+            let name = ImageName::parse(text).expect("one that is on record can be disconnected");
+            assert_eq!(name.check_for_guest().unwrap_err().code().as_str(), "invalid_name", "{text:?}");
+        }
+        ImageName::parse("x.nova-quobyte-probe").unwrap().check_for_guest().unwrap();
     }
 
     proptest::proptest! {
