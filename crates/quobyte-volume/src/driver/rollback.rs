@@ -24,7 +24,7 @@ impl ShareOperation<'_> {
 
     /// Undoes everything, last thing first, and returns what could not be undone.
     pub(super) fn undo(&mut self, at: &MountPath) -> Vec<Error> {
-        drop(take(&mut self.rollback.reserve));
+        take(&mut self.rollback.reserve).free();
         if let Some(generation) = self.rollback.client
             && let Err(error) = self.unmount_started(generation)
         {

@@ -2,7 +2,7 @@
 //! operation sets aside before it begins, so that undoing it does not fail for want of it.
 
 use std::hint::black_box;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::{io, thread};
 
 use rustix::fd::OwnedFd;
@@ -79,27 +79,72 @@ fn start_threads(count: usize) -> io::Result<()> {
     })
 }
 
-/// What undoing an operation will need. Dropping it frees that.
+/// What undoing an operation will need. A process has one reserve, however many operations hold it: they work on several
+/// shares at once, and each with a reserve of its own would use up what the host has.
 #[derive(Debug, Default)]
-pub struct Reserve {
+pub struct Reserve(Option<Arc<Mutex<Option<SetAside>>>>);
+
+#[derive(Debug)]
+struct SetAside {
     _descriptors: Vec<OwnedFd>,
     _memory: Vec<u8>,
 }
 
+/// The reserve that operations of this process hold at present.
+static HELD: Mutex<Weak<Mutex<Option<SetAside>>>> = Mutex::new(Weak::new());
+
 impl Reserve {
-    /// Sets aside what undoing an operation takes.
+    /// Sets aside what undoing an operation takes, unless another operation has.
     ///
     /// # Errors
     /// What the kernel said where that cannot be had.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            _descriptors: reserve_descriptors(UNDO_DESCRIPTORS)?,
-            _memory: reserve_memory(UNDO_MEMORY)?,
-        })
+        let mut held = lock(&HELD);
+        let reserve = held.upgrade().unwrap_or_default();
+        *held = Arc::downgrade(&reserve);
+        drop(held);
+        let mut set_aside = lock(&reserve);
+        if set_aside.is_none() {
+            *set_aside = Some(SetAside {
+                _descriptors: reserve_descriptors(UNDO_DESCRIPTORS)?,
+                _memory: reserve_memory(UNDO_MEMORY)?,
+            });
+        }
+        drop(set_aside);
+        Ok(Self(Some(reserve)))
     }
+
+    /// Frees what was set aside, for whoever undoes an operation now.
+    pub(crate) fn free(self) {
+        if let Self(Some(reserve)) = self {
+            drop(lock(&reserve).take());
+        }
+    }
+}
+
+/// Locks even after another thread has panicked: what is locked here is complete or absent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn reserve_descriptors(count: usize) -> io::Result<Vec<OwnedFd>> {
     let null = || open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     (0..count).map(|_| Ok(null()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_at_once_share_one_reserve() {
+        let is_free = |Reserve(reserve): &Reserve| lock(reserve.as_ref().unwrap()).is_none();
+        let (one, other) = (Reserve::new().unwrap(), Reserve::new().unwrap());
+        assert!(Arc::ptr_eq(one.0.as_ref().unwrap(), other.0.as_ref().unwrap()));
+        assert!(!is_free(&other));
+        one.free();
+        assert!(is_free(&other), "who undoes has it, whoever else holds it");
+        let _next = Reserve::new().unwrap();
+        assert!(!is_free(&other));
+    }
 }
