@@ -18,10 +18,14 @@ const LAST_SIGNAL: libc::c_int = 64;
 const FIRST_OTHER_DESCRIPTOR: libc::c_uint = 3;
 
 /// What the OOM killer is told of a client: all of its guests' disks end with it, so it comes late.
-const CLIENT_OOM_SCORE: &[u8] = b"-900";
+const CLIENT_OOM_SCORE: (i32, &[u8]) = (-900, b"-900");
 
-/// The kernel's default, which a user may always go back to from above.
-const NEUTRAL_OOM_SCORE: &[u8] = b"0";
+/// The kernel's default. A user without privileges may go back to it from above, unless a privileged process has set a
+/// higher one: nothing below that is permitted then.
+const NEUTRAL_OOM_SCORE: (i32, &[u8]) = (0, b"0");
+
+/// Room for a score, its sign and the end of the line.
+const MAX_SCORE_LENGTH: usize = 8;
 
 /// The resources of which a client gets as much as it may have. Its caller's soft limits are for the caller.
 const CLIENT_LIMITS: [Resource; 6] =
@@ -126,10 +130,11 @@ pub(crate) fn start_as_daemon(command: &mut Command) {
     unsafe { command.pre_exec(setup) };
 }
 
-/// Has the OOM killer come to this process late. A user without privileges can do no more than go back to what is usual.
+/// Has the OOM killer come to this process late, if it would not already. A user without privileges can do no more than go
+/// back to what is usual.
 fn lower_oom_score() {
     let path = c"/proc/self/oom_score_adj";
-    let mut found = [0_u8; 1];
+    let mut found = [0_u8; MAX_SCORE_LENGTH];
     // SAFETY: the path and the scores are constants, `found` is as long as is said, and the descriptor is this
     // function's own.
     unsafe {
@@ -138,12 +143,21 @@ fn lower_oom_score() {
             return;
         }
         let length = libc::read(file, found.as_mut_ptr().cast(), found.len());
-        let is_raised = length == 1 && found[0].is_ascii_digit() && found != NEUTRAL_OOM_SCORE[..];
-        if libc::pwrite(file, CLIENT_OOM_SCORE.as_ptr().cast(), CLIENT_OOM_SCORE.len(), 0) < 0 && is_raised {
-            libc::pwrite(file, NEUTRAL_OOM_SCORE.as_ptr().cast(), NEUTRAL_OOM_SCORE.len(), 0);
+        let found = usize::try_from(length).ok().and_then(|length| oom_score(found.get(..length)?));
+        for (score, text) in [CLIENT_OOM_SCORE, NEUTRAL_OOM_SCORE] {
+            if found.is_none_or(|found| found <= score)
+                || libc::pwrite(file, text.as_ptr().cast(), text.len(), 0) >= 0
+            {
+                break;
+            }
         }
         libc::close(file);
     }
+}
+
+/// The score that the kernel's file holds. It allocates nothing.
+fn oom_score(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.trim_ascii().parse().ok()
 }
 
 /// The limit of this process with a soft limit as high as it may be.
@@ -178,4 +192,24 @@ unsafe fn close_range_on_exec() {
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oom_score_is_read_whole() {
+        let scores: [(&[u8], Option<i32>); 6] = [
+            (b"0\n", Some(0)),
+            (b"-1000\n", Some(-1000)),
+            (b"-950\n", Some(-950)),
+            (b"1000\n", Some(1000)),
+            (b"", None),
+            (b"?\n", None),
+        ];
+        for (text, score) in scores {
+            assert_eq!(oom_score(text), score);
+        }
+    }
 }
