@@ -61,13 +61,15 @@ pub fn read_domains<S: DomainSource>(
     let max_calls = domains.len().min(MAX_CALLS);
     let queue = Arc::new(Mutex::new(domains.into_iter().enumerate()));
     let (sender, receiver) = mpsc::channel();
-    let make_call = || {
+    let make_call = |deadline: Option<Instant>| {
         let (source, queue, sender, shares) =
             (source.clone(), queue.clone(), sender.clone(), shares.to_owned());
         move || {
             let mut reader = DomainReader::new(&shares, source.as_ref());
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            while let Some((place, listed)) = next() {
+            while deadline.is_none_or(|deadline| Instant::now() < deadline)
+                && let Some((place, listed)) = next()
+            {
                 let guest = source.describe(&listed.domain).map(|domain| reader.read(&domain));
                 if sender.send((place, guest)).is_err() {
                     return;
@@ -75,11 +77,12 @@ pub fn read_domains<S: DomainSource>(
             }
         }
     };
-    let start_call = || usize::from(thread::Builder::new().spawn(make_call()).is_ok());
+    let start_call = || usize::from(thread::Builder::new().spawn(make_call(None)).is_ok());
     let mut calls: usize = (0..useful_calls).map(|_| start_call()).sum();
-    // With fewer threads the others have more to do; without any, the caller has it.
+    // With fewer threads the others have more to do; without any, the caller has it, and waits for the domain that it asks
+    // about.
     if calls == 0 {
-        make_call()();
+        make_call(Some(deadline))();
         calls = 1;
     }
     let mut guests = Vec::new();
