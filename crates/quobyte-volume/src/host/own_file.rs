@@ -10,8 +10,9 @@ use super::users;
 /// The mode of a file that is made.
 const MODE: u32 = 0o600;
 
-/// Opens a regular file of this user's. A FIFO would have its reader wait for who writes, and a lock on another user's
-/// file may be held by that user.
+/// Opens a regular file of this user's, who may read and write it whatever the umask was when it was made. A FIFO would
+/// have its reader wait for who writes, and a lock on another user's file may be held by that user. `options` do not
+/// truncate: what is refused stays as it was.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let mut options = options.clone();
     options.mode(MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -19,7 +20,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let Ok(metadata) = path.symlink_metadata() else { return Err(error) };
             check_owner(&metadata)?;
-            // It was made under a umask that took it from its owner.
+            // A process whose umask took it from its owner was killed as it made it.
             if !metadata.is_file() || metadata.mode() & MODE == MODE {
                 return Err(error);
             }
@@ -33,6 +34,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
         return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
     }
     check_owner(&metadata)?;
+    if metadata.mode() & MODE != MODE {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
     Ok(file)
 }
 
@@ -63,6 +67,9 @@ mod tests {
             options
         };
         open(&path("own"), &options(true)).unwrap();
+        set_permissions(path("own"), Permissions::from_mode(0o200)).unwrap();
+        open(&path("own"), OpenOptions::new().write(true)).unwrap();
+        assert_eq!(path("own").metadata().unwrap().mode() & 0o7777, MODE);
         mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         symlink(path("own"), path("link")).unwrap();
         for name in ["fifo", "link", "."] {

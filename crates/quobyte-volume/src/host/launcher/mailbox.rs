@@ -7,9 +7,8 @@
 //!
 //! Each appears whole: it is written as `<client>.tmp-request` or `<client>.tmp-outcome`, then renamed.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -139,9 +138,8 @@ impl<'a> Mailbox<'a> {
     fn write(&self, extension: &str, content: &impl Serialize) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let temporary = self.file(&format!("tmp-{extension}"));
-        let file = own_file::open(&temporary, options.write(true).create(true).truncate(true))?;
-        // The umask may have taken it from its owner.
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        let file = own_file::open(&temporary, options.write(true).create(true).truncate(false))?;
+        file.set_len(0)?;
         serde_json::to_writer(file, content)?;
         crash::point("a file for the other side is written");
         std::fs::rename(temporary, self.file(extension))

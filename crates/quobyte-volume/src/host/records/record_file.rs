@@ -1,8 +1,7 @@
 //! A share's record as a file, and its life: made, numbered, read, replaced whole, set aside, removed.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -129,12 +128,10 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
     let mut prefix = key.to_owned();
     prefix.push(".");
     let suffix = format!(".{TEMP_EXTENSION}");
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let create = |path: &Path| own_file::open(path, OpenOptions::new().write(true).create_new(true));
     // Its own way of opening a file would hide the error's number.
     let mut file =
         tempfile::Builder::new().prefix(&prefix).suffix(&suffix).make_in(directory, create).map_err(io)?;
-    // The umask may have taken it from its owner.
-    file.as_file().set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
     crash::point("an empty record is beside the old one");
     file.write_all(&content).map_err(io)?;
     crash::point("the record is written beside the old one");
