@@ -6,6 +6,7 @@
 pub mod client;
 mod crash;
 mod deadline;
+mod directory;
 mod flock;
 mod fusectl;
 pub mod guests;

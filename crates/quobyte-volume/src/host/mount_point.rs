@@ -2,15 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, chmod, open, openat2, statx,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, open, openat2, statx};
 
-use super::crash;
+use super::{crash, directory};
 
 /// Makes the directory at `path` and what is missing on the way there; returns what it made, outermost first.
 ///
@@ -65,19 +62,16 @@ fn create_with_retries(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "mount directories are made here alone")]
 fn create_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|path| file_type(path).is_err()).collect();
+    // A process that was killed may have made the last of those that are there.
+    if let Some(last) = path.ancestors().nth(missing.len()) {
+        directory::finish(last, MODE)?;
+    }
     for &directory in missing.iter().rev() {
-        match std::fs::create_dir(directory) {
-            // Another share's connect makes the same base.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => {
-                result?;
-                crash::point("a directory has been made");
-                made.push(directory.to_owned());
-                set_mode(directory)?;
-            }
+        // Another share's connect makes the same base.
+        if directory::make(directory, MODE)? {
+            made.push(directory.to_owned());
         }
     }
     Ok(())
@@ -85,14 +79,6 @@ fn create_missing(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
 
 /// The mode of a directory that is made on the way to a mount: QEMU, which is another user, has to pass it.
 const MODE: u32 = 0o755;
-
-/// Gives a directory that was just made its mode, whatever this process's umask is. A link in its place is not followed.
-fn set_mode(directory: &Path) -> io::Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = open(directory, flags, Mode::empty())?;
-    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    Ok(chmod(path, Mode::from_raw_mode(MODE))?)
-}
 
 /// What is at `path`, without asking a file system that may be mounted there meanwhile.
 fn file_type(path: &Path) -> io::Result<FileType> {
