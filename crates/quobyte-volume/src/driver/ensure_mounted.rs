@@ -49,8 +49,8 @@ impl ShareOperation<'_> {
         bases.find(|other| other != base)
     }
 
-    /// Closes the directory to mount below to all users but QEMU's, if this operation has made it. One that was there is
-    /// its owner's to close: others may have a reason to pass it.
+    /// Closes the directory to mount below to all users but QEMU's, if this operation has made it and libvirt names that
+    /// user. One that was there is its owner's to close: others may have a reason to pass it.
     fn close_new_base(&self) {
         let Some(base) = self.record.mount_path.as_path().parent() else { return };
         if self.rollback.directories.iter().any(|made| made == base)

@@ -14,7 +14,8 @@ const WRITABLE: u32 = 0o022;
 /// The sticky bit: in a directory that others may write, they rename and remove only what is theirs.
 const STICKY: u32 = 0o1000;
 
-/// Makes sure that nobody but this user may change the state directory or put another in its place.
+/// Makes sure that nobody but this user may change the state directory, and that not every user may put another in its
+/// place. Owners and groups of what is above it are trusted: on Debian `/var/local` is its group's to write.
 ///
 /// # Errors
 /// [`StateError::Unavailable`] with what to do about it.
