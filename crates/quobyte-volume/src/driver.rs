@@ -24,7 +24,6 @@ mod status;
 mod survey;
 mod verify_chain;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ pub use self::lost::LostGuest;
 pub use self::reconcile::{Finding, Repair, Unrepaired};
 pub use self::release::{Force, StillMounted};
 pub use self::status::{DiskState, ShareState, ShareStatus, StatusReport};
-use crate::host::records::StateDir;
+use crate::host::records::{RemovedLock, StateDir};
 use crate::host::{Deadline, Host};
 use crate::pure::connection::{ConnectionInfo, Export, ImageName, InstanceId};
 use crate::pure::disk::TargetDev;
@@ -55,7 +54,7 @@ pub struct Driver {
 
 /// A disk of a guest that nobody else detaches while this value lives.
 #[derive(Debug)]
-pub struct DiskLock(#[expect(dead_code, reason = "dropping the file releases the lock")] File);
+pub struct DiskLock(#[expect(dead_code, reason = "dropping it releases the lock")] RemovedLock);
 
 /// Ample for a host, and few enough for as many threads and helper processes.
 const MAX_PARALLEL_SHARES: usize = 32;

@@ -32,9 +32,12 @@ pub(super) fn probe_direct_io(
     let Some(image) = chain.first() else { return Ok(None) };
     match host.probe_direct_io(at, image) {
         Ok(probe) => Ok(Some(probe)),
-        Err(source @ (ShareError::Dead { .. } | ShareError::Hung { .. } | ShareError::Helper { .. })) => {
-            Err(MountError::Unreadable { at: at.clone(), source }.into())
-        }
+        Err(
+            source @ (ShareError::Dead { .. }
+            | ShareError::Hung { .. }
+            | ShareError::Helper { .. }
+            | ShareError::State(_)),
+        ) => Err(MountError::Unreadable { at: at.clone(), source }.into()),
         Err(error) => {
             tracing::info!(mount_path = %at, %error, "the mount cannot be probed");
             Ok(None)

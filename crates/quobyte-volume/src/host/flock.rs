@@ -12,8 +12,8 @@ use crate::host::own_file;
 /// Longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 
-/// Opens a lock file, making it if need be. The file stays when the lock is released: were it removed, a waiter could
-/// lock a file that no other process finds.
+/// Opens a lock file, making it if need be. Whoever may find that it was removed meanwhile asks [`is_at`] once it has the
+/// lock.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     own_file::open(path, OpenOptions::new().create(true).truncate(false).write(true))
 }

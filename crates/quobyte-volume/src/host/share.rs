@@ -25,7 +25,6 @@ mod server;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 pub use self::client_calls::{ChainFailure, RefusedRequests, RootFacts};
@@ -36,7 +35,6 @@ use self::idle_helpers::IdleHelpers;
 use self::protocol::{HelperAnswer, HelperRequest};
 pub use self::server::serve;
 use crate::host::deadline::Deadline;
-use crate::host::flock;
 use crate::host::records::StateDir;
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::io_policy::Probe;
@@ -205,17 +203,14 @@ impl HelperPool {
     /// waits for helpers of this process that were killed, which have files on the share open to their very end.
     pub(crate) fn exclude_questions(&self, at: &MountPath, deadline: Deadline) -> Option<File> {
         self.helpers.wait_for_killed(at, deadline);
-        let lock = flock::open(&self.state.probe_lock(at)).ok()?;
-        flock::acquire(&lock, deadline).ok()?.then_some(lock)
+        self.state.lock_probe(at, deadline).ok()?
     }
 
     /// Kills the helper of a share that is not mounted any more. It keeps no mount busy, so the caller does not wait
     /// for its end: one that has just probed a mount takes tens of milliseconds.
     pub(crate) fn stop_helper(&self, at: &MountPath) {
         if let Some(helper) = self.helpers.take(at) {
-            let mut child = helper.kill();
-            // Where no thread can be had it is reaped when this process ends.
-            let _ = thread::Builder::new().spawn(move || child.wait());
+            self.helpers.abandon(at, helper);
         }
     }
 
@@ -225,7 +220,8 @@ impl HelperPool {
     }
 
     fn start_helper(&self, at: &MountPath) -> Result<Helper, ShareError> {
-        Helper::start(&self.program, at.as_path(), &self.state.probe_lock(at))
+        let probe_lock = self.state.open_probe_lock(at)?;
+        Helper::start(&self.program, at.as_path(), probe_lock)
             .map_err(|source| ShareError::Helper { program: self.program.clone(), source })
     }
 }

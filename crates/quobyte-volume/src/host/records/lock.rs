@@ -1,4 +1,4 @@
-//! A share that is held: one holder at a time, across threads and processes.
+//! The locks of a state directory, one holder at a time across threads and processes, and a share that is held.
 
 use std::fs::File;
 use std::io;
@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use super::error::StateError;
 use super::record_file;
+use super::state_dir::{RELEASES, StateDir};
 use crate::host::crash;
 use crate::host::deadline::Deadline;
 use crate::host::flock;
-use crate::pure::mount_path::MountPath;
+use crate::pure::connection::{Export, InstanceId};
+use crate::pure::disk::TargetDev;
+use crate::pure::mount_path::{MountPath, md5_hex};
 use crate::pure::record::{Release, ShareRecord};
 
 /// A share that nobody else changes while this value lives, and the only way to its record's file.
@@ -22,31 +25,141 @@ pub struct LockedShare {
     releases_file: PathBuf,
 }
 
-impl LockedShare {
-    /// Waits for the lock file at `lock`, which `open` opens, then holds the share at `at`, whose record and whose releases
-    /// are kept in two files.
-    pub(super) fn acquire(
-        lock: &Path,
-        open: impl Fn() -> Result<File, StateError>,
-        [record_file, releases_file]: [PathBuf; 2],
+impl StateDir {
+    /// Waits until no other process or thread holds the share at `at`, then holds it.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] at the deadline, [`StateError::Io`] when the lock file cannot be used.
+    pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
+        let key = at.key();
+        let lock_file = self.acquire(&format!("{key}.lock"), at.to_string(), deadline)?;
+        crash::point("the share is held");
+        let [record_file, releases_file] =
+            ["shares", RELEASES].map(|part| self.path.join(part).join(format!("{key}.json")));
+        Ok(LockedShare { lock_file, record_file, releases_file })
+    }
+
+    /// Waits until no other process or thread grants files of the export, whatever its mount path, then keeps others from
+    /// it until the value is dropped. Whoever holds a share may wait for it, and for no share while it is held.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`].
+    pub(crate) fn lock_grants(
+        &self,
+        export: &Export,
         at: &MountPath,
         deadline: Deadline,
-    ) -> Result<Self, StateError> {
-        let io = |source| StateError::Io { path: lock.to_owned(), source };
+    ) -> Result<File, StateError> {
+        let name = format!("{}.export", md5_hex(export.as_str().as_bytes()));
+        self.acquire(&name, at.to_string(), deadline)
+    }
+
+    /// Waits until no other process or thread detaches the disk of that name from the guest, then keeps others from it
+    /// until the value is dropped. Whoever holds it may wait for a share.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`].
+    pub(crate) fn lock_disk(
+        &self,
+        instance: InstanceId,
+        target: &TargetDev,
+        deadline: Deadline,
+    ) -> Result<RemovedLock, StateError> {
+        let what = format!("disk {target} of instance {instance}");
+        let name = format!("{instance}-{target}.disk");
+        let file = self.acquire(&name, what, deadline)?;
+        Ok(RemovedLock { file, path: self.lock_path(&name) })
+    }
+
+    /// Holds the lock under which the share's client is asked; `None` if it is not free by the deadline.
+    ///
+    /// # Errors
+    /// When the lock file cannot be used.
+    pub(crate) fn lock_probe(&self, at: &MountPath, deadline: Deadline) -> Result<Option<File>, StateError> {
+        self.acquire_at(&self.probe_lock(at), deadline)
+    }
+
+    /// Opens the lock file that is held while the share's client is asked.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) fn open_probe_lock(&self, at: &MountPath) -> Result<File, StateError> {
+        self.open_lock(&self.probe_lock(at))
+    }
+
+    /// Locks the share that the file at `path` belongs to; `None` where another operation has the lock.
+    pub(super) fn try_lock(&self, path: &Path) -> Result<Option<File>, StateError> {
+        let key = record_file::key(path).unwrap_or_default();
+        self.acquire_at(&self.lock_path(&format!("{key}.lock")), Deadline::after(Duration::ZERO))
+    }
+
+    /// Whether a record of that share has been set aside, so that it is not known who uses the share.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn has_set_aside(&self, share: &LockedShare) -> Result<bool, StateError> {
+        Ok(self.set_aside()?.iter().any(|aside| record_file::key(aside) == share.key()))
+    }
+
+    fn probe_lock(&self, at: &MountPath) -> PathBuf {
+        self.lock_path(&format!("{}.probe", at.key()))
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.path.join("locks").join(name)
+    }
+
+    fn acquire(&self, name: &str, what: String, deadline: Deadline) -> Result<File, StateError> {
+        self.acquire_at(&self.lock_path(name), deadline)?.ok_or(StateError::Locked { what })
+    }
+
+    /// Takes the lock of the file at `path`; `None` if it is not free by the deadline.
+    ///
+    /// The lock of a file that was removed since it was opened, with its state directory or as [`RemovedLock`] does it,
+    /// excludes nobody: others make the file again and lock that.
+    fn acquire_at(&self, path: &Path, deadline: Deadline) -> Result<Option<File>, StateError> {
+        let io = |source| StateError::Io { path: path.to_owned(), source };
         loop {
-            let lock_file = open()?;
-            let is_free = flock::acquire(&lock_file, Deadline::after(Duration::ZERO)).map_err(io)?;
-            if !is_free && !flock::acquire(&lock_file, deadline).map_err(io)? {
-                return Err(StateError::Locked { what: at.to_string() });
+            let file = self.open_lock(path)?;
+            if !flock::acquire(&file, deadline).map_err(io)? {
+                return Ok(None);
             }
-            // Who has waited may have the lock of a state directory that was removed meanwhile.
-            if is_free || flock::is_at(&lock_file, lock).map_err(io)? {
-                crash::point("the share is held");
-                return Ok(Self { lock_file, record_file, releases_file });
+            if flock::is_at(&file, path).map_err(io)? {
+                return Ok(Some(file));
             }
         }
     }
 
+    /// Opens a lock file.
+    fn open_lock(&self, path: &Path) -> Result<File, StateError> {
+        let mut lock = flock::open(path);
+        if lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.make()?;
+            lock = flock::open(path);
+        }
+        lock.map_err(|source| StateError::Io { path: path.to_owned(), source })
+    }
+}
+
+/// A lock whose file goes with it, where there would be a file for each disk that was ever detached.
+#[derive(Debug)]
+pub(crate) struct RemovedLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for RemovedLock {
+    /// The file is removed while it is locked: whoever waits for it finds that it is not at its path any more.
+    #[expect(clippy::disallowed_methods, reason = "lock files are removed here alone")]
+    fn drop(&mut self) {
+        // One that stays, as when this process is killed, is an empty file.
+        if flock::is_at(&self.file, &self.path).is_ok_and(|is_at| is_at) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl LockedShare {
     /// The lock file as standard input for a program that changes the share. The share stays locked until that program
     /// has ended, too: it goes on when its caller is killed, and no other operation may see the share half changed.
     pub(crate) fn lock_as_stdin(&self) -> io::Result<Stdio> {
@@ -102,3 +215,6 @@ impl LockedShare {
         record_file::remove(&self.record_file)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,22 @@
-use std::fs::{Permissions, set_permissions};
+use std::fs::{File, Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::*;
 use crate::error::Code;
+use crate::host::Deadline;
 use crate::pure::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
-use crate::pure::record::Attachment;
+use crate::pure::mount_path::MountPath;
+use crate::pure::record::{Attachment, ShareRecord};
 
-fn at(export: &str) -> MountPath {
+pub(super) fn at(export: &str) -> MountPath {
     MountPath::new(Path::new("/mnt"), &Export::parse(export).unwrap())
 }
 
-fn record() -> ShareRecord {
+pub(super) fn record() -> ShareRecord {
     let mut record = ShareRecord::new(Export::parse("reg/vol").unwrap(), at("reg/vol")).unwrap();
     let attached = attachment(1, "disk");
     record.attach(attached.clone(), Some(attached.volume));
@@ -26,16 +29,16 @@ fn attachment(instance: u128, name: &str) -> Attachment {
     Attachment::new(instance, volume, ImageName::parse(name).unwrap(), ImageFormat::Raw)
 }
 
-fn soon() -> Deadline {
+pub(super) fn soon() -> Deadline {
     Deadline::after(Duration::from_millis(30))
 }
 
-struct StateFixture {
-    directory: tempfile::TempDir,
-    state: StateDir,
+pub(super) struct StateFixture {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) state: StateDir,
 }
 
-fn state_fixture() -> StateFixture {
+pub(super) fn state_fixture() -> StateFixture {
     let directory = tempfile::tempdir().unwrap();
     let state = StateDir::open(&directory.path().join("state")).unwrap();
     StateFixture { directory, state }
@@ -66,17 +69,6 @@ fn generation_increases_after_record_removal() {
         generations.push(record.generation);
     }
     assert!(generations.is_sorted_by(|earlier, later| earlier < later), "{generations:?}");
-}
-
-#[test]
-fn share_lock_is_exclusive_per_share() {
-    let StateFixture { state, directory: _kept } = state_fixture();
-    let held = state.lock(&at("reg/vol"), soon()).unwrap();
-    let refused = state.lock(&at("reg/vol"), soon()).unwrap_err();
-    assert_eq!(refused.code(), Code::LockTimeout);
-    state.lock(&at("reg/other"), soon()).unwrap();
-    drop(held);
-    state.lock(&at("reg/vol"), soon()).unwrap();
 }
 
 #[test]
@@ -187,6 +179,19 @@ fn unfinished_record_is_swept_unless_locked() {
 }
 
 #[test]
+fn shutdown_reads_records_of_refused_state_dir() {
+    let StateFixture { state, directory } = state_fixture();
+    let path = directory.path().join("state");
+    state.lock(&at("reg/vol"), soon()).unwrap().store(&record()).unwrap();
+    File::create(path.join("shares/torn.json")).unwrap();
+    set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+    StateDir::open(&path).unwrap_err();
+    assert_eq!(usable_records(&path).unwrap().collect::<Vec<_>>(), [record()]);
+    let missing = directory.path().join("missing");
+    assert!(usable_records(&missing).is_err() && !missing.exists());
+}
+
+#[test]
 fn unreadable_record_does_not_block_sweep() {
     let StateFixture { state, directory } = state_fixture();
     let shares = directory.path().join("state/shares");
@@ -204,7 +209,9 @@ fn unusable_state_dir_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     File::create(&file).unwrap();
+    set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
     assert_eq!(StateDir::open(&file).unwrap_err().code(), Code::StateUnavailable);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o400);
 }
 
 /// What has to be done about the state directory, once `change` was made to its parts.
@@ -241,14 +248,23 @@ fn state_dir_open_to_others_is_refused() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test puts a link in a part's place")]
 fn link_as_part_of_state_dir_is_refused() {
     let elsewhere = tempfile::tempdir().unwrap();
     let text = remedy(|state| {
         File::create(state.join("launch")).unwrap();
     });
     assert!(text.contains("is no directory"), "{text}");
-    let text = remedy(|state| std::os::unix::fs::symlink(elsewhere.path(), state.join("launch")).unwrap());
-    assert!(text.contains("is no directory"), "{text}");
+    set_permissions(elsewhere.path(), Permissions::from_mode(0o500)).unwrap();
+    for part in ["launch", "locks"] {
+        let link = |state: &Path| {
+            let _ = std::fs::remove_dir(state.join(part));
+            std::os::unix::fs::symlink(elsewhere.path(), state.join(part)).unwrap();
+        };
+        let text = remedy(link);
+        assert!(text.contains("is no directory"), "{text}");
+    }
+    assert_eq!(elsewhere.path().metadata().unwrap().permissions().mode() & 0o7777, 0o500);
 }
 
 /// Changes the one stored record behind the library's back.
@@ -282,27 +298,4 @@ fn removed_state_directory_is_made_again() {
     std::fs::remove_dir_all(directory.path()).unwrap();
     let error = state.lock(&at("reg/vol"), soon()).unwrap_err();
     assert_eq!(error.code(), Code::StateUnavailable);
-}
-
-#[test]
-fn waiter_takes_the_lock_that_others_find() {
-    let StateFixture { state, directory } = state_fixture();
-    let path = directory.path().join("state/locks").join(format!("{}.lock", at("reg/vol").key()));
-    let removed = state.lock(&at("reg/vol"), soon()).unwrap();
-    let waits = std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| state.lock(&at("reg/vol"), Deadline::after(Duration::from_secs(30))));
-        // It waits once it has opened the file.
-        let opened = || std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-        let is_lock = |entry: std::fs::DirEntry| entry.path().read_link().is_ok_and(|link| link == path);
-        while opened().filter_map(|entry| is_lock(entry).then_some(())).count() < 2 {}
-        let other = directory.path().join("other");
-        #[expect(clippy::disallowed_methods, reason = "the test is who replaces the lock file")]
-        std::fs::rename(&path, other).unwrap();
-        drop(removed);
-        waiter.join().unwrap()
-    });
-    let waited = waits.unwrap();
-    assert!(path.exists());
-    assert!(matches!(state.lock(&at("reg/vol"), soon()), Err(StateError::Locked { .. })));
-    drop(waited);
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::client_calls::{ChainFailure, RefusedRequests};
 use crate::error::Code;
+use crate::host::records::StateError;
 use crate::pure::image::Violation;
 use crate::pure::mount_path::MountPath;
 
@@ -66,6 +67,9 @@ pub enum ShareError {
         /// What failed.
         source: io::Error,
     },
+    /// The lock under which the share is asked cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl ShareError {
@@ -76,6 +80,7 @@ impl ShareError {
             Self::Dead { .. } | Self::Unserved { .. } => Code::MountStale,
             Self::Hung { .. } => Code::MountHung,
             Self::Missing { .. } | Self::Refused { .. } | Self::Failed { .. } => Code::MountNotVisible,
+            Self::State(error) => error.code(),
             Self::Helper { source, .. } => Code::Internal.unless_exhausted(source),
         }
     }

@@ -34,9 +34,8 @@ pub(super) enum HelperReply {
 }
 
 impl Helper {
-    /// Starts `program` for the share at `mount_point`.
-    pub(super) fn start(program: &Path, mount_point: &Path, probe_lock: &Path) -> io::Result<Self> {
-        let probe_lock = flock::open(probe_lock)?;
+    /// Starts `program` for the share at `mount_point`, whose probe lock is that file's.
+    pub(super) fn start(program: &Path, mount_point: &Path, probe_lock: File) -> io::Result<Self> {
         // It outlives the call, unlike what `process::run` runs.
         let child = process::command(program)?
             .arg(mount_point)

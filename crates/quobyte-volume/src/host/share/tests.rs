@@ -3,11 +3,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::*;
 use crate::error::Code;
 use crate::error::with_causes;
-use crate::host::flock;
 use crate::host::process;
 use crate::pure::connection::{Export, ImageFormat, ImageName};
 
@@ -92,13 +92,25 @@ fn query_does_not_block_on_probe_lock() {
     let directory = tempfile::tempdir().unwrap();
     let (pool, at) = (helper_pool(directory.path(), COUNTING_HELPER), mount_path(directory.path()));
     assert_eq!(errno(pool.query(&at, None)), Some(1));
-    let other = flock::open(&pool.state.probe_lock(&at)).unwrap();
+    let other = pool.state.open_probe_lock(&at).unwrap();
     other.lock().unwrap();
     let answered = Deadline::after(pool.timeout);
     let reply = pool.query(&at, None);
     assert!(!answered.has_passed());
     drop(other);
     assert_eq!(errno(reply), Some(2));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test is who removes a part of the state directory")]
+fn removed_locks_directory_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, at) = (helper_pool(directory.path(), COUNTING_HELPER), mount_path(directory.path()));
+    let remove = || fs::remove_dir_all(directory.path().join("state/locks")).unwrap();
+    remove();
+    assert_eq!(errno(pool.query(&at, None)), Some(1));
+    remove();
+    assert!(pool.exclude_questions(&at, Deadline::after(Duration::ZERO)).is_some());
 }
 
 /// A helper that answers the first request with that line and no other.
