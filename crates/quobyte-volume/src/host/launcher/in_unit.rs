@@ -11,7 +11,7 @@ use crate::host::client::{self, CLIENT_VARIABLE};
 use crate::host::crash;
 use crate::host::deadline::Deadline;
 use crate::host::mount_table::{self, Lookup};
-use crate::host::records::StateDir;
+use crate::host::records;
 use crate::host::unmount::{self, UnmountMode, UnmountOutcome};
 
 /// How long unmounting and the client's end may take together; a unit's `TimeoutStopSec` is a little more.
@@ -34,8 +34,8 @@ pub(super) fn start() -> io::Result<()> {
 pub(super) fn stop() -> io::Result<()> {
     let (directory, client) = environment()?;
     let processes = client::processes(&client)?;
-    let state = StateDir::open(directory.parent().unwrap_or(&directory)).map_err(io::Error::other)?;
-    let mut records = state.records().map_err(io::Error::other)?.into_iter().flatten();
+    // Even a state directory that no operation would use says what is to be unmounted.
+    let mut records = records::usable_records(directory.parent().unwrap_or(&directory))?;
     // A record that was made anew, as when an earlier one was lost, does not know the client's name.
     let is_only = !client::has_other_clients(&client)?;
     let record = records.find(|record| {
