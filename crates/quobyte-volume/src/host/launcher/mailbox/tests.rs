@@ -102,6 +102,23 @@ fn fifo_or_link_as_request_is_not_waited_for() {
 }
 
 #[test]
+fn file_of_other_user_is_not_truncated() {
+    // Only root can give a file away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let request = request("/mnt", None);
+    let mailbox = Mailbox::new(directory.path(), &request.client);
+    let theirs = mailbox.file("tmp-request");
+    serde_json::to_writer(File::create(&theirs).unwrap(), &request).unwrap();
+    let length = theirs.metadata().unwrap().len();
+    std::os::unix::fs::chown(&theirs, Some(65534), None).unwrap();
+    mailbox.post_request(&request).unwrap_err();
+    assert_eq!(theirs.metadata().unwrap().len(), length);
+}
+
+#[test]
 fn requests_and_outcomes_are_kept_per_client() {
     let directory = tempfile::tempdir().unwrap();
     let request = request("/mnt", None);
