@@ -114,6 +114,9 @@ fn not_empty_error(entry: &OsStr) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::pure::connection::Export;
     use crate::pure::mount_path::MountPath;
@@ -131,6 +134,23 @@ mod tests {
         assert_eq!(made, [directory.path().join("a"), base, at.as_path().to_owned()]);
         assert!(at.as_path().is_dir());
         assert!(make(at.as_path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn base_of_killed_process_is_passable() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().join("mnt");
+        make(&base).unwrap();
+        // As a process leaves it that is killed before it sets the mode.
+        let set = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        set(&base, 0o1700);
+        let at = at(&base);
+        make(at.as_path()).unwrap();
+        assert_eq!((mode(&base), mode(at.as_path())), (0o755, 0o755));
+        set(at.as_path(), 0o1000);
+        make(at.as_path()).unwrap();
+        assert_eq!(mode(at.as_path()), 0o755);
     }
 
     #[test]
