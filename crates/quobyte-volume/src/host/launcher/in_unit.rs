@@ -35,10 +35,10 @@ pub(super) fn stop() -> io::Result<()> {
     let (directory, client) = environment()?;
     let processes = client::processes(&client)?;
     // Even a state directory that no operation would use says what is to be unmounted.
-    let mut records = records::usable_records(directory.parent().unwrap_or(&directory))?;
+    let records = records::usable_records(directory.parent().unwrap_or(&directory))?;
     // A record that was made anew, as when an earlier one was lost, does not know the client's name.
     let is_only = !client::has_other_clients(&client)?;
-    let record = records.find(|record| {
+    let record = records.into_iter().find(|record| {
         client::name(&record.mount_path, record.generation) == client
             || is_only && client.starts_with(&record.mount_path.key())
     });

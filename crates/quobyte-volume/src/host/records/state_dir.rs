@@ -162,14 +162,17 @@ fn list(path: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The usable records in the state directory at `path`, for whoever must go on whatever is wrong with it: nothing is made
-/// or refused, but for files of another user's.
+/// The usable records in the state directory at `path`, for whoever must go on whatever is wrong with it: nothing is made,
+/// and nothing refused but files of other users. A directory that is gone has none.
 ///
 /// # Errors
 /// When it cannot be listed.
-pub(crate) fn usable_records(path: &Path) -> io::Result<impl Iterator<Item = ShareRecord>> {
-    let files = list(&path.join("shares"), "json")?;
-    Ok(files.into_iter().filter_map(|path| record_file::read(&path).ok().flatten()))
+pub(crate) fn usable_records(path: &Path) -> io::Result<Vec<ShareRecord>> {
+    let files = match list(&path.join("shares"), "json") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files?,
+    };
+    Ok(files.iter().filter_map(|path| record_file::read(path).ok().flatten()).collect())
 }
 
 /// The directory for requests to units.

@@ -186,9 +186,9 @@ fn shutdown_reads_records_of_refused_state_dir() {
     File::create(path.join("shares/torn.json")).unwrap();
     set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
     StateDir::open(&path).unwrap_err();
-    assert_eq!(usable_records(&path).unwrap().collect::<Vec<_>>(), [record()]);
+    assert_eq!(usable_records(&path).unwrap(), [record()]);
     let missing = directory.path().join("missing");
-    assert!(usable_records(&missing).is_err() && !missing.exists());
+    assert!(usable_records(&missing).unwrap().is_empty() && !missing.exists());
 }
 
 #[test]
