@@ -15,7 +15,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(20);
 /// Opens a lock file, making it if need be. Whoever may find that it was removed meanwhile asks [`is_at`] once it has the
 /// lock.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    own_file::open(path, OpenOptions::new().create(true).truncate(false).write(true))
+    own_file::make(path, OpenOptions::new().create(true).truncate(false).write(true))
 }
 
 /// Whether it is still the file at `path`. One that was removed is found by no other process.

@@ -10,34 +10,41 @@ use super::users;
 /// The mode of a file that is made.
 const MODE: u32 = 0o600;
 
-/// Opens a regular file of this user's, who may read and write it whatever the umask was when it was made. A FIFO would
-/// have its reader wait for who writes, and a lock on another user's file may be held by that user. `options` do not
-/// truncate: what is refused stays as it was.
+/// Opens a regular file of this user's. A FIFO would have its reader wait for who writes, and a lock on another user's
+/// file may be held by that user. `options` do not truncate: what is refused stays as it was.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let mut options = options.clone();
     options.mode(MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = match options.open(path) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let Ok(metadata) = path.symlink_metadata() else { return Err(error) };
-            check_owner(&metadata)?;
-            // A process whose umask took it from its owner was killed as it made it.
-            if !metadata.is_file() || metadata.mode() & MODE == MODE {
-                return Err(error);
-            }
-            set_permissions(path, Permissions::from_mode(MODE)).map_err(|_| error)?;
-            options.open(path)?
-        }
-        file => file?,
-    };
+    let file = options.open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
     }
     check_owner(&metadata)?;
-    if metadata.mode() & MODE != MODE {
+    Ok(file)
+}
+
+/// The same for a file that `options` may make: this user may read and write it, whatever the umask.
+pub(super) fn make(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let file = match open(path, options) {
+        // A process whose umask took it from its owner was killed as it made it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && is_closed_to_owner(path)? => {
+            set_permissions(path, Permissions::from_mode(MODE)).map_err(|_| error)?;
+            open(path, options)?
+        }
+        file => file?,
+    };
+    if file.metadata()?.mode() & MODE != MODE {
         file.set_permissions(Permissions::from_mode(MODE))?;
     }
     Ok(file)
+}
+
+/// Whether it is a file of this user's that its mode keeps from this user.
+fn is_closed_to_owner(path: &Path) -> io::Result<bool> {
+    let Ok(metadata) = path.symlink_metadata() else { return Ok(false) };
+    check_owner(&metadata)?;
+    Ok(metadata.is_file() && metadata.mode() & MODE != MODE)
 }
 
 fn check_owner(metadata: &Metadata) -> io::Result<()> {
@@ -68,7 +75,10 @@ mod tests {
         };
         open(&path("own"), &options(true)).unwrap();
         set_permissions(path("own"), Permissions::from_mode(0o200)).unwrap();
-        open(&path("own"), OpenOptions::new().write(true)).unwrap();
+        // Root may open it, too.
+        let _ = open(&path("own"), &options(false));
+        assert_eq!(path("own").metadata().unwrap().mode() & 0o7777, 0o200, "whoever closed it meant it");
+        make(&path("own"), &options(true)).unwrap();
         assert_eq!(path("own").metadata().unwrap().mode() & 0o7777, MODE);
         mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         symlink(path("own"), path("link")).unwrap();

@@ -138,7 +138,7 @@ impl<'a> Mailbox<'a> {
     fn write(&self, extension: &str, content: &impl Serialize) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let temporary = self.file(&format!("tmp-{extension}"));
-        let file = own_file::open(&temporary, options.write(true).create(true).truncate(false))?;
+        let file = own_file::make(&temporary, options.write(true).create(true).truncate(false))?;
         file.set_len(0)?;
         serde_json::to_writer(file, content)?;
         crash::point("a file for the other side is written");

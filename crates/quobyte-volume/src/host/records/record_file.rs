@@ -128,7 +128,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
     let mut prefix = key.to_owned();
     prefix.push(".");
     let suffix = format!(".{TEMP_EXTENSION}");
-    let create = |path: &Path| own_file::open(path, OpenOptions::new().write(true).create_new(true));
+    let create = |path: &Path| own_file::make(path, OpenOptions::new().write(true).create_new(true));
     // Its own way of opening a file would hide the error's number.
     let mut file =
         tempfile::Builder::new().prefix(&prefix).suffix(&suffix).make_in(directory, create).map_err(io)?;
