@@ -143,7 +143,9 @@ impl Code {
             Self::DiskNotFound => "the guest has no such disk",
             Self::StateUnavailable => "the host's records cannot be used",
             Self::RecordUnsupported => "a record of the host's cannot be understood",
-            Self::HostExhausted => "the host has no process, thread, descriptor, memory or file size left for it",
+            Self::HostExhausted => {
+                "the host has no process, thread, descriptor, memory or file size left for it"
+            }
         }
     }
 
