@@ -74,8 +74,9 @@ impl IdleHelpers {
 
     /// Kills a helper, and waits a moment for its end.
     pub(super) fn discard(&self, at: &MountPath, helper: Helper) {
-        let unreaped_child = helper.kill_and_reap();
-        lock(&self.own().unreaped).extend(unreaped_child.map(|child| (at.clone(), child)));
+        if let Some(child) = helper.kill_and_reap() {
+            self.keep_killed(at, child);
+        }
     }
 
     /// Kills those that wait for a request; `false` where there were none.
@@ -91,8 +92,10 @@ impl IdleHelpers {
         self.keep_killed(at, helper.kill());
     }
 
-    /// Keeps a process that was killed until it has ended.
-    pub(super) fn keep_killed(&self, at: &MountPath, child: Child) {
+    /// Keeps a process that was killed until it has ended, without its pipes.
+    pub(super) fn keep_killed(&self, at: &MountPath, mut child: Child) {
+        drop((child.stdin.take(), child.stdout.take()));
+        self.reap();
         lock(&self.own().unreaped).push((at.clone(), child));
     }
 
