@@ -26,7 +26,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             image.display()
         )),
         Error::ImageLocked { holder: Some(guest), .. } => {
-            Some(format!("take it out of that guest first: nova-quobyte detach {guest} TARGET"))
+            Some(detach_hint(guest))
         }
         Error::ImageNotAccessible { image, .. } => Some(permission_hint(image)),
         Error::Driver(driver::Error::HeldByGuest { guest_use }) => Some(held_hint(guest_use)),
@@ -52,7 +52,12 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             _ if holder.leaving.is_some() => {
                 "it was disconnected, and its guest has yet to release it".to_owned()
             }
-            Some(name) => format!("take it out of that guest first: nova-quobyte detach {name} TARGET"),
+            Some(name) => format!(
+                "{}; if it has no such disk: nova-quobyte disconnect --instance {} --export {export} --name {}",
+                detach_hint(name),
+                holder.instance,
+                holder.name
+            ),
             None => format!(
                 "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
                 holder.instance, holder.name
@@ -103,6 +108,10 @@ fn base_hint(base: &Path) -> String {
              setfacl -m u:libvirt-qemu:x {at}"
         ),
     }
+}
+
+fn detach_hint(guest: &str) -> String {
+    format!("take it out of that guest first: nova-quobyte detach {guest} TARGET")
 }
 
 /// How to have a guest release what it holds.

@@ -194,14 +194,15 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_are_not_utf8_are_refused() {
+    fn relative_paths_and_others_than_utf8_are_refused() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
-        for option in ["--quobyte-mount-point-base", "--quobyte-client-cfg", "--state-dir"] {
+        let options = ["--quobyte-mount-point-base", "--quobyte-client-cfg", "--state-dir"];
+        for (option, path) in options.iter().flat_map(|option| [(option, &b"/\xff"[..]), (option, b"st")]) {
             let words = [
                 OsStr::new("nova-quobyte"),
                 OsStr::new(option),
-                OsStr::from_bytes(b"/\xff"),
+                OsStr::from_bytes(path),
                 OsStr::new("status"),
             ];
             let error = Settings::load(&cli::parse_from(words).unwrap().options).unwrap_err();

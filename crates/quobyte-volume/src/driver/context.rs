@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::error::Error;
 use crate::host::records::{LockedShare, StateDir};
 use crate::host::{Deadline, Host};
-use crate::pure::apparmor::is_pattern;
 use crate::pure::connection::{ConnectionInfo, Export};
+use crate::pure::guest_path::has_refused_character;
 use crate::pure::guests::Guests;
 use crate::pure::image::VolumeFormats;
 use crate::pure::io_policy::{Cache, Decision, Facts, HypervisorFacts, IoOptions};
@@ -33,12 +33,14 @@ pub(super) const MOUNT_POINT_BASE: &str = "quobyte_mount_point_base";
 /// Checks a path that is an option's value: records and requests are JSON, which can hold no other.
 ///
 /// # Errors
-/// [`Error::Config`] for one that is not UTF-8, or has a control character.
+/// [`Error::Config`] for one that is not UTF-8, is not absolute, or has a control character.
 pub fn check_path_option(option: &'static str, path: &Path) -> Result<(), Error> {
     let config_error = |reason| Err(Error::Config { option, path: path.to_owned(), reason });
     match path.to_str() {
         None => config_error("is not UTF-8"),
         Some(path) if path.contains(char::is_control) => config_error("contains a control character"),
+        // Where this runs would decide what it means.
+        Some(_) if !path.is_absolute() => config_error("is not absolute"),
         Some(_) => Ok(()),
     }
 }
@@ -67,12 +69,14 @@ impl Context {
         info.name.check_for_guest()?;
         let at = self.mount_path(&info.export);
         // libvirt follows the links on the way.
-        if is_pattern(&at.as_path().to_string_lossy()) || is_pattern(&at.resolved().to_string_lossy()) {
+        if has_refused_character(&at.as_path().to_string_lossy())
+            || has_refused_character(&at.resolved().to_string_lossy())
+        {
             return Err(Error::Config {
                 option: MOUNT_POINT_BASE,
                 path: self.config.mount_point_base.clone(),
                 reason: "contains, or leads to, one of * ? [ ] { } \" \\, which AppArmor takes for a pattern or the end of a \
-                         name",
+                         name, or a character that QEMU refuses",
             });
         }
         Ok(())

@@ -25,6 +25,10 @@ impl ShareOperation<'_> {
     /// Undoes everything, last thing first, and returns what could not be undone.
     pub(super) fn undo(&mut self, at: &MountPath) -> Vec<Error> {
         take(&mut self.rollback.reserve).free();
+        // Somebody else may use by now what this operation has made.
+        if let Err(error) = self.lock.check_held() {
+            return vec![error.into()];
+        }
         if let Some(generation) = self.rollback.client
             && let Err(error) = self.unmount_started(generation)
         {

@@ -16,9 +16,10 @@ pub(super) fn close(base: &Path, emulator_user: u32) -> io::Result<()> {
     Ok(setxattr(base, "system.posix_acl_access", &access_list(emulator_user), XattrFlags::empty())?)
 }
 
-/// Whether every user of the host may pass `base` and all that is above it.
+/// Whether every user of the host may pass `base` and all that is above it, wherever links lead.
 pub(super) fn is_open(base: &Path) -> bool {
     let may_pass = |permissions: Permissions| permissions.mode() & 0o001 != 0;
+    let Ok(base) = base.canonicalize() else { return false };
     base.ancestors()
         .all(|directory| directory.metadata().is_ok_and(|metadata| may_pass(metadata.permissions())))
 }

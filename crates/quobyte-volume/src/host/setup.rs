@@ -38,7 +38,7 @@ pub fn set_up_program() {
     process_setup::unblock_signals();
     process_setup::survive_file_size_limit();
     process_setup::keep_descriptors_from_children();
-    process_setup::raise_descriptor_limit();
+    process_setup::raise_limits();
     process_setup::share_one_arena();
     umask(Mode::from_raw_mode(0o022));
 }

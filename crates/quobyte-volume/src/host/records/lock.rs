@@ -21,6 +21,7 @@ use crate::pure::record::{Release, ShareRecord};
 #[derive(Debug)]
 pub struct LockedShare {
     lock_file: File,
+    lock_path: PathBuf,
     record_file: PathBuf,
     releases_file: PathBuf,
 }
@@ -32,11 +33,13 @@ impl StateDir {
     /// [`StateError::Locked`] at the deadline, [`StateError::Io`] when the lock file cannot be used.
     pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
         let key = at.key();
-        let lock_file = self.acquire(&format!("{key}.lock"), at.to_string(), deadline)?;
+        let lock_name = format!("{key}.lock");
+        let lock_file = self.acquire(&lock_name, at.to_string(), deadline)?;
         crash::point("the share is held");
         let [record_file, releases_file] =
             ["shares", RELEASES].map(|part| self.path.join(part).join(format!("{key}.json")));
-        Ok(LockedShare { lock_file, record_file, releases_file })
+        let lock_path = self.lock_path(&lock_name);
+        Ok(LockedShare { lock_file, lock_path, record_file, releases_file })
     }
 
     /// Waits until no other process or thread grants files of the export, whatever its mount path, then keeps others from
@@ -192,8 +195,24 @@ impl LockedShare {
         record_file::key(&self.record_file)
     }
 
+    /// Makes sure that this value still keeps others from the share: in a state directory that was removed and made again,
+    /// somebody else may hold it.
+    pub(crate) fn check_held(&self) -> Result<(), StateError> {
+        let io = |source| StateError::Io { path: self.lock_path.clone(), source };
+        if flock::is_at(&self.lock_file, &self.lock_path).map_err(io)? {
+            return Ok(());
+        }
+        Err(StateError::Unavailable {
+            path: self.lock_path.ancestors().nth(2).unwrap_or(&self.lock_path).to_owned(),
+            reason: "was removed while a share of it was held".to_owned(),
+            remedy: "run this again".to_owned(),
+            source: None,
+        })
+    }
+
     /// Puts the record in place, whole.
     pub(crate) fn store(&self, record: &ShareRecord) -> Result<(), StateError> {
+        self.check_held()?;
         record_file::write(&self.record_file, record)
     }
 

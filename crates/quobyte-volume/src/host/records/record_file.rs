@@ -129,11 +129,11 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
     prefix.push(".");
     let suffix = format!(".{TEMP_EXTENSION}");
     let create = |path: &Path| own_file::make(path, OpenOptions::new().write(true).create_new(true));
-    // Its own way of opening a file would hide the error's number.
+    // The library's own ways to open and to write a file hide the error's number.
     let mut file =
         tempfile::Builder::new().prefix(&prefix).suffix(&suffix).make_in(directory, create).map_err(io)?;
     crash::point("an empty record is beside the old one");
-    file.write_all(&content).map_err(io)?;
+    file.as_file_mut().write_all(&content).map_err(io)?;
     crash::point("the record is written beside the old one");
     file.persist(path).map_err(|error| io(error.error))?;
     crash::point("the record is in place");

@@ -28,11 +28,21 @@ const NEUTRAL_OOM_SCORE: (i32, &[u8]) = (0, b"0");
 const MAX_SCORE_LENGTH: usize = 8;
 
 /// The resources of which a client gets as much as it may have. Its caller's soft limits are for the caller.
-const CLIENT_LIMITS: [Resource; 6] =
-    [Resource::Nofile, Resource::Fsize, Resource::As, Resource::Data, Resource::Nproc, Resource::Cpu];
+const CLIENT_LIMITS: [Resource; 7] = [
+    Resource::Nofile,
+    Resource::Fsize,
+    Resource::As,
+    Resource::Data,
+    Resource::Nproc,
+    Resource::Cpu,
+    Resource::Stack,
+];
 
 /// As many descriptors as a client's unit permits. A program that closes all it might have takes long with more.
 const MAX_DESCRIPTORS: u64 = 524_288;
+
+/// Linux's usual stack, in bytes. Without a limit the kernel would lay out a program's memory in another way.
+const MAX_STACK: u64 = 8 << 20;
 
 /// Has the kernel keep the status of children until they are waited for. A process that was started with SIGCHLD
 /// ignored cannot learn how its children end.
@@ -163,19 +173,20 @@ fn oom_score(text: &[u8]) -> Option<i32> {
 /// The limit of this process with a soft limit as high as it may be.
 fn raised(resource: Resource) -> Rlimit {
     let Rlimit { current, maximum } = getrlimit(resource);
-    let current = match (resource, current) {
-        (Resource::Nofile, Some(current)) => {
-            Some(maximum.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS).max(current))
-        }
-        (Resource::Nofile, None) => None,
+    let at_most = |most: u64| current.map(|current| maximum.unwrap_or(most).min(most).max(current));
+    let current = match resource {
+        Resource::Nofile => at_most(MAX_DESCRIPTORS),
+        Resource::Stack => at_most(MAX_STACK),
         _ => maximum,
     };
     Rlimit { current, maximum }
 }
 
-/// Permits this process as many descriptors as its user may have.
-pub(crate) fn raise_descriptor_limit() {
-    let _ = setrlimit(Resource::Nofile, raised(Resource::Nofile));
+/// Permits this process, and the programs that it starts, as many descriptors as its user may have, and the usual stack.
+pub(crate) fn raise_limits() {
+    for resource in [Resource::Nofile, Resource::Stack] {
+        let _ = setrlimit(resource, raised(resource));
+    }
 }
 
 unsafe fn close_range_on_exec() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ConnectionError;
 use crate::error::excerpt;
-use crate::pure::apparmor::is_pattern;
+use crate::pure::guest_path::has_refused_character;
 
 /// Longest file name Linux and Quobyte keep, in bytes.
 const NAME_MAX: usize = 255;
@@ -53,8 +53,9 @@ impl ImageName {
     /// # Errors
     /// [`ConnectionError::Name`]
     pub(crate) fn check_for_guest(&self) -> Result<(), ConnectionError> {
-        let reason = if is_pattern(&self.0) {
-            "it contains one of * ? [ ] { } \", which AppArmor takes for a pattern or the end of a name"
+        let reason = if has_refused_character(&self.0) {
+            "it contains one of * ? [ ] { } \", which AppArmor takes for a pattern or the end of a name, or a character that \
+             QEMU refuses"
         } else if self.0.starts_with(PROBE_FILE_PREFIX) {
             "files of that name are made and removed to probe a mount"
         } else {

@@ -13,8 +13,8 @@ use super::path::RelativePath;
 use super::qcow2::{Backing, ImageHeader, OpenCost};
 use super::source::ReadAt;
 use super::violation::{InspectError, Rule, Violation};
-use crate::pure::apparmor::is_pattern;
 use crate::pure::connection::ImageFormat;
+use crate::pure::guest_path::has_refused_character;
 use crate::pure::kernel_mount::Device;
 
 /// The most files a chain may have, which is also the most that libvirt follows. Cinder adds one per snapshot.
@@ -155,7 +155,7 @@ fn read_layer_header(
             if let Some(backing) = &mut header.backing {
                 backing.name = path.resolve(&backing.name)?;
                 let name = backing.name.to_string();
-                Violation::check(!is_pattern(&name), Rule::BackingName, &name)?;
+                Violation::check(!has_refused_character(&name), Rule::BackingName, &name)?;
             }
             Ok(header)
         }

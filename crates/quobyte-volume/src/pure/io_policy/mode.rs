@@ -41,9 +41,8 @@ impl ModeError {
 }
 
 /// How QEMU uses the host's page cache (`cache=`). The last two are Nova's alone: no option of ours has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-#[strum(parse_err_ty = ModeError, parse_err_fn = ModeError::cache)]
 pub enum Cache {
     /// Past the host's cache; flushes are obeyed.
     None,
@@ -54,10 +53,8 @@ pub enum Cache {
     /// Through the host's cache; every write is flushed.
     Writethrough,
     /// What QEMU does if not told: as [`Cache::Writeback`].
-    #[strum(disabled)]
     Default,
     /// Through the host's cache; flushes are dropped.
-    #[strum(disabled)]
     Unsafe,
 }
 
@@ -75,6 +72,14 @@ impl Cache {
     #[must_use]
     pub const fn is_direct(self) -> bool {
         matches!(self, Self::None | Self::Directsync)
+    }
+}
+
+impl FromStr for Cache {
+    type Err = ModeError;
+
+    fn from_str(mode: &str) -> Result<Self, ModeError> {
+        Self::OURS.into_iter().find(|ours| ours.as_str() == mode).ok_or_else(|| ModeError::cache(mode))
     }
 }
 

@@ -87,6 +87,17 @@ mod tests {
     }
 
     #[test]
+    fn options_of_ours_have_none_of_novas_own_modes() {
+        for (mode, word) in [(Cache::Unsafe, "unsafe"), (Cache::Default, "default")] {
+            assert_eq!((mode.as_str(), mode.to_string().as_str()), (word, word));
+            word.parse::<Cache>().unwrap_err();
+        }
+        for mode in Cache::OURS {
+            assert_eq!(mode.as_str().parse(), Ok(mode));
+        }
+    }
+
+    #[test]
     fn nova_cache_mode_goes_before_the_decision() {
         let (export, name) = (Export::parse("r/v").unwrap(), ImageName::parse("n").unwrap());
         let mut info = ConnectionInfo::new(export, name, ImageFormat::Raw);

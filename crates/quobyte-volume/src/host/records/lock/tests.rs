@@ -36,6 +36,18 @@ fn waiter_takes_the_lock_that_others_find() {
     drop(waited);
 }
 
+#[test]
+fn holder_of_removed_lock_stores_nothing() {
+    let StateFixture { state, directory } = state_fixture();
+    let held = state.lock(&at("reg/vol"), soon()).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test is who removes the state directory")]
+    std::fs::remove_dir_all(directory.path().join("state")).unwrap();
+    let other = state.lock(&at("reg/vol"), soon()).unwrap();
+    assert_eq!(held.store(&record()).unwrap_err().code(), Code::StateUnavailable);
+    other.store(&record()).unwrap();
+    assert_eq!(other.load().unwrap(), Some(record()));
+}
+
 /// Has the state directory removed while `lock` is waited for, and makes sure that the waiter excludes others then.
 #[expect(clippy::disallowed_methods, reason = "the test is who removes the state directory")]
 fn assert_excludes_in_new_directory<L: Send>(
