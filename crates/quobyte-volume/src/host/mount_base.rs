@@ -74,5 +74,10 @@ mod tests {
             set(&base, own);
             assert_eq!(is_open(&base), expected, "{above:o} {own:o}");
         }
+        // Whoever may not follow the link goes to where it leads.
+        set(&base, 0o755);
+        let closed = tempfile::tempdir_in("/tmp").unwrap();
+        std::os::unix::fs::symlink(&base, closed.path().join("link")).unwrap();
+        assert!(is_open(&closed.path().join("link")));
     }
 }
