@@ -69,8 +69,7 @@ crash:
 
 test-full: test soak crash vm nova-releases ## the same and the long forms: a host where systemd runs, other kernels, and soak
 	tests/lab/install test-full
-	tests/nspawn/run bookworm
-	tests/nspawn/run trixie
+	tests/nspawn/run
 	tests/nova/debian
 	tests/lab/enter tests/nova/run --debian
 
