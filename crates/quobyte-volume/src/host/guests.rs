@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_description_is_unknown_where_it_mentions_a_share() {
+    fn unreadable_description_is_unknown_by_mention() {
         let torn = format!("<domain><devices><disk><source file='{}/a'/>", at());
         assert_eq!(read(Ok(torn), &no_pool()).unknown.unwrap().mentioned, [at()]);
         let refused = read(Err("it is busy".to_owned()), &no_pool()).unknown.unwrap();
