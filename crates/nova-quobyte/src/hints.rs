@@ -52,16 +52,16 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             _ if holder.leaving.is_some() => {
                 "it was disconnected, and its guest has yet to release it".to_owned()
             }
-            Some(name) => format!(
-                "{}; if it has no such disk: nova-quobyte disconnect --instance {} --export {export} --name {}",
-                detach_hint(name),
-                holder.instance,
-                holder.name
-            ),
-            None => format!(
-                "if that guest is gone: nova-quobyte disconnect --instance {} --export {export} --name {}",
-                holder.instance, holder.name
-            ),
+            holder_name => {
+                let otherwise = holder_name.as_ref().map_or_else(
+                    || "if that guest is gone".to_owned(),
+                    |name| format!("{}; if it has no such disk", detach_hint(name)),
+                );
+                let (instance, name) = (holder.instance, &holder.name);
+                format!(
+                    "{otherwise}: nova-quobyte disconnect --instance {instance} --export {export} --name {name}"
+                )
+            }
         }),
         Error::Driver(driver::Error::Mount(MountError::Client(ClientError::Refused { .. }))) => {
             let fuse = rustix::fs::access("/dev/fuse", Access::READ_OK | Access::WRITE_OK);

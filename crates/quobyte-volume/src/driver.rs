@@ -70,12 +70,7 @@ impl Driver {
         host: Box<dyn Host + Send + Sync>,
         guests: Box<dyn Guests + Send + Sync>,
     ) -> Result<Self, Error> {
-        let base = &config.mount_point_base;
-        check_path_option(MOUNT_POINT_BASE, base)?;
-        if !base.is_absolute() {
-            let (path, reason) = (config.mount_point_base, "is not an absolute path");
-            return Err(Error::Config { option: MOUNT_POINT_BASE, path, reason });
-        }
+        check_path_option(MOUNT_POINT_BASE, &config.mount_point_base)?;
         let max_parallel_shares = MAX_PARALLEL_SHARES;
         Ok(Self { context: Context { config, state, host, guests, max_parallel_shares } })
     }
