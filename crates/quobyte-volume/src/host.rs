@@ -127,7 +127,7 @@ pub trait Host {
     fn check_client(&self, settings: &ClientSettings) -> Result<(), ClientError>;
 
     /// Has Quobyte's client mount `export` at `at`, for a generation of the share that no other client was started for.
-    /// Only the mount table tells whether it did.
+    /// Only the mount table tells whether it did. Returns the client's processes; none where they cannot be found.
     ///
     /// # Errors
     /// What the client said.
@@ -137,7 +137,7 @@ pub trait Host {
         at: &MountPath,
         generation: u64,
         settings: &ClientSettings,
-    ) -> Result<(), ClientError>;
+    ) -> Result<Vec<ClientProcess>, ClientError>;
 
     /// The processes of the client that was started at `at` for that generation; none where they cannot be found.
     fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess>;

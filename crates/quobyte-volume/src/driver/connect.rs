@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::Error;
 use super::lost::LostGuest;
-use super::operation::ShareOperation;
+use super::operation::{EarlySurvey, ShareOperation};
 use super::survey::CONNECT_TIMEOUT;
 use crate::host::Deadline;
 use crate::mount::Inquiry;
@@ -135,6 +135,10 @@ impl ShareOperation<'_> {
         early_inquiry: Option<Inquiry<'_>>,
     ) -> Result<ConnectedImage, Error> {
         let facts = self.context.unprobed_facts(request.facts);
+        // What somebody is about to attach is asked about when it is there.
+        if request.ask == AskGuests::IfNeeded {
+            self.early_survey = EarlySurvey::Wanted;
+        }
         let mount = self.ensure_mounted(early_inquiry)?;
         let chain = self.verify_image(&mount)?;
         self.context.config.volume_formats.check_chain(&chain)?;
@@ -179,7 +183,7 @@ impl ShareOperation<'_> {
     }
 
     fn compare_if_answered(&mut self) -> Option<GuestSurvey> {
-        match self.survey(Some(CONNECT_TIMEOUT)) {
+        match self.early_survey.take().unwrap_or_else(|| self.survey(Some(CONNECT_TIMEOUT))) {
             Ok(survey) => {
                 self.compare(&survey, true);
                 Some(survey)

@@ -1,16 +1,18 @@
 //! Making a share's mount healthy: clearing what is dead, mounting what is missing.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 
 use super::error::Error;
-use super::operation::ShareOperation;
+use super::operation::{EarlySurvey, ShareOperation};
 use super::stacked_mounts::is_replaced;
 use super::survey::CONNECT_TIMEOUT;
 use crate::host::client::ClientError;
 use crate::host::{UnmountMode, UnmountOutcome, users};
 use crate::mount::{Inquiry, MountError, MountState};
 use crate::pure::kernel_mount::Mount;
-use crate::pure::record::ClientSettings;
+use crate::pure::record::{ClientProcess, ClientSettings, ShareRecord};
 
 impl ShareOperation<'_> {
     /// Makes sure that the record's export is mounted and healthy, and returns that mount. It may be a mount of before
@@ -22,19 +24,21 @@ impl ShareOperation<'_> {
             self.kill_client(self.record.generation)?;
             found = self.remove_stale_mounts(None)?;
         }
-        let mount = match found {
+        let (mount, client) = match found {
             Some(mount) => {
                 if self.record.mount.is_some() && is_replaced(self.host, &self.record, &mount)? {
                     self.record.advance_generation();
                 }
-                mount
+                (mount, Vec::new())
             }
             None => self.mount()?,
         };
         let is_new = !self.record.is_for_mount(&mount);
         self.record.set_mount(mount.clone());
-        // A call that was killed may have started the client.
-        if is_new {
+        if !client.is_empty() {
+            self.record.client = client;
+        } else if is_new {
+            // A call that was killed may have started the client.
             let at = &self.record.mount_path;
             self.record.client = self.host.client_processes(at, self.record.generation);
         }
@@ -120,8 +124,8 @@ impl ShareOperation<'_> {
     }
 
     /// Mounts the record's export where nothing is mounted. The client's word is not enough: the mount table is asked
-    /// afterwards.
-    fn mount(&mut self) -> Result<Mount, Error> {
+    /// afterwards. Returns the client's processes with the mount, as far as they are known.
+    fn mount(&mut self) -> Result<(Mount, Vec<ClientProcess>), Error> {
         self.rollback.reserve = self.host.reserve().map_err(|source| MountError::Exhausted { source })?;
         self.record.mount = None;
         self.record.client.clear();
@@ -136,23 +140,45 @@ impl ShareOperation<'_> {
         self.close_new_base();
         self.rollback.client = Some(self.record.generation);
         tracing::info!(%export, mount_path = %at, "mounting");
-        let reported = self.host.mount(&export, &at, self.record.generation, &self.record.settings);
+        let reported = self.start_client();
         let state = self.inspect()?;
         match (state, reported) {
-            (MountState::Healthy(mount), Ok(())) => Ok(mount),
+            (MountState::Healthy(mount), Ok(client)) => Ok((mount, client)),
             // A client that was given up is being ended, and takes along what it has just mounted.
             (MountState::Healthy(_), Err(error @ ClientError::Timeout { .. })) => {
                 Err(MountError::Client(error).into())
             }
             (MountState::Healthy(mount), Err(error)) => {
                 tracing::warn!(mount_path = %at, %error, "mounted, although the client says otherwise");
-                Ok(mount)
+                Ok((mount, Vec::new()))
             }
             (MountState::Absent, Err(error)) => Err(MountError::Client(error).into()),
             (state, Err(said)) => {
                 Err(MountError::Failed { found: Box::new(self.unusable(state)), said }.into())
             }
-            (state, Ok(())) => Err(self.unusable(state).into()),
+            (state, Ok(_)) => Err(self.unusable(state).into()),
         }
+    }
+    /// Has the client mount, and meanwhile asks the hypervisor about the guests, where that is to be asked: both take
+    /// their time, and nobody has a file open on what is not mounted yet.
+    fn start_client(&mut self) -> Result<Vec<ClientProcess>, ClientError> {
+        let ShareRecord { export, mount_path, generation, settings, .. } = &self.record;
+        let mount = || self.host.mount(export, mount_path, *generation, settings);
+        if !self.early_survey.is_wanted() {
+            return mount();
+        }
+        let (context, shares) = (self.context, self.all_places());
+        let (reported, survey) = thread::scope(|scope| {
+            let ask = || context.survey(&shares, None, Some(CONNECT_TIMEOUT));
+            let asking = thread::Builder::new().spawn_scoped(scope, ask);
+            let reported = mount();
+            // Without a thread for it, it is asked once that has mounted.
+            let answer = asking.map(|asking| asking.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            (reported, answer.ok())
+        });
+        if let Some(survey) = survey {
+            self.early_survey = EarlySurvey::Answered(survey);
+        }
+        reported
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 
 use crate::host::client::ClientError;
 use crate::host::records::LockedShare;
@@ -34,6 +34,8 @@ pub(super) struct FakeHost {
     world: Arc<Mutex<World>>,
     /// How its user has configured clients.
     pub(super) settings: ClientSettings,
+    /// Where a client, before it mounts, waits for somebody else.
+    pub(super) meeting: Option<Arc<Barrier>>,
 }
 
 impl FakeHost {
@@ -54,7 +56,7 @@ impl FakeHost {
             client_settings: None,
             mount_count: 0,
         };
-        Self { world: Arc::new(Mutex::new(world)), settings: ClientSettings::default() }
+        Self { world: Arc::new(Mutex::new(world)), settings: ClientSettings::default(), meeting: None }
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
@@ -141,14 +143,16 @@ impl Host for FakeHost {
         at: &MountPath,
         generation: u64,
         settings: &ClientSettings,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Vec<ClientProcess>, ClientError> {
+        self.meeting.as_ref().map(|meeting| meeting.wait());
         let mut world = self.world();
         world.client_settings = Some(settings.clone());
         assert!(world.directories.contains(at.as_path()), "the mount point is made first");
         assert!(world.top(at).is_none(), "nothing is mounted over a mount");
         let result = world.start_client(export, at, generation);
         world.serve_for(at, generation);
-        result
+        drop(world);
+        result.map(|()| self.client_processes(at, generation))
     }
 
     fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess> {

@@ -11,6 +11,7 @@ use crate::host::share::{ChainReply, ShareError};
 use crate::host::{Host, Reserve, UnmountMode, UnmountOutcome};
 use crate::mount::{Inquiry, Inspection, MountError, MountState, top_mount};
 use crate::pure::connection::Export;
+use crate::pure::guests::GuestSurvey;
 use crate::pure::image::{DeclaredImage, Layer};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::mount_path::MountPath;
@@ -32,6 +33,8 @@ pub(super) struct ShareOperation<'a> {
     pub(super) rollback: Rollback,
     /// The mounts that force is for.
     pub(super) forced: ForcedMounts,
+    /// What the hypervisor was asked about the guests while the share was being mounted.
+    pub(super) early_survey: EarlySurvey,
     /// The image that is to be connected, if the operation is about one.
     pub(super) image: Option<RequestedImage<'a>>,
 }
@@ -60,6 +63,30 @@ impl ForcedMounts {
             unmounted < self.count
                 && (is_older || mount.unique_id.is_none() && (unmounted > 0 || mount.is_same(top)))
         })
+    }
+}
+
+/// What the hypervisor is asked about the guests while a share is being mounted.
+pub(super) enum EarlySurvey {
+    /// Nothing.
+    NotWanted,
+    /// Which guests use the share, as soon as it is mounted.
+    Wanted,
+    /// That was asked, and this is the answer, or the reason for people why there is none.
+    Answered(Result<GuestSurvey, String>),
+}
+
+impl EarlySurvey {
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self, Self::Wanted)
+    }
+
+    /// The answer, if there was one; it counts once.
+    pub(super) fn take(&mut self) -> Option<Result<GuestSurvey, String>> {
+        match std::mem::replace(self, Self::NotWanted) {
+            Self::Answered(survey) => Some(survey),
+            Self::NotWanted | Self::Wanted => None,
+        }
     }
 }
 
@@ -92,6 +119,7 @@ impl<'a> ShareOperation<'a> {
             record,
             rollback: Rollback::default(),
             forced: ForcedMounts::default(),
+            early_survey: EarlySurvey::NotWanted,
             image: None,
         }
     }

@@ -29,9 +29,14 @@ impl Context {
 impl ShareOperation<'_> {
     /// Asks about all guests, for this share wherever records have it.
     pub(super) fn survey(&self, timeout: Option<Duration>) -> Result<GuestSurvey, String> {
-        let mut shares = vec![self.record.mount_path.clone()];
-        shares.extend(self.other_places());
-        self.context.survey(&shares, None, timeout)
+        self.context.survey(&self.all_places(), None, timeout)
+    }
+
+    /// Where the record's export is mounted, by any record.
+    pub(super) fn all_places(&self) -> Vec<MountPath> {
+        let mut places = vec![self.record.mount_path.clone()];
+        places.extend(self.other_places());
+        places
     }
 
     /// Where else the record's export is mounted, by another record. What cannot be found out is nowhere.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::processes::{has_other_clients, kill_processes, living_processes, processes};
+pub(super) use self::processes::{PidRange, has_other_clients, kill_processes, living_processes, processes};
 use super::deadline::Deadline;
 use super::process::{self, RunError, output_suffix};
 use super::service_manager::ServiceManager;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::client::{self, ClientError, MountRequest};
+use super::client::{self, ClientError, MountRequest, PidRange};
 use super::deadline::Deadline;
 use super::launcher::{CLIENT_UNIT_PROGRAM, CallersUnit, ClientLauncher, Launcher, find_callers_unit};
 use super::mount_table::{self, Lookup};
@@ -160,7 +160,7 @@ impl Host for LinuxHost {
         at: &MountPath,
         generation: u64,
         settings: &ClientSettings,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Vec<ClientProcess>, ClientError> {
         let budget = settings.mount_timeout.unwrap_or(DEFAULT_MOUNT_TIMEOUT);
         let request = MountRequest {
             client: client::name(at, generation),
@@ -172,8 +172,9 @@ impl Host for LinuxHost {
         let deadline = Deadline::after(budget);
         self.helpers.prestart_helper(at);
         let launcher = self.launcher(settings);
+        let numbers = PidRange::from_now_on();
         match launcher.manager() {
-            Some(manager) => launcher.run(manager, &request, deadline),
+            Some(manager) => launcher.run(manager, &request, deadline)?,
             None => {
                 if let Some(unit) = self.callers_unit()? {
                     tracing::warn!(
@@ -181,13 +182,14 @@ impl Host for LinuxHost {
                         unit.name
                     );
                 }
-                client::run(&request, deadline)
+                client::run(&request, deadline)?;
             }
         }
+        Ok(client::living_processes(&request.client, numbers).unwrap_or_default())
     }
 
     fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess> {
-        client::living_processes(&client::name(at, generation)).unwrap_or_default()
+        client::living_processes(&client::name(at, generation), PidRange::All).unwrap_or_default()
     }
 
     fn is_running(&self, process: ClientProcess) -> bool {

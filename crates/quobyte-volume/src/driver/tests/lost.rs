@@ -138,7 +138,7 @@ fn rollback_keeps_a_mount_with_open_files() {
     let guests = Box::new(Opener(f.host.clone(), f.at(&shared)));
     let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
     let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
-    let error = driver.connect(&shared, instance(1), &HypervisorFacts::default()).unwrap_err();
+    let error = driver.connect_compared(&shared, instance(1), &HypervisorFacts::default()).unwrap_err();
     assert!(matches!(&error, Error::RollbackFailed { cause, .. } if matches!(**cause, Error::IoPolicy(_))));
     assert_eq!((f.count_mounts(), f.recorded()), (1, Vec::new()));
     assert_eq!(f.reconcile(), ["busy"]);

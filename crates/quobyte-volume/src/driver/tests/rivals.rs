@@ -1,7 +1,9 @@
 //! Rivals are found by file, whatever id, name, mount or format it comes under.
 
+use std::sync::{Arc, Barrier};
+
 use super::*;
-use crate::pure::guests::Description;
+use crate::pure::guests::{Description, GuestQuestion, GuestSurvey};
 
 #[test]
 fn one_file_under_two_ids_has_one_guest() {
@@ -133,4 +135,34 @@ fn rivals_made_by_hand_are_told() {
         f.change_uses(guest, Description::Persistent, share);
     }
     assert!(f.reconcile().is_empty(), "both say that it is shared");
+}
+
+/// A hypervisor that answers once a client is about to mount.
+struct Meeting(FakeHost);
+
+impl Guests for Meeting {
+    fn survey(
+        &self,
+        question: &GuestQuestion<'_>,
+    ) -> Result<GuestSurvey, Box<dyn std::error::Error + Send + Sync>> {
+        // The name of one guest, for people, is asked later.
+        if question.only.is_none() {
+            self.0.meeting.as_ref().map(|meeting| meeting.wait());
+        }
+        self.0.survey(question)
+    }
+}
+
+#[test]
+fn guests_are_asked_while_the_client_mounts() {
+    let mut f = fixture();
+    // Neither goes on without the other.
+    f.host.meeting = Some(Arc::new(Barrier::new(2)));
+    f.run(7, &["a"]);
+    let (config, state) = (f.driver.context.config.clone(), f.driver.context.state.clone());
+    let guests = Box::new(Meeting(f.host.clone()));
+    let driver = Driver::new(config, state, Box::new(f.host.clone()), guests).unwrap();
+    let connect = |name| driver.connect(&volume(name), instance(1), &HypervisorFacts::default());
+    assert_eq!(connect("a").unwrap_err().code().as_str(), "volume_in_use", "the answer counts");
+    assert!(connect("b").unwrap().mounted);
 }

@@ -44,21 +44,59 @@ pub(in crate::host) fn processes(client: &str) -> io::Result<Vec<Process>> {
     processes_where(|other| other == client)
 }
 
-/// The processes of the client of that name, with what tells each from a later one of its number.
-pub(in crate::host) fn living_processes(client: &str) -> io::Result<Vec<ClientProcess>> {
+/// The processes of the client of that name, with what tells each from a later one of its number. Those that are not
+/// in `numbers` are not looked at.
+pub(in crate::host) fn living_processes(client: &str, numbers: PidRange) -> io::Result<Vec<ClientProcess>> {
     let mut found = Vec::new();
-    for (pid, _) in pids_where(|other| other == client)? {
+    for (pid, _) in pids_where(numbers, |other| other == client)? {
         found.extend(start_time(pid).map(|start_time| ClientProcess { pid, start_time }));
     }
     Ok(found)
 }
 
-/// The processes of clients whose name satisfies `is_wanted`, except this process.
-fn processes_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
-    Ok(pids_where(is_wanted)?.into_iter().map(|(_, process)| process).collect())
+/// The numbers that a process may have. Looking at each process of a host takes as long as mounting does.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::host) enum PidRange {
+    /// Any.
+    All,
+    /// Greater than this one.
+    After(u32),
 }
 
-fn pids_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(u32, Process)>> {
+impl PidRange {
+    /// The numbers of processes that are started from now on, for as long as the kernel does not begin anew at its lowest.
+    pub(in crate::host) fn from_now_on() -> Self {
+        newest_pid().map_or(Self::All, Self::After)
+    }
+
+    /// This range, or all numbers where the kernel has begun anew since.
+    fn now(self) -> Self {
+        match self {
+            Self::After(first) if newest_pid().is_some_and(|newest| newest >= first) => self,
+            Self::All | Self::After(_) => Self::All,
+        }
+    }
+
+    fn contains(self, pid: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::After(first) => pid > first,
+        }
+    }
+}
+
+/// The number that the kernel has given last, by the last word of `/proc/loadavg`.
+fn newest_pid() -> Option<u32> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().last()?.parse().ok()
+}
+
+/// The processes of clients whose name satisfies `is_wanted`, except this process.
+fn processes_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Process>> {
+    Ok(pids_where(PidRange::All, is_wanted)?.into_iter().map(|(_, process)| process).collect())
+}
+
+fn pids_where(numbers: PidRange, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(u32, Process)>> {
+    let numbers = numbers.now();
     let name = |variable: &[u8]| {
         let name = variable.strip_prefix(CLIENT_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
         std::str::from_utf8(name).ok().map(str::to_owned)
@@ -69,6 +107,9 @@ fn pids_where(is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(u32, Process)
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
+        if !numbers.contains(pid) {
+            continue;
+        }
         // Only this user's are clients of its own; others' environments are not looked at, even by a superuser.
         if !Path::new("/proc").join(pid.to_string()).metadata().is_ok_and(|process| process.uid() == own_user)
         {

@@ -131,7 +131,7 @@ impl Host for Interrupted {
         at: &MountPath,
         generation: u64,
         settings: &ClientSettings,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Vec<ClientProcess>, ClientError> {
         self.with_interruptions(|host| host.mount(export, at, generation, settings))
     }
 
