@@ -1,23 +1,32 @@
-//! Runs Quobyte's client in a systemd unit on behalf of a driver, and ends it there. Not for people.
+//! Runs Quobyte's client on behalf of a driver, in its own place or in a systemd unit, and ends it there. Not for people.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use quobyte_volume::host::{set_up_program, start_in_unit, stop_in_unit};
+use quobyte_volume::host::{become_client, set_up_program, start_in_unit, stop_in_unit};
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let command = arguments.next();
+    if command.as_ref().is_some_and(|command| command == "exec") {
+        return report(become_client(arguments));
+    }
     set_up_program();
-    let command = std::env::args().nth(1);
-    let result = match command.as_deref() {
+    let result = match command.as_ref().and_then(|command| command.to_str()) {
         Some("start") => start_in_unit(),
         Some("stop") => stop_in_unit(),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "usage: quobyte-client-unit start|stop")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "usage: quobyte-client-unit start|stop|exec ARGUMENT...",
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "quobyte-client-unit: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => report(error),
     }
+}
+
+fn report(error: io::Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "quobyte-client-unit: {error}");
+    ExitCode::FAILURE
 }

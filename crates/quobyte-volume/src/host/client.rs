@@ -1,14 +1,17 @@
 //! Quobyte's client, `mount.quobyte`: its command line, its name, and why it did not mount.
 
+mod exec;
 mod processes;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::exec::become_client;
 pub(super) use self::processes::{PidRange, has_other_clients, kill_processes, living_processes, processes};
 use super::deadline::Deadline;
 use super::process::{self, RunError, output_suffix};
@@ -116,23 +119,31 @@ pub(super) fn check(client_cfg: Option<&Path>, is_started_here: bool) -> Result<
 
 /// Has the client mount as `request` says, and waits until it has put itself into the background. Success says that the
 /// client was content, not that anything is mounted. The command line is the one Nova and Cinder use.
-pub(super) fn run(request: &MountRequest, deadline: Deadline) -> Result<(), ClientError> {
+///
+/// `program` is `quobyte-client-unit`, which becomes the client: this process may be large, or not its own.
+pub(super) fn run(program: &Path, request: &MountRequest, deadline: Deadline) -> Result<(), ClientError> {
     let MountRequest { client, export, mount_path, client_cfg, .. } = request;
     let mut arguments: Vec<OsString> =
-        vec!["--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
+        vec!["exec".into(), "--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
     if let Some(config) = client_cfg {
         arguments.extend(["-c".into(), config.into()]);
     }
-    match process::run_daemon(OsStr::new(PROGRAM), arguments, (CLIENT_VARIABLE, client), deadline) {
+    let variable = Some((CLIENT_VARIABLE, client.as_str()));
+    match process::run(program.as_os_str(), arguments, variable, Stdio::null(), deadline) {
         Ok(outcome) if outcome.status.success() => Ok(()),
-        Ok(outcome) => Err(ClientError::Refused {
-            export: export.clone(),
-            status: outcome.status,
-            output: outcome.output,
+        Ok(outcome) => Err(match exec::error(&outcome) {
+            Some(source) if says_no_program(&source) => ClientError::NotFound { source },
+            Some(source) => ClientError::Host { source },
+            None => ClientError::Refused {
+                export: export.clone(),
+                status: outcome.status,
+                output: outcome.output,
+            },
         }),
         Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout { export: export.clone(), output }),
         Err(RunError::Start { source, .. }) if says_no_program(&source) => {
-            Err(ClientError::NotFound { source })
+            let program = program.display();
+            Err(ClientError::Host { source: io::Error::new(source.kind(), format!("{program}: {source}")) })
         }
         Err(RunError::Start { source, .. } | RunError::Supervise { source, .. }) => {
             Err(ClientError::Host { source })

@@ -66,8 +66,13 @@ impl LinuxHost {
 
     fn launcher(&self, settings: &ClientSettings) -> ClientLauncher {
         let named = settings.launcher.as_deref().and_then(|launcher| launcher.parse().ok());
-        let program = self.config.helper.with_file_name(CLIENT_UNIT_PROGRAM);
-        ClientLauncher::new(named.unwrap_or(self.config.launcher), self.state.launch_directory(), program)
+        let launcher = named.unwrap_or(self.config.launcher);
+        ClientLauncher::new(launcher, self.state.launch_directory(), self.client_program())
+    }
+
+    /// The program that runs a client.
+    fn client_program(&self) -> PathBuf {
+        self.config.helper.with_file_name(CLIENT_UNIT_PROGRAM)
     }
 
     /// The service with which a client ends that this process starts itself; refused where this process's own end is
@@ -182,7 +187,7 @@ impl Host for LinuxHost {
                         unit.name
                     );
                 }
-                client::run(&request, deadline)?;
+                client::run(&self.client_program(), &request, deadline)?;
             }
         }
         Ok(client::living_processes(&request.client, numbers).unwrap_or_default())

@@ -55,30 +55,6 @@ pub(crate) fn run<S: AsRef<OsStr>>(
     input: Stdio,
     deadline: Deadline,
 ) -> Result<ProgramOutcome, RunError> {
-    run_with(program, arguments, variable, input, deadline, |_| ())
-}
-
-/// The same for a program that leaves a daemon behind, which gets nothing of this process's surroundings.
-pub(crate) fn run_daemon<S: AsRef<OsStr>>(
-    program: &OsStr,
-    arguments: impl IntoIterator<Item = S>,
-    variable: (&str, &str),
-    deadline: Deadline,
-) -> Result<ProgramOutcome, RunError> {
-    run_with(program, arguments, Some(variable), Stdio::null(), deadline, |command| {
-        command.env("PATH", search_path());
-        process_setup::start_as_daemon(command);
-    })
-}
-
-fn run_with<S: AsRef<OsStr>>(
-    program: &OsStr,
-    arguments: impl IntoIterator<Item = S>,
-    variable: Option<(&str, &str)>,
-    input: Stdio,
-    deadline: Deadline,
-    prepare: impl FnOnce(&mut Command),
-) -> Result<ProgramOutcome, RunError> {
     let name = program.to_string_lossy().into_owned();
     let supervise_error = |source: io::Error| RunError::Supervise { program: name.clone(), source };
     let mut output_file = sealed_memory_file().map_err(supervise_error)?;
@@ -94,7 +70,7 @@ fn run_with<S: AsRef<OsStr>>(
         .stdout(output_file.try_clone().map_err(supervise_error)?)
         .stderr(output_file.try_clone().map_err(supervise_error)?)
         .process_group(0);
-    prepare(&mut command);
+    // Nothing of ours runs between fork and exec: then a large process need not be copied for it.
     let child = command.spawn().map_err(|source| RunError::Start { program: name.clone(), source })?;
     crash::point("a program has been started");
     drop(reserved);

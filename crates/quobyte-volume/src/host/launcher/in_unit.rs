@@ -23,7 +23,8 @@ pub(super) fn start() -> io::Result<()> {
     let mailbox = Mailbox::new(&directory, &client);
     let request = mailbox.read_request()?;
     crash::point("a unit has read its request");
-    let result = client::run(&request, Deadline::after(request.budget.min(MAX_BUDGET)));
+    let program = std::env::current_exe()?;
+    let result = client::run(&program, &request, Deadline::after(request.budget.min(MAX_BUDGET)));
     mailbox.post_outcome(&MountOutcome::from_result(&result))?;
     result.map_err(io::Error::other)
 }

@@ -4,8 +4,7 @@
 
 use std::io;
 use std::mem::zeroed;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::Path;
 use std::ptr::{null, null_mut};
 
 use rustix::fs::Mode;
@@ -18,14 +17,11 @@ const LAST_SIGNAL: libc::c_int = 64;
 const FIRST_OTHER_DESCRIPTOR: libc::c_uint = 3;
 
 /// What the OOM killer is told of a client: all of its guests' disks end with it, so it comes late.
-const CLIENT_OOM_SCORE: (i32, &[u8]) = (-900, b"-900");
+const CLIENT_OOM_SCORE: i32 = -900;
 
 /// The kernel's default. A user without privileges may go back to it from above, unless a privileged process has set a
 /// higher one: nothing below that is permitted then.
-const NEUTRAL_OOM_SCORE: (i32, &[u8]) = (0, b"0");
-
-/// Room for a score, its sign and the end of the line.
-const MAX_SCORE_LENGTH: usize = 8;
+const NEUTRAL_OOM_SCORE: i32 = 0;
 
 /// The resources of which a client gets as much as it may have. Its caller's soft limits are for the caller.
 const CLIENT_LIMITS: [Resource; 7] = [
@@ -81,8 +77,16 @@ pub(crate) fn survive_file_size_limit() {
 /// Keeps the descriptors that were inherited beside the standard streams from the programs that this process starts.
 /// A client would hold them, a lock of the caller's among them, for as long as it serves.
 pub(crate) fn keep_descriptors_from_children() {
-    // SAFETY: it sets a flag on descriptors and closes none. A kernel that lacks it refuses.
-    unsafe { close_range_on_exec() };
+    // SAFETY: it sets a flag on descriptors and closes none: the numbers are a range and that flag. A kernel that lacks it
+    // refuses.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST_OTHER_DESCRIPTOR,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
+        );
+    }
 }
 
 /// Opens those of the standard streams that are closed. Otherwise the next file that is opened takes their place, and
@@ -109,65 +113,43 @@ pub(crate) fn share_one_arena() {
     };
 }
 
-/// Has `command` start with nothing of its caller's but the user: default signals, the usual umask, no descriptors
-/// beside the standard streams, and as much of each resource as the user may have.
-pub(crate) fn start_as_daemon(command: &mut Command) {
-    let limits = CLIENT_LIMITS.map(|resource| (resource, raised(resource)));
-    let setup = move || {
-        for (resource, limit) in limits {
-            // A soft limit may always be raised to the hard one.
-            let _ = setrlimit(resource, limit);
+/// Leaves this process nothing of its caller's but the user, for a client that takes its place: default signals, the usual
+/// umask, no descriptors beside the standard streams, and as much of each resource as the user may have.
+pub(crate) fn set_up_client() {
+    for resource in CLIENT_LIMITS {
+        // A soft limit may always be raised to the hard one.
+        let _ = setrlimit(resource, raised(resource));
+    }
+    umask(Mode::from_raw_mode(0o022));
+    // SAFETY: an action of zeros is a valid value that lives across each call, and no signal gets a handler by it.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=LAST_SIGNAL {
+            // Some cannot be changed, and are as they should be.
+            libc::sigaction(signal, &raw const action, null_mut());
         }
-        umask(Mode::from_raw_mode(0o022));
-        // SAFETY: as in the functions above. Each call is async-signal-safe and takes numbers, constants or a value that
-        // lives across it.
-        unsafe {
-            let mut action: libc::sigaction = zeroed();
-            action.sa_sigaction = libc::SIG_DFL;
-            for signal in 1..=LAST_SIGNAL {
-                // Some cannot be changed, and are as they should be.
-                libc::sigaction(signal, &raw const action, null_mut());
-            }
-            let mut none: libc::sigset_t = zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, null_mut());
-            close_range_on_exec();
-        }
-        lower_oom_score();
-        Ok(())
-    };
-    // SAFETY: between fork and exec `setup` makes system calls alone: it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(setup) };
+    }
+    unblock_signals();
+    keep_descriptors_from_children();
+    lower_oom_score();
 }
 
 /// Has the OOM killer come to this process late, if it would not already. A user without privileges can do no more than go
 /// back to what is usual.
 fn lower_oom_score() {
-    let path = c"/proc/self/oom_score_adj";
-    let mut found = [0_u8; MAX_SCORE_LENGTH];
-    // SAFETY: the path and the scores are constants, `found` is as long as is said, and the descriptor is this
-    // function's own.
-    unsafe {
-        let file = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if file < 0 {
-            return;
+    let score = Path::new("/proc/self/oom_score_adj");
+    let found = std::fs::read_to_string(score).ok().and_then(|found| found.trim().parse().ok());
+    for wanted in [CLIENT_OOM_SCORE, NEUTRAL_OOM_SCORE] {
+        if found.is_none_or(|found: i32| found <= wanted) || write_score(score, wanted).is_ok() {
+            break;
         }
-        let length = libc::read(file, found.as_mut_ptr().cast(), found.len());
-        let found = usize::try_from(length).ok().and_then(|length| oom_score(found.get(..length)?));
-        for (score, text) in [CLIENT_OOM_SCORE, NEUTRAL_OOM_SCORE] {
-            if found.is_none_or(|found| found <= score)
-                || libc::pwrite(file, text.as_ptr().cast(), text.len(), 0) >= 0
-            {
-                break;
-            }
-        }
-        libc::close(file);
     }
 }
 
-/// The score that the kernel's file holds. It allocates nothing.
-fn oom_score(text: &[u8]) -> Option<i32> {
-    std::str::from_utf8(text).ok()?.trim_ascii().parse().ok()
+#[expect(clippy::disallowed_methods, reason = "the kernel's own file, for this process alone")]
+fn write_score(file: &Path, score: i32) -> io::Result<()> {
+    std::fs::write(file, score.to_string())
 }
 
 /// The limit of this process with a soft limit as high as it may be.
@@ -189,38 +171,6 @@ pub(crate) fn raise_limits() {
     }
 }
 
-unsafe fn close_range_on_exec() {
-    // SAFETY: see the callers. The numbers are a range and a flag, which sets another flag on what is open there.
-    unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            FIRST_OTHER_DESCRIPTOR,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
-        );
-    }
-}
-
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn oom_score_is_read_whole() {
-        let scores: [(&[u8], Option<i32>); 6] = [
-            (b"0\n", Some(0)),
-            (b"-1000\n", Some(-1000)),
-            (b"-950\n", Some(-950)),
-            (b"1000\n", Some(1000)),
-            (b"", None),
-            (b"?\n", None),
-        ];
-        for (text, score) in scores {
-            assert_eq!(oom_score(text), score);
-        }
-    }
 }
