@@ -17,6 +17,7 @@ mod client_calls;
 mod error;
 mod helper;
 mod idle_helpers;
+mod own_processors;
 mod probe_direct_io;
 pub mod protocol;
 mod scratch_file;

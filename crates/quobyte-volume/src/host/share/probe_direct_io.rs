@@ -3,6 +3,10 @@
 //! A client that negotiates `FUSE_ASYNC_DIO` lets who submits a request go on; any other makes them sleep until it is
 //! answered. Whether a read is done when its submission returns does not tell the two apart: a client that is quick, or
 //! that takes the processor from the submitter, is done by then although nobody waited. That the submitter slept does.
+//!
+//! That it did not sleep tells nothing where the client took its processor: the client then answers before the submitter
+//! comes to wait. Most kernels let a client do so that was given the submitter's processor, so the submitter leaves that
+//! processor and reads again.
 
 use std::io;
 use std::path::Path;
@@ -13,8 +17,9 @@ use rustix::fs::{OFlags, ftruncate};
 use rustix::io::Errno;
 
 use super::client_calls::{open_root, open_same_file, reopen};
+use super::own_processors::OwnProcessors;
 use super::scratch_file;
-use crate::host::sys::aio::Aio;
+use crate::host::sys::aio::{Aio, Submission};
 use crate::pure::connection::ImageFormat;
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{DirectIo, Probe};
@@ -27,13 +32,18 @@ const MIN_BLOCKING_READS: u8 = 2;
 /// whose submitter waits after all stops for each request.
 const MIN_NONBLOCKING_READS: u8 = 3;
 
+/// How many reads may be preempted, which tell nothing. At most every second one was on busy processors, as the submitter
+/// changes processors. All of them are only where there is one processor and the client answers at once, and then
+/// asynchronous direct I/O is taken for synchronous, which costs less than the reverse.
+const MAX_PREEMPTED_READS: u8 = 32;
+
 /// Probes the mount at `mount_point` by reading a layer on it. If another file is at the layer's path by now, no file
 /// of the volume is opened.
 ///
 /// Where the kernel keeps no attributes and no names, that costs 4 requests to the client until the image is found, one
 /// to open it, [`MIN_BLOCKING_READS`] to `MIN_BLOCKING_READS + MIN_NONBLOCKING_READS - 1` to read and one to close it:
-/// 10 at most. A file of our own costs 5 to make, 4 to remove, 2 to lengthen, and as many to read and to close, and one
-/// more where the client is found not to make files without a name: 17 at most.
+/// 10 at most, beside reads that were preempted. A file of our own costs 5 to make, 5 to remove, 2 to lengthen, and as
+/// many to read and to close, and 2 more where the client is found not to make files without a name: 19 at most.
 ///
 /// # Errors
 /// When nothing on the mount can be read so, with what the kernel said last; `ENOENT` also where another file is
@@ -78,9 +88,10 @@ fn probe_file(file: &OwnedFd) -> io::Result<Option<Probe>> {
     probe
 }
 
-/// Reads until enough reads were of one kind. One that is under way when its submission returns is proof by itself.
+/// Reads until enough reads were of one kind.
 fn classify_reads(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>> {
-    let (mut blocking, mut nonblocking) = (0, 0);
+    let mut tally = ReadTally::default();
+    let mut own_processors = OwnProcessors::default();
     loop {
         let read = match aio.read(file) {
             Ok(read) if read.length == Aio::LENGTH => read,
@@ -90,24 +101,42 @@ fn classify_reads(aio: &mut Aio, file: &OwnedFd) -> io::Result<Option<Probe>> {
             }
             Err(error) => return Err(error),
         };
-        if read.done_on_submit && read.blocked {
-            blocking += 1;
-        } else {
-            nonblocking += 1;
+        if let Some(direct_io) = tally.add(read.submission) {
+            return Ok(Some(tally.probe(direct_io)));
         }
-        let direct_io = if !read.done_on_submit || nonblocking == MIN_NONBLOCKING_READS {
-            DirectIo::Asynchronous
-        } else if blocking == MIN_BLOCKING_READS {
-            DirectIo::Synchronous
-        } else {
-            continue;
+        if read.submission == Submission::Preempted {
+            own_processors.leave_current();
+        }
+    }
+}
+
+/// How many reads were of which kind.
+#[derive(Debug, Default)]
+struct ReadTally {
+    blocking: u8,
+    nonblocking: u8,
+    preempted: u8,
+}
+
+impl ReadTally {
+    /// Counts one more read, and returns what follows from all of them, if anything does yet. One that is under way when
+    /// its submission returns is proof by itself.
+    fn add(&mut self, submission: Submission) -> Option<DirectIo> {
+        let (count, enough, shows) = match submission {
+            Submission::UnderWay => (&mut self.nonblocking, 1, DirectIo::Asynchronous),
+            Submission::Uninterrupted => {
+                (&mut self.nonblocking, MIN_NONBLOCKING_READS, DirectIo::Asynchronous)
+            }
+            Submission::Slept => (&mut self.blocking, MIN_BLOCKING_READS, DirectIo::Synchronous),
+            Submission::Preempted => (&mut self.preempted, MAX_PREEMPTED_READS, DirectIo::Synchronous),
         };
-        return Ok(Some(Probe {
-            direct_io,
-            reads: blocking + nonblocking,
-            nonblocking_reads: nonblocking,
-            errno: None,
-        }));
+        *count += 1;
+        (*count >= enough).then_some(shows)
+    }
+
+    fn probe(&self, direct_io: DirectIo) -> Probe {
+        let reads = self.blocking + self.nonblocking + self.preempted;
+        Probe { direct_io, reads, nonblocking_reads: self.nonblocking, errno: None }
     }
 }
 
@@ -139,6 +168,40 @@ mod tests {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
+    /// What follows from reads, each written as a letter, and how many it took.
+    fn tally(reads: &str) -> Option<(DirectIo, u8)> {
+        let mut tally = ReadTally::default();
+        reads.chars().find_map(|read| {
+            let submission = match read {
+                'w' => Submission::UnderWay,
+                's' => Submission::Slept,
+                'p' => Submission::Preempted,
+                _ => Submission::Uninterrupted,
+            };
+            let direct_io = tally.add(submission)?;
+            Some((direct_io, tally.probe(direct_io).reads))
+        })
+    }
+
+    #[test]
+    fn preempted_reads_tell_nothing() {
+        let [asynchronous, synchronous] = [DirectIo::Asynchronous, DirectIo::Synchronous];
+        for (reads, expected) in [
+            ("w", Some((asynchronous, 1))),
+            ("sw", Some((asynchronous, 2))),
+            ("pppppw", Some((asynchronous, 6))),
+            ("uuu", Some((asynchronous, 3))),
+            ("usupu", Some((asynchronous, 5))),
+            ("ss", Some((synchronous, 2))),
+            ("ppppspps", Some((synchronous, 8))),
+            ("uups", None),
+            ("pppppp", None),
+        ] {
+            assert_eq!(tally(reads), expected, "{reads}");
+        }
+        assert_eq!(tally(&"p".repeat(99)), Some((synchronous, MAX_PREEMPTED_READS)));
+    }
+
     #[test]
     fn probe_of_any_image_length_cleans_up() {
         for length in [0, 1, 4095, 4096, 1 << 20] {
@@ -146,7 +209,7 @@ mod tests {
             File::create(directory.path().join("disk")).unwrap().set_len(length).unwrap();
             let seen = probe_direct_io(directory.path(), &layer_of_disk(directory.path())).unwrap();
             assert!(
-                (1..MIN_BLOCKING_READS + MIN_NONBLOCKING_READS).contains(&seen.reads),
+                (1..MIN_BLOCKING_READS + MIN_NONBLOCKING_READS + MAX_PREEMPTED_READS).contains(&seen.reads),
                 "{length}: {seen:?}"
             );
             assert_eq!(names_in(directory.path()), ["disk"], "{length}");

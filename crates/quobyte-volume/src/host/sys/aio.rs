@@ -16,12 +16,22 @@ pub(crate) struct Aio {
 /// What became of a read.
 #[derive(Debug)]
 pub(crate) struct ReadOutcome {
-    /// Whether it was done when its submission returned.
-    pub(crate) done_on_submit: bool,
-    /// Whether the submission blocked: the submitter slept until it returned.
-    pub(crate) blocked: bool,
+    pub(crate) submission: Submission,
     /// How many bytes were read.
     pub(crate) length: usize,
+}
+
+/// How the submission of a read went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Submission {
+    /// The read was under way when it returned.
+    UnderWay,
+    /// The read was done by then, and the submitter had slept.
+    Slept,
+    /// The read was done by then, and another task had taken the processor from the submitter.
+    Preempted,
+    /// The read was done by then, and the submitter had kept the processor all the time.
+    Uninterrupted,
 }
 
 /// Aligned as `O_DIRECT` wants it.
@@ -65,21 +75,25 @@ impl Aio {
         request.aio_buf = self.page.0.as_mut_ptr() as u64;
         request.aio_nbytes = Self::LENGTH as u64;
         let mut requests = [&raw mut request];
-        let switches = voluntary_switches()?;
+        let before = Switches::of_this_thread()?;
         // SAFETY: the kernel copies the one request. It writes no more than `LENGTH` bytes into the page, which lives as
         // long as this value, whose end waits for every read (see `drop`), and which nothing else looks at.
         check(unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1, requests.as_mut_ptr()) })?;
-        let blocked = voluntary_switches()? > switches;
-        let immediate = self.poll_event(false)?;
-        let done_on_submit = immediate.is_some();
-        let mut event = immediate;
+        let after = Switches::of_this_thread()?;
+        let mut event = self.poll_event(false)?;
+        let submission = match event {
+            None => Submission::UnderWay,
+            Some(_) if after.voluntary > before.voluntary => Submission::Slept,
+            Some(_) if after.involuntary > before.involuntary => Submission::Preempted,
+            Some(_) => Submission::Uninterrupted,
+        };
         while event.is_none() {
             event = self.poll_event(true)?;
         }
         let result = event.map_or(0, |event| event.result);
         let length = usize::try_from(result)
             .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)))?;
-        Ok(ReadOutcome { done_on_submit, blocked, length })
+        Ok(ReadOutcome { submission, length })
     }
 
     /// The event of a read that is done, if there is one; otherwise, with `wait`, waits for one.
@@ -109,13 +123,22 @@ impl Drop for Aio {
     }
 }
 
-/// The voluntary context switches of this thread: how often it has slept.
-fn voluntary_switches() -> io::Result<libc::c_long> {
-    // SAFETY: all bytes 0 are a valid `rusage`.
-    let mut usage: libc::rusage = unsafe { zeroed() };
-    // SAFETY: the kernel fills in `usage` and nothing else.
-    check(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) }.into())?;
-    Ok(usage.ru_nvcsw)
+/// The context switches of a thread.
+struct Switches {
+    /// How often it has slept.
+    voluntary: libc::c_long,
+    /// How often another task has taken the processor from it.
+    involuntary: libc::c_long,
+}
+
+impl Switches {
+    fn of_this_thread() -> io::Result<Self> {
+        // SAFETY: all bytes 0 are a valid `rusage`.
+        let mut usage: libc::rusage = unsafe { zeroed() };
+        // SAFETY: the kernel fills in `usage` and nothing else.
+        check(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) }.into())?;
+        Ok(Self { voluntary: usage.ru_nvcsw, involuntary: usage.ru_nivcsw })
+    }
 }
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {

@@ -84,7 +84,7 @@ pub struct Probe {
     /// Reads that were submitted.
     pub reads: u8,
     /// Reads that did not block the submitter: those that were under way when their submission returned, and those that
-    /// were done by then although the submitter had not slept.
+    /// were done by then although the submitter had neither slept nor lost its processor.
     #[serde(rename = "not_waited")]
     pub nonblocking_reads: u8,
     /// Error number with which `O_DIRECT` or its first read was refused, if it was.
