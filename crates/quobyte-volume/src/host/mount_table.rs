@@ -110,6 +110,32 @@ mod tests {
         assert!(found.is_none_or(|mount| mount == whole));
     }
 
+    /// The way by which a mount that is known already is looked up here.
+    fn lookup_in_use() -> Lookup {
+        let known = Mount { source: "known".to_owned(), ..proc(Lookup::MountInfo, None) };
+        if top_mount_fast(Path::new("/proc")).is_some() {
+            Lookup::Statmount
+        } else if proc(Lookup::Statmount, Some(&known)) == known {
+            Lookup::UniqueId
+        } else {
+            Lookup::MountInfo
+        }
+    }
+
+    #[test]
+    fn best_lookup_of_the_kernel_is_used() {
+        let system = rustix::system::uname();
+        let mut numbers = system.release().to_str().unwrap().split(['.', '-']).map(str::parse::<u32>);
+        let version = (numbers.next().unwrap().unwrap(), numbers.next().unwrap().unwrap());
+        let offered = match version {
+            (6, 13..) | (7.., _) => Lookup::Statmount,
+            (6, 8..) => Lookup::UniqueId,
+            _ => Lookup::MountInfo,
+        };
+        // A distribution may have given its kernel what a later one has.
+        assert!(lookup_in_use() <= offered, "{version:?}: {:?}", lookup_in_use());
+    }
+
     #[test]
     fn stale_known_mount_is_ignored() {
         let whole = proc(Lookup::MountInfo, None);
