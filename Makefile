@@ -10,8 +10,8 @@ scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,debian enter 
 	$(addprefix tests/vm/,host.bash image init inside nextest.bash run) $(wildcard tests/vm/cases/*) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest kill-client left-behind service tempest up)
 archive := target/lab/tests.tar.zst
-# What a kernel, its Yama and its mount table can change.
-vm_tests := client_proof connect_client connect_share crash_sweep fault_matrix hung_client io_probe users_mounts
+# The tests that cases in virtual machines select.
+vm_tests := $(sort $(shell grep --only-matching --no-filename 'binary.[a-z_]*' tests/vm/cases/* | cut --characters=8-))
 other_novas := 29 31 33
 python := crates/nova-quobyte-python
 

@@ -34,6 +34,7 @@ make_host() { # image...
     chmod 660 /dev/fuse
     mountpoint --quiet /sys/fs/fuse/connections || mount -t fusectl fusectl /sys/fs/fuse/connections
     mount --make-rshared /
+    trap end_host EXIT
 
     as_nova mkdir -p $state/{store/openstack-volumes,mnt}
     echo "store=$state/store" >$state/client.cfg
@@ -51,6 +52,16 @@ make_host() { # image...
     virtlogd --daemon
     libvirtd --daemon
     virsh --quiet --connect qemu:///system uri >/dev/null
+}
+
+# Leaves nothing that takes time from the next case.
+end_host() {
+    virsh --quiet --connect qemu:///system destroy guest || true
+    local daemon
+    for daemon in libvirtd virtlogd; do
+        kill "$(cat /run/$daemon.pid)" || true
+    done
+    umount --all --types fuse.quobyte
 }
 
 # Lets go of the share's mount as a repair does, though its client lives, and mounts the share anew in its place.
