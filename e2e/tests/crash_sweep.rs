@@ -3,7 +3,7 @@
 
 use std::{fs::File, os::unix::process::ExitStatusExt, path::Path};
 
-use e2e::{Bystander, Program, Site, mount_at};
+use e2e::{Bystander, Guest, Program, Site, mount_at};
 
 const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
@@ -159,6 +159,51 @@ fn killed_reconcile_unmount_is_recovered() {
     let is_gone =
         |_: &Site, path: &String, when: &str| assert!(mount_at(Path::new(path)).is_none(), "{when}");
     sweep(Call::Reconcile, unneeded, is_gone, |_, _| ());
+}
+
+/// Kills a detach at each of its points. A repeated one finishes it, and reconcile does once the disk is out.
+fn sweep_detach(site: &Site, guest: &Guest, recoveries: &[Recovery]) {
+    let has_disk = || (guest.xml(&[]) + &guest.xml(&["--inactive"])).contains("'vda'");
+    for recovery in recoveries {
+        for point in 0.. {
+            assert!(point < MAX_POINTS, "it does not come to an end");
+            site.attach(guest, &site.info("one"), &[]).answer();
+            let detach = site.with_options(Program::as_nova("nova-quobyte-crash"));
+            let detach = detach.args(["detach", guest.name(), "vda"]);
+            let finished = detach.env("NOVA_QUOBYTE_CRASH_AT", point.to_string()).run();
+            let is_killed = finished.status.signal() == Some(9);
+            let when = format!("detach at point {point}, then {recovery:?}: {}", finished.stderr);
+            assert!(is_killed || finished.status.success(), "{when}{}", finished.stdout);
+            if matches!(recovery, Recovery::Reconcile) {
+                site.run(&["reconcile"]).answer();
+                assert_eq!(site.records().is_empty(), !has_disk(), "{when}");
+            }
+            let is_done = site.attachments().is_empty() && site.mount_directories().is_empty();
+            let again = site.detach(guest, "vda", &[]);
+            if !is_done || again.is_success() {
+                again.answer();
+            } else {
+                assert_eq!(again.failure(), (8, "disk_not_found"), "{when}");
+            }
+            assert!(!has_disk(), "{when}");
+            site.run(&["reconcile"]).answer();
+            site.assert_nothing_is_left();
+            if !is_killed {
+                assert!(point > 0, "the command reached no point: was it built with them?");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_detach_is_recovered() {
+    let site = Site::with_images(&[("one", "raw")]);
+    let shut_off = Guest::define(site.scratch());
+    sweep_detach(&site, &shut_off, &[Recovery::Reconcile, Recovery::NextCall]);
+    let transient = Guest::boot(site.scratch());
+    transient.make_transient();
+    sweep_detach(&site, &transient, &[Recovery::NextCall]);
 }
 
 /// The same after the client has died.

@@ -6,6 +6,7 @@
 
 mod connect;
 mod context;
+mod detach;
 mod disconnect;
 mod ensure_mounted;
 mod error;
@@ -46,6 +47,7 @@ use crate::pure::guests::{Description, Guest, GuestSurvey, Guests};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts};
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::Detaching;
 
 /// Connects and disconnects volumes on one host. Any number of threads and processes may do so at once.
 pub struct Driver {
@@ -161,7 +163,8 @@ impl Driver {
     }
 
     /// Waits until nobody else detaches that disk of the guest, and keeps others from it until the value is dropped.
-    /// Whoever detaches it may wait up to `guest_timeout` for the guest, and then for the share as any operation.
+    /// Whoever detaches it may wait up to `guest_timeout` for the guest, and before and after that for the share as any
+    /// operation.
     ///
     /// # Errors
     /// When another one does not end in time, or the lock file cannot be used.
@@ -171,7 +174,7 @@ impl Driver {
         target: &TargetDev,
         guest_timeout: Duration,
     ) -> Result<DiskLock, Error> {
-        let deadline = Deadline::after(guest_timeout + self.context.config.lock_timeout);
+        let deadline = Deadline::after(guest_timeout + 2 * self.context.config.lock_timeout);
         Ok(DiskLock(self.context.state.lock_disk(instance, target, deadline)?))
     }
 
@@ -187,6 +190,44 @@ impl Driver {
     /// attachment's record is gone then if it could be written, and the share's own stays.
     pub fn disconnect(&self, request: &DisconnectRequest<'_>) -> Result<DisconnectOutcome, Error> {
         disconnect::disconnect(&self.context, request)
+    }
+
+    /// Puts on record that the caller is about to take a disk out of its guest. From then on [`Driver::begun_detach`] knows
+    /// it, whatever becomes of the caller, until [`Driver::finish_detach`] has succeeded or the file is connected for that
+    /// guest anew. Once no description of the guest has the disk, reconciling disconnects its volume, too.
+    ///
+    /// # Errors
+    /// When the record cannot be read or written: the disk is not to be taken out then.
+    pub fn begin_detach(&self, at: &MountPath, detaching: &Detaching) -> Result<(), Error> {
+        detach::begin(&self.context, at, detaching)
+    }
+
+    /// Takes back [`Driver::begin_detach`]: the guest keeps the disk.
+    ///
+    /// # Errors
+    /// When the record cannot be read or written.
+    pub fn cancel_detach(&self, at: &MountPath, detaching: &Detaching) -> Result<(), Error> {
+        detach::cancel(&self.context, at, detaching)
+    }
+
+    /// Disconnects the volume of a disk that was taken out, unless the guest has the file as another disk.
+    ///
+    /// # Errors
+    /// Those of [`Driver::disconnect`]. It can be called again then.
+    pub fn finish_detach(&self, at: &MountPath, detaching: &Detaching) -> Result<DisconnectOutcome, Error> {
+        detach::finish(&self.context, at, detaching)
+    }
+
+    /// A detach of the guest's disk of that name that was begun and not finished, and the mount path of its share.
+    ///
+    /// # Errors
+    /// When the records cannot be listed.
+    pub fn begun_detach(
+        &self,
+        instance: InstanceId,
+        target: &TargetDev,
+    ) -> Result<Option<(MountPath, Detaching)>, Error> {
+        detach::begun(&self.context, instance, target)
     }
 
     /// The image and everything below it as they are now, verified as a connect would. Where the volume is connected,

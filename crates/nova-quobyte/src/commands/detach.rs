@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use quobyte_volume::driver::{Described, DisconnectRequest, Force, StillMounted};
+use quobyte_volume::driver::{DisconnectOutcome, Driver, StillMounted};
+use quobyte_volume::pure::connection::ImageName;
 use quobyte_volume::pure::disk::TargetDev;
 use quobyte_volume::pure::domain::DomainDisk;
+use quobyte_volume::pure::mount_path::MountPath;
+use quobyte_volume::pure::record::Detaching;
 use serde_json::json;
 
 use super::present::{disconnect_json, summary};
@@ -24,63 +27,107 @@ pub(super) fn run(
     let driver = settings.driver()?;
     // Another detach of the same disk may take it out while this one waits, for the guest as long as this one would.
     let _detaching = driver.lock_disk(hypervisor.guest(domain)?.instance, target, timeout)?;
-    let target = target.as_str();
     let guest = hypervisor.guest(domain)?;
+    let live = find_disk(guest.live_disks()?, target.as_str());
+    let persistent = find_disk(guest.persistent_disks()?, target.as_str());
+    if live.is_none()
+        && let Some((at, begun)) = half_detached(&driver, &guest, target, persistent.as_ref())?
+    {
+        return finish(&driver, &guest, &at, &begun);
+    }
     guest.check_not_saved()?;
-    let live = find_disk(guest.live_disks()?, target);
-    let persistent = find_disk(guest.persistent_disks()?, target);
-    let not_found = || Error::DiskNotFound { domain: guest.name.clone(), target: target.to_owned() };
-    let disk = live.as_ref().or(persistent.as_ref()).ok_or_else(not_found)?;
-    let image_of = |disk: &DomainDisk| disk.source.as_deref().and_then(|source| driver.locate_image(source));
-    let image = image_of(disk).ok_or_else(|| Error::NotQuobyteDisk {
+    let disk = live.as_ref().or(persistent.as_ref()).ok_or_else(|| not_found(&guest, target))?;
+    let image = image_of(&driver, disk).ok_or_else(|| Error::NotQuobyteDisk {
         domain: guest.name.clone(),
-        target: target.to_owned(),
+        target: target.to_string(),
         base: driver.mount_point_base().to_owned(),
     })?;
     // The configuration may give the name to another disk at the next start.
-    let persistent = persistent.as_ref().filter(|other| image_of(other).as_ref() == Some(&image));
-    let (mount_path, name) = image;
+    let (persistent, other): (Vec<_>, Vec<_>) =
+        persistent.iter().partition(|other| image_of(&driver, other).as_ref() == Some(&image));
+    let (at, name) = image;
+    let detaching = Detaching {
+        instance: guest.instance,
+        target: target.clone(),
+        name,
+        volume: disk.volumes().first().copied(),
+        keeps_other: !other.is_empty(),
+    };
+    driver.begin_detach(&at, &detaching)?;
 
     let mut removed = Removed::AlreadyGone;
     if let Some(live) = &live {
-        removed =
+        let unplugged =
             progress::with_spinner(format!("waiting for {} to let go of {target}", guest.name), || {
                 unplug_and_wait(&hypervisor, &guest, live, timeout)
-            })?;
+            });
+        if let Err(Error::DetachRefused { .. }) = &unplugged
+            && let Err(error) = driver.cancel_detach(&at, &detaching)
+        {
+            tracing::warn!(%target, %error, "the detach stays on record, though the guest keeps the disk");
+        }
+        removed = unplugged?;
     }
     // Last: had the guest let go after the deadline, the next detach would still find what is to be done.
-    if let Some(persistent) = persistent
-        && guest.detach_persistent(persistent)? == Removed::Now
-    {
-        removed = Removed::Now;
+    for persistent in persistent {
+        if guest.detach_persistent(persistent)? == Removed::Now {
+            removed = Removed::Now;
+        }
     }
-    let disconnected = driver.disconnect(&DisconnectRequest {
-        at: &mount_path,
-        export: None,
-        name: &name,
-        volume: disk.volumes().first().copied(),
-        instance: guest.instance,
-        described: Described::OtherDisk,
-        force: Force::No,
-    })?;
+    let disconnected = driver.finish_detach(&at, &detaching)?;
     // Another program had taken the disk out before, and disconnected the volume.
     if removed == Removed::AlreadyGone && !disconnected.changed {
-        return Err(not_found());
+        return Err(not_found(&guest, target));
     }
+    Ok(answer(&guest, &detaching, &disconnected))
+}
 
+/// The detach of that disk that has taken it out and come no further. `configured` is the disk that the guest's next start
+/// gives the name to.
+fn half_detached(
+    driver: &Driver,
+    guest: &Guest,
+    target: &TargetDev,
+    configured: Option<&DomainDisk>,
+) -> Result<Option<(MountPath, Detaching)>, Error> {
+    let begun = driver.begun_detach(guest.instance, target)?;
+    Ok(begun.filter(|(at, begun)| {
+        configured.is_none_or(|disk| {
+            let is_same =
+                image_of(driver, disk).is_some_and(|image| image == (at.clone(), begun.name.clone()));
+            begun.keeps_other && !is_same
+        })
+    }))
+}
+
+fn finish(driver: &Driver, guest: &Guest, at: &MountPath, begun: &Detaching) -> Result<Answer, Error> {
+    Ok(answer(guest, begun, &driver.finish_detach(at, begun)?))
+}
+
+fn answer(guest: &Guest, detaching: &Detaching, disconnected: &DisconnectOutcome) -> Answer {
+    let Detaching { target, name, .. } = detaching;
     // The attachment stays where another disk of the domain has the image.
     let has_other_disk = !disconnected.changed
         && matches!(&disconnected.still_mounted, Some(StillMounted::Attachments(others))
-            if others.iter().any(|other| other.instance == guest.instance && other.name == name));
+            if others.iter().any(|other| other.instance == guest.instance && other.name == *name));
     let done = if has_other_disk {
         "the volume stays connected, as another disk of the domain has it".to_owned()
     } else {
-        format!("volume {}", summary(&disconnected))
+        format!("volume {}", summary(disconnected))
     };
-    let mut json = disconnect_json(&disconnected);
+    let mut json = disconnect_json(disconnected);
     json["domain"] = json!(guest.name);
-    json["target"] = json!(target);
-    Ok(Answer { json, text: format!("{target} detached from {}; {done}", guest.name) })
+    json["target"] = json!(target.as_str());
+    Answer { json, text: format!("{target} detached from {}; {done}", guest.name) }
+}
+
+/// The share and the image that a disk is kept in, if it is one that is mounted here.
+fn image_of(driver: &Driver, disk: &DomainDisk) -> Option<(MountPath, ImageName)> {
+    disk.source.as_deref().and_then(|source| driver.locate_image(source))
+}
+
+fn not_found(guest: &Guest, target: &TargetDev) -> Error {
+    Error::DiskNotFound { domain: guest.name.clone(), target: target.to_string() }
 }
 
 fn find_disk(disks: Vec<DomainDisk>, target: &str) -> Option<DomainDisk> {

@@ -175,7 +175,7 @@ impl ShareOperation<'_> {
         self.look_at_new_chains();
         let rival = self.rival(request, chain, survey.as_ref());
         // It may have released the volume by now.
-        if survey.is_none() && rival.as_ref().is_some_and(Rival::may_be_gone) {
+        if survey.is_none() && rival.as_ref().is_some_and(|rival| rival.may_be_gone(&self.record)) {
             survey = self.compare_if_answered();
         }
         self.refuse_rival(request, self.rival(request, chain, survey.as_ref()))?;
@@ -200,7 +200,7 @@ impl ShareOperation<'_> {
     fn check_rivals_by_name(&self, request: &ConnectRequest<'_>) -> Result<(), Error> {
         match self.rival(request, &[], None) {
             // Whether that still holds is found out once the share is mounted.
-            Some(rival) if rival.may_be_gone() || !self.record.compared => Ok(()),
+            Some(rival) if rival.may_be_gone(&self.record) || !self.record.compared => Ok(()),
             rival => self.refuse_rival(request, rival),
         }
     }

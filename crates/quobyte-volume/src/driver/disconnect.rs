@@ -4,6 +4,7 @@ use super::context::Context;
 use super::error::Error;
 use super::operation::ShareOperation;
 use super::release::{Force, StillMounted, SurveyAnswer};
+use crate::host::records::LockedShare;
 use crate::mount::top_mount;
 use crate::pure::connection::{Export, ImageFormat, ImageName, InstanceId, VolumeId};
 use crate::pure::guests::{Guest, GuestUse};
@@ -63,19 +64,7 @@ pub(super) fn disconnect(
     context: &Context,
     request: &DisconnectRequest<'_>,
 ) -> Result<DisconnectOutcome, Error> {
-    let mut mount_path = request.at.clone();
-    let mut lock = context.lock(&mount_path)?;
-    let mut record = lock.load()?;
-    let has_attachment =
-        |record: &ShareRecord| record.attachment(request.instance, &request.query()).is_some();
-    if !record.as_ref().is_some_and(has_attachment)
-        && let Some(elsewhere) = recorded_mount_path(context, request)?
-    {
-        drop(lock);
-        mount_path = elsewhere;
-        lock = context.lock(&mount_path)?;
-        record = lock.load()?;
-    }
+    let (mount_path, lock, record) = lock_recorded(context, request)?;
     match record {
         None => {
             let still_mounted = unrecorded_mount(context, &mount_path)?;
@@ -83,6 +72,26 @@ pub(super) fn disconnect(
         }
         Some(record) => ShareOperation::new(context, &lock, Some(record.clone()), record).disconnect(request),
     }
+}
+
+/// Locks the share that the request is about, wherever it is on record.
+pub(super) fn lock_recorded(
+    context: &Context,
+    request: &DisconnectRequest<'_>,
+) -> Result<(MountPath, LockedShare, Option<ShareRecord>), Error> {
+    let lock = context.lock(request.at)?;
+    let record = lock.load()?;
+    let has_attachment =
+        |record: &ShareRecord| record.attachment(request.instance, &request.query()).is_some();
+    if !record.as_ref().is_some_and(has_attachment)
+        && let Some(elsewhere) = recorded_mount_path(context, request)?
+    {
+        drop(lock);
+        let lock = context.lock(&elsewhere)?;
+        let record = lock.load()?;
+        return Ok((elsewhere, lock, record));
+    }
+    Ok((request.at.clone(), lock, record))
 }
 
 impl ShareOperation<'_> {

@@ -48,6 +48,7 @@ impl FakeHost {
             detached: Vec::new(),
             pending_mounts: Vec::new(),
             mounts_when_ended: false,
+            refuses_unmount: false,
             directories: BTreeSet::new(),
             user: 1000,
             direct_io: Some(DirectIo::Asynchronous),
@@ -201,6 +202,9 @@ impl Host for FakeHost {
 
     fn unmount(&self, at: &MountPath, mode: UnmountMode, _: &LockedShare) -> io::Result<UnmountOutcome> {
         let mut world = self.world();
+        if world.refuses_unmount {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let layers = world.mounts.get_mut(at.as_path()).ok_or(io::ErrorKind::InvalidInput)?;
         if mode == UnmountMode::IfUnused && layers.last().is_some_and(|layer| layer.busy) {
             return Ok(UnmountOutcome::Busy);

@@ -1,4 +1,5 @@
 mod apparmor;
+mod detach;
 mod extend;
 mod fixture;
 mod guests;

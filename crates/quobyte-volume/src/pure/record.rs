@@ -2,6 +2,7 @@
 
 mod attachment;
 mod compare;
+mod detaching;
 mod guest_uses;
 mod rival;
 
@@ -14,6 +15,7 @@ pub use self::attachment::{Attachment, Leaving};
 pub(crate) use self::attachment::{FileQuery, Release};
 pub use self::compare::Comparison;
 pub(crate) use self::compare::MountAge;
+pub use self::detaching::Detaching;
 pub(crate) use self::rival::{Claim, Rival};
 use super::connection::{Export, InstanceId, VolumeId};
 use super::guests::{Guest, GuestUse};
@@ -55,6 +57,9 @@ pub struct ShareRecord {
     /// What guests have released that may still describe it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) releases: Vec<Release>,
+    /// Disks that somebody has begun to take out of guests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) detaching: Vec<Detaching>,
 }
 
 /// One process, which no later process with its number is taken for.
@@ -115,6 +120,7 @@ impl ShareRecord {
             compared: false,
             attachments: Vec::new(),
             releases: Vec::new(),
+            detaching: Vec::new(),
         }
     }
 
@@ -153,12 +159,30 @@ impl ShareRecord {
             release.retract(&attachment);
         }
         self.releases.retain(|release| !release.files.is_empty());
+        self.detaching.retain(|detaching| !detaching.is_of(&attachment));
         let query = FileQuery { volume, ..FileQuery::of(&attachment) };
         let index = query.find(attachment.instance, &self.attachments);
         match index.map(|index| &mut self.attachments[index]) {
             Some(present) => present.update(attachment),
             None => self.attachments.push(attachment),
         }
+    }
+
+    /// Notes that somebody begins to take that disk out.
+    pub(crate) fn begin_detach(&mut self, detaching: Detaching) {
+        self.end_detach(&detaching);
+        self.detaching.push(detaching);
+    }
+
+    /// Forgets what was noted of that disk.
+    pub(crate) fn end_detach(&mut self, detaching: &Detaching) {
+        self.detaching.retain(|known| !known.is_same_disk(detaching));
+    }
+
+    /// Whether somebody has begun to take a disk with the attachment out of its guest.
+    pub(crate) fn is_being_detached(&self, attachment: &Attachment) -> bool {
+        let attachments = &self.attachments;
+        self.detaching.iter().any(|detaching| detaching.attachment(attachments) == Some(attachment))
     }
 
     /// Removes the guest's attachment that `query` asks for, and returns it if it was there.

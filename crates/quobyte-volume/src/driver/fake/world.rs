@@ -93,6 +93,8 @@ pub(in crate::driver) struct World {
     pub(in crate::driver) pending_mounts: Vec<(MountPath, Export, u64)>,
     /// Whether those mount as they are being ended.
     pub(in crate::driver) mounts_when_ended: bool,
+    /// Whether unmounting fails.
+    pub(in crate::driver) refuses_unmount: bool,
     pub(in crate::driver) directories: BTreeSet<PathBuf>,
     /// Who mounts from now on; the driver under test is user 1000.
     pub(in crate::driver) user: u32,

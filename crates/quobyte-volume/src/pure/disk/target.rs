@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::error::DiskError;
@@ -62,7 +63,8 @@ impl Bus {
 const MAX_LETTERS: u32 = 3;
 
 /// A disk's name in the domain (`vdb`): unique there, and only a hint to the guest, which names disks itself.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TargetDev(String);
 
 impl TargetDev {
@@ -110,6 +112,20 @@ impl TargetDev {
 impl fmt::Display for TargetDev {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TargetDev {
+    type Error = DiskError;
+
+    fn try_from(text: String) -> Result<Self, DiskError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<TargetDev> for String {
+    fn from(dev: TargetDev) -> Self {
+        dev.0
     }
 }
 

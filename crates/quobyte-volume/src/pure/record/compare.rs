@@ -80,7 +80,8 @@ impl ShareRecord {
         // Nobody will disconnect what nobody has connected. Nova describes a guest without its volumes while it is rescued.
         let is_described = |guest: &Guest| self.uses_of(before, guest).next().is_some();
         let is_dropped = before.adopted && guest.is_none_or(|guest| !guest.is_novas && !is_described(guest));
-        if is_dropped || before.leaving.is_some() && !is_held {
+        let is_left = before.leaving.is_some() && !is_held;
+        if is_dropped || is_left || self.is_detached(before, guest) {
             let released = self.attachments.remove(index);
             if let Some(guest) = guest {
                 self.release(&released, guest);

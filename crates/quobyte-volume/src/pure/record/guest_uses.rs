@@ -59,4 +59,10 @@ impl ShareRecord {
     pub fn is_running_in(&self, attachment: &Attachment, guest: &Guest) -> bool {
         self.uses_of(attachment, guest).any(|guest_use| guest_use.description == Description::Running)
     }
+
+    /// Whether a detach of the attachment's disk was begun and the disk is out: no description of its guest has it.
+    pub(super) fn is_detached(&self, attachment: &Attachment, guest: Option<&Guest>) -> bool {
+        self.is_being_detached(attachment)
+            && guest.is_none_or(|guest| self.uses_of(attachment, guest).next().is_none())
+    }
 }

@@ -32,11 +32,11 @@ pub(crate) enum Rival {
 
 impl Rival {
     /// Whether it may have released the file since it was put on record: somebody has disconnected it, or nobody has
-    /// connected it.
-    pub(crate) fn may_be_gone(&self) -> bool {
+    /// connected it, or its disk is being taken out.
+    pub(crate) fn may_be_gone(&self, record: &ShareRecord) -> bool {
         match self {
             Self::Holder(holder) | Self::OtherFormat { holder, .. } => {
-                holder.leaving.is_some() || holder.adopted
+                holder.leaving.is_some() || holder.adopted || record.is_being_detached(holder)
             }
             Self::Guest(_) => false,
         }
