@@ -23,7 +23,7 @@ nova_quobyte() {
 
 # The programs, the user that runs them, a share with the images named, and libvirtd.
 make_host() { # image...
-    install -t /usr/bin /src/target/release/{nova-quobyte,quobyte-share-helper,quobyte-standin}
+    install -t /usr/bin /src/target/release/{nova-quobyte,quobyte-client-unit,quobyte-share-helper,quobyte-standin}
     ln -sf quobyte-standin /usr/bin/mount.quobyte
     groupadd --force fuse
     useradd --create-home --home-dir $state --groups fuse,libvirt nova
