@@ -75,6 +75,27 @@ def test_invalid_config_raises_nova_exception(compute, monkeypatch, caplog):
     assert "Quobyte: nobody is none of auto" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("option", "length", "bound"),
+    [
+        ("mount_point_base", 3807, "3806 bytes"),
+        ("mount_point_base", 4046, "3806 bytes"),
+        ("state_dir", 3831, "3830 bytes"),
+        ("client_cfg", 4096, "4095 bytes"),
+        ("helper", 4096, "4095 bytes"),
+    ],
+)
+def test_long_path_names_its_bound(compute, monkeypatch, caplog, option, length, bound):
+    settings = options.native
+    long = ("/" + "a" * 99) * (length // 100) + "/" + "a" * (length % 100 - 1)
+    assert len(long) == length
+    for path, reason in [(long, bound), ("/" + "a" * 300, "255 bytes")]:
+        monkeypatch.setattr(options, "native", lambda *facts, path=path: {**settings(*facts), option: path})
+        with pytest.raises(exception.InvalidVolume, match="invalid_config"):
+            compute._get_volume_driver(QUOBYTE)
+        assert reason in caplog.text
+
+
 def test_unusable_state_dir_raises_nova_exception(compute, monkeypatch, scratch, caplog):
     (scratch / "file").touch()
     settings = options.native

@@ -1,7 +1,7 @@
 //! Nova's options as the library's settings. oslo.config has checked their types and choices.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -9,6 +9,7 @@ use quobyte_volume::driver::{self, DriverConfig};
 use quobyte_volume::host::LinuxConfig;
 use quobyte_volume::host::qemu;
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoOptions, Version};
+use quobyte_volume::pure::path_option::PathOption;
 
 /// A dictionary with these keys; `_native.pyi` describes it.
 #[derive(FromPyObject)]
@@ -63,12 +64,12 @@ impl TryFrom<NovaOptions> for NativeSettings {
             io,
             volume_formats: options.volume_formats.parse().map_err(text)?,
         };
-        driver::check_path_option("state_dir", &options.state_dir).map_err(text)?;
-        options
-            .client_cfg
-            .iter()
-            .try_for_each(|path| driver::check_path_option("quobyte_client_cfg", path))
-            .map_err(text)?;
+        let check = |option, path: &Path| driver::check_path_option(option, path).map_err(text);
+        check(PathOption::StateDir, &options.state_dir)?;
+        check(PathOption::Helper, &options.helper)?;
+        if let Some(path) = options.client_cfg.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+            check(PathOption::QuobyteClientCfg, path)?;
+        }
         let linux = LinuxConfig {
             client_cfg: options.client_cfg.filter(|path| !path.as_os_str().is_empty()),
             launcher: options.launcher.parse().map_err(text)?,

@@ -9,6 +9,7 @@ use quobyte_volume::driver::{self, Driver, DriverConfig};
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{LinuxConfig, LinuxHost};
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoModeOption, IoOptions};
+use quobyte_volume::pure::path_option::PathOption;
 
 use self::file::ConfigFiles;
 use crate::cli::GlobalOptions;
@@ -85,9 +86,11 @@ impl Settings {
                 None => file.seconds("probe_timeout")?.unwrap_or(Duration::from_secs(5)),
             },
         };
-        driver::check_path_option("state_dir", &state_dir)?;
-        linux.client_cfg.iter().try_for_each(|path| driver::check_path_option("quobyte_client_cfg", path))?;
-        driver::check_path_option("quobyte_mount_point_base", &config.mount_point_base)?;
+        driver::check_path_option(PathOption::StateDir, &state_dir)?;
+        if let Some(path) = &linux.client_cfg {
+            driver::check_path_option(PathOption::QuobyteClientCfg, path)?;
+        }
+        driver::check_path_option(PathOption::QuobyteMountPointBase, &config.mount_point_base)?;
         let libvirt_timeout = match options.libvirt_timeout {
             Some(timeout) => timeout,
             None => file.seconds("libvirt_timeout")?.unwrap_or(Duration::from_secs(40)),
@@ -194,11 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_and_others_than_utf8_are_refused() {
+    fn path_that_no_operation_can_use_is_refused() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         let options = ["--quobyte-mount-point-base", "--quobyte-client-cfg", "--state-dir"];
-        for (option, path) in options.iter().flat_map(|option| [(option, &b"/\xff"[..]), (option, b"st")]) {
+        let (long_part, long) = ([b"/", &[b'a'; 300][..]].concat(), b"/a".repeat(2048));
+        let paths = [&b"/\xff"[..], b"st", &long_part, &long];
+        for (option, path) in options.iter().flat_map(|option| paths.map(|path| (option, path))) {
             let words = [
                 OsStr::new("nova-quobyte"),
                 OsStr::new(option),

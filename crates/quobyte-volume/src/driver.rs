@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use self::connect::Connected;
 use self::connect::{AskGuests, ConnectRequest};
-use self::context::{Context, MOUNT_POINT_BASE};
+use self::context::Context;
 pub use self::context::{DriverConfig, check_path_option};
 pub use self::disconnect::{Described, DisconnectOutcome, DisconnectRequest};
 pub use self::error::Error;
@@ -47,6 +47,7 @@ use crate::pure::guests::{Description, Guest, GuestSurvey, Guests};
 use crate::pure::image::Layer;
 use crate::pure::io_policy::{Decision, Facts, HypervisorFacts};
 use crate::pure::mount_path::MountPath;
+use crate::pure::path_option::PathOption;
 use crate::pure::record::Detaching;
 
 /// Connects and disconnects volumes on one host. Any number of threads and processes may do so at once.
@@ -72,7 +73,7 @@ impl Driver {
         host: Box<dyn Host + Send + Sync>,
         guests: Box<dyn Guests + Send + Sync>,
     ) -> Result<Self, Error> {
-        check_path_option(MOUNT_POINT_BASE, &config.mount_point_base)?;
+        check_path_option(PathOption::QuobyteMountPointBase, &config.mount_point_base)?;
         let max_parallel_shares = MAX_PARALLEL_SHARES;
         Ok(Self { context: Context { config, state, host, guests, max_parallel_shares } })
     }

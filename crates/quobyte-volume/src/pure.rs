@@ -12,4 +12,5 @@ pub mod io_policy;
 pub mod kernel_mount;
 pub mod mount_path;
 pub mod oslo_config;
+pub mod path_option;
 pub mod record;

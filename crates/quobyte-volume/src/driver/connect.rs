@@ -76,6 +76,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     context.config.volume_formats.check_name(&info.name, info.format)?;
     context.check_for_guest(info)?;
     let at = context.mount_path(&info.export);
+    context.check_mount_table_line(&at, &info.export)?;
     let lock = context.lock(&at)?;
     // The client answers while everything else is found out.
     let early_inquiry = Inquiry::start_fast(context.host(), &at, &info.export, Some(info.into()));

@@ -11,7 +11,9 @@ use crate::pure::guest_path::has_refused_character;
 use crate::pure::guests::Guests;
 use crate::pure::image::VolumeFormats;
 use crate::pure::io_policy::{Cache, Decision, Facts, HypervisorFacts, IoOptions};
+use crate::pure::kernel_mount::fits_mount_table;
 use crate::pure::mount_path::MountPath;
+use crate::pure::path_option::PathOption;
 
 /// What an operator configures.
 #[derive(Debug, Clone)]
@@ -28,21 +30,16 @@ pub struct DriverConfig {
     pub volume_formats: VolumeFormats,
 }
 
-pub(super) const MOUNT_POINT_BASE: &str = "quobyte_mount_point_base";
-
-/// Checks a path that is an option's value: records and requests are JSON, which can hold no other.
+/// Checks a path that is an option's value.
 ///
 /// # Errors
-/// [`Error::Config`] for one that is not UTF-8, is not absolute, or has a control character.
-pub fn check_path_option(option: &'static str, path: &Path) -> Result<(), Error> {
-    let config_error = |reason| Err(Error::Config { option, path: path.to_owned(), reason });
-    match path.to_str() {
-        None => config_error("is not UTF-8"),
-        Some(path) if path.contains(char::is_control) => config_error("contains a control character"),
-        // Where this runs would decide what it means.
-        Some(_) if !path.is_absolute() => config_error("is not absolute"),
-        Some(_) => Ok(()),
-    }
+/// [`Error::Config`] for one that no operation could use: see [`PathOption::fault`].
+pub fn check_path_option(option: PathOption, path: &Path) -> Result<(), Error> {
+    option.fault(path).map_or(Ok(()), |reason| Err(config_error(option, path, reason)))
+}
+
+fn config_error(option: PathOption, path: &Path, reason: &'static str) -> Error {
+    Error::Config { option: option.as_str(), path: path.to_owned(), reason }
 }
 
 /// What the operations of a driver have in common.
@@ -72,14 +69,27 @@ impl Context {
         if has_refused_character(&at.as_path().to_string_lossy())
             || has_refused_character(&at.resolved().to_string_lossy())
         {
-            return Err(Error::Config {
-                option: MOUNT_POINT_BASE,
-                path: self.config.mount_point_base.clone(),
-                reason: "contains, or leads to, one of * ? [ ] { } \" \\, which AppArmor takes for a pattern or the end of a \
-                         name, or a character that QEMU refuses",
-            });
+            return Err(self.base_error(
+                "contains, or leads to, one of * ? [ ] { } \" \\, which AppArmor takes for a pattern or the end of a name, or \
+                 a character that QEMU refuses",
+            ));
         }
         Ok(())
+    }
+
+    /// Checks that whoever unmounts the export can find it in the mount table.
+    pub(super) fn check_mount_table_line(&self, at: &MountPath, export: &Export) -> Result<(), Error> {
+        if fits_mount_table(&at.resolved(), export) {
+            return Ok(());
+        }
+        Err(self.base_error(
+            "leads to a path that makes a line of the mount table longer than 4095 bytes, of which fusermount3 reads no more; \
+             a space counts four times",
+        ))
+    }
+
+    fn base_error(&self, reason: &'static str) -> Error {
+        config_error(PathOption::QuobyteMountPointBase, &self.config.mount_point_base, reason)
     }
 
     /// What is known of host and hypervisor without asking a mount.

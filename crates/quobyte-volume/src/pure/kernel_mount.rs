@@ -2,6 +2,9 @@
 
 mod mountinfo;
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::mountinfo::{MountInfo, MountInfoError};
@@ -55,6 +58,20 @@ impl Mount {
     pub fn owner(&self) -> Option<u32> {
         self.options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
     }
+}
+
+/// Whether the mount table's line about a mount of `export` at `path` is one that libfuse's helper reads whole: it takes lines
+/// through getmntent(3), whose buffer in glibc has 4096 bytes.
+pub(crate) fn fits_mount_table(path: &Path, export: &Export) -> bool {
+    const MAX_LINE: usize = 4095;
+    /// Ample for type and options, which end in `0 0` and a line break.
+    const REST: usize = 256;
+    // What would end a field, and a number sign, stands there as a backslash and three digits.
+    let shown = |text: &[u8]| -> usize {
+        text.iter().map(|byte| if matches!(byte, b' ' | b'\t' | b'\n' | b'\\' | b'#') { 4 } else { 1 }).sum()
+    };
+    let (source, path) = (export.mount_source(), path.as_os_str().as_bytes());
+    shown(source.as_bytes()) + " ".len() + shown(path) + REST <= MAX_LINE
 }
 
 /// A file system's device number.
