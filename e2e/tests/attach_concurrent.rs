@@ -90,6 +90,30 @@ fn one_image_attached_at_once_is_one_disk() {
 }
 
 #[test]
+fn target_asked_for_at_once_has_one_image() {
+    let site = site();
+    let mut guest = Guest::define(site.scratch());
+    for is_running in [false, true] {
+        if is_running {
+            guest.start();
+        }
+        for _ in 0..4 {
+            let replies = run_at_once(
+                ["one", "two"].map(|image| attach(&site, &guest, image).args(["--target", "vda"])),
+            );
+            let losers: Vec<_> = replies.iter().filter(|reply| !reply.is_success()).collect();
+            assert_eq!(losers.len(), 1, "{replies:?}");
+            let late = site.attach(&guest, &site.info("three"), &["--target", "vda"]);
+            assert_eq!(losers[0].failure(), late.failure());
+            assert_eq!(losers[0].message(), late.message());
+            assert_eq!((disks(&guest, &[]), site.attachments_of(guest.uuid()).len()), (1, 1));
+            site.detach(&guest, "vda", &[]).answer();
+            site.assert_nothing_is_left();
+        }
+    }
+}
+
+#[test]
 fn image_attached_to_two_running_guests_has_one() {
     let site = site();
     let mut guests = [0, 1].map(|_| Guest::define(site.scratch()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quobyte_volume::driver;
 use quobyte_volume::error::Code;
 use quobyte_volume::pure::connection::ConnectionError;
-use quobyte_volume::pure::disk::DiskError;
+use quobyte_volume::pure::disk::{Bus, DiskError};
 use quobyte_volume::pure::io_policy::IoPolicyError;
 use quobyte_volume::pure::mount_path::MountPath;
 
@@ -65,6 +65,12 @@ pub(crate) enum Error {
          `nova-quobyte detach {domain} {target}` and attach the volume again"
     )]
     DiskOnDeadMount { domain: String, target: String },
+    #[error("domain {domain} has another disk {target}")]
+    TargetTaken { domain: String, target: String },
+    #[error("domain {domain} cannot have a disk {target} on bus {bus}: libvirt says: {message}")]
+    DiskUnsupported { domain: String, target: String, bus: Bus, message: String },
+    #[error("domain {domain} runs, and disks on bus {bus} are added to a domain that is shut off only")]
+    NoHotplug { domain: String, bus: Bus },
     #[error("domain {domain} has no free disk name left")]
     NoFreeTarget { domain: String },
     #[error("the hypervisor may not open {image}")]
@@ -105,7 +111,9 @@ impl Error {
             | Self::AttachUncertain { .. }
             | Self::Libvirt { .. }
             | Self::RemoteLibvirt { .. }
+            | Self::TargetTaken { .. }
             | Self::NoFreeTarget { .. } => Code::LibvirtError,
+            Self::DiskUnsupported { .. } | Self::NoHotplug { .. } => Code::DiskUnsupported,
             Self::HelperMissing { .. } => Code::Internal,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
             Self::DiskOnDeadMount { .. } => Code::MountStale,

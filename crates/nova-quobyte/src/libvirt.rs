@@ -10,7 +10,8 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use quobyte_volume::pure::connection::InstanceId;
-use quobyte_volume::pure::domain::DomainDisk;
+use quobyte_volume::pure::disk::DiskTarget;
+use quobyte_volume::pure::domain::{DomainDisk, DomainError, with_trial_disk};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
@@ -94,6 +95,39 @@ impl Hypervisor {
             return Err(Error::RemoteLibvirt { uri });
         }
         Ok(Self { connection, uri, timeout })
+    }
+
+    /// Makes sure that the domain's machine can have a disk of that name on that bus. libvirt itself adds one to the
+    /// configuration that it cannot have, and refuses to start the domain then.
+    ///
+    /// # Errors
+    /// [`Error::DiskUnsupported`] where the domain as it is could be started, and could not with the disk.
+    pub(crate) fn check_disk_supported(&self, guest: &Guest, target: &DiskTarget) -> Result<(), Error> {
+        let xml = guest.description(sys::VIR_DOMAIN_XML_INACTIVE)?;
+        let trial = with_trial_disk(&xml, target).map_err(|error| guest.unreadable(&error))?;
+        let Some(message) = trial.map(|trial| self.start_error(trial)).transpose()?.flatten() else {
+            return Ok(());
+        };
+        // What is wrong with the domain otherwise is not for this command to tell.
+        if self.start_error(xml)?.is_some() {
+            return Ok(());
+        }
+        Err(Error::DiskUnsupported {
+            domain: guest.name.clone(),
+            target: target.dev.to_string(),
+            bus: target.bus,
+            message,
+        })
+    }
+
+    /// Why no domain of that description could be started, as far as libvirt can tell from the description alone: it looks
+    /// at no image, and starts nothing.
+    fn start_error(&self, xml: String) -> Result<Option<String>, Error> {
+        let connection = self.connection.clone();
+        call_with_timeout(self.timeout, "checking a description", move || {
+            let native = connection.domain_xml_to_native("qemu-argv", &xml, 0);
+            Ok(native.err().map(|error| error.message().to_owned()))
+        })
     }
 
     /// The domain with the given UUID or name.
@@ -194,11 +228,15 @@ impl Guest {
     }
 
     fn disks(&self, flags: sys::virDomainXMLFlags) -> Result<Vec<DomainDisk>, Error> {
-        let xml = self.call(self.timeout, "reading", move |domain| domain.xml_desc(flags))?;
-        DomainDisk::parse_all(&xml).map_err(|error| Error::Libvirt {
-            operation: format!("reading domain {}", self.name),
-            message: error.to_string(),
-        })
+        DomainDisk::parse_all(&self.description(flags)?).map_err(|error| self.unreadable(&error))
+    }
+
+    fn description(&self, flags: sys::virDomainXMLFlags) -> Result<String, Error> {
+        self.call(self.timeout, "reading", move |domain| domain.xml_desc(flags))
+    }
+
+    fn unreadable(&self, error: &DomainError) -> Error {
+        Error::Libvirt { operation: format!("reading domain {}", self.name), message: error.to_string() }
     }
 
     /// Makes one call about the domain, and waits at most `timeout` for it.

@@ -25,6 +25,8 @@ pub enum Code {
     WouldShrink,
     /// An option's value, or the options together, cannot be used.
     InvalidConfig,
+    /// The guest cannot have such a disk: its machine lacks what the disk would hang on.
+    DiskUnsupported,
     /// `mount.quobyte` is not there or cannot be run.
     ClientNotFound,
     /// The client ended without a mount.
@@ -122,6 +124,7 @@ impl Code {
             Self::UnsupportedFormat => "the volume's image is declared neither raw nor qcow2",
             Self::WouldShrink => "the volume cannot be made smaller than it is",
             Self::InvalidConfig => "the host's configuration cannot be used",
+            Self::DiskUnsupported => "the guest cannot have such a disk",
             Self::ClientNotFound => "the host has no Quobyte client",
             Self::MountFailed => "the volume could not be mounted",
             Self::NotMounted => "the volume is not mounted",
@@ -159,7 +162,8 @@ impl Code {
             | Self::InvalidName
             | Self::UnsupportedFormat
             | Self::WouldShrink
-            | Self::InvalidConfig => Class::Invalid,
+            | Self::InvalidConfig
+            | Self::DiskUnsupported => Class::Invalid,
             Self::ClientNotFound
             | Self::MountFailed
             | Self::NotMounted

@@ -55,6 +55,7 @@ pub(super) fn run(
     let plan = |guest: &Guest| Plan::make(&driver, guest, info, target, bus);
     let plan_again = || hypervisor.guest(&guest.instance.to_string()).and_then(|guest| plan(&guest));
     let mut current = plan(&guest)?;
+    current.check_supported(&hypervisor, &guest)?;
 
     let facts = hypervisor.facts(io_mode)?;
     let connect = || {
@@ -94,6 +95,7 @@ pub(super) fn run(
                 current = now;
                 continue;
             }
+            (Err(cause @ Error::TargetTaken { .. }), Some(_)) => cause,
             (_, Some(refusal)) => refusal,
             (Err(source), None) if is_added => {
                 let target = current.target.dev.to_string();

@@ -6,6 +6,7 @@
 //! servers, and a kernel's command line.
 
 mod disks;
+mod trial;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use roxmltree::{Document, Node};
 
 use self::disks::child;
 pub use self::disks::{DomainDisk, DomainError};
+pub use self::trial::with_trial_disk;
 use super::connection::{ImageFormat, VolumeId};
 
 /// What one description of a domain says of files.

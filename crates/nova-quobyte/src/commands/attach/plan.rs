@@ -6,7 +6,7 @@ use quobyte_volume::pure::disk::{Bus, DiskTarget, TargetDev};
 use quobyte_volume::pure::domain::DomainDisk;
 
 use crate::error::Error;
-use crate::libvirt::Guest;
+use crate::libvirt::{Guest, Hypervisor};
 
 /// What is to be added to a domain, by its descriptions as they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +42,18 @@ impl Plan {
     pub(super) fn needs_attach(&self) -> bool {
         self.live || self.persistent
     }
+
+    /// Refuses a disk that the domain's machine cannot have, or not while it runs.
+    pub(super) fn check_supported(&self, hypervisor: &Hypervisor, guest: &Guest) -> Result<(), Error> {
+        if !self.needs_attach() {
+            return Ok(());
+        }
+        let bus = self.target.bus;
+        if self.live && !bus.has_hotplug() {
+            return Err(Error::NoHotplug { domain: guest.name.clone(), bus });
+        }
+        hypervisor.check_disk_supported(guest, &self.target)
+    }
 }
 
 /// The targets of disks that are the image, however the domain's description spells its path.
@@ -72,7 +84,13 @@ fn choose_target(
                 None => Ok(DiskTarget::new(dev, None)?),
             }
         }
-        (None, Some(requested)) => Ok(DiskTarget::new(requested.clone(), bus)?),
+        (None, Some(requested)) => {
+            let target = DiskTarget::new(requested.clone(), bus)?;
+            if disks.iter().any(|disk| disk.target == requested.as_str()) {
+                return Err(Error::TargetTaken { domain: guest.name.clone(), target: requested.to_string() });
+            }
+            Ok(target)
+        }
         (None, None) => {
             let bus = bus.unwrap_or_default();
             let dev = TargetDev::next_free(bus, disks.iter().map(|disk| disk.target.as_str()))

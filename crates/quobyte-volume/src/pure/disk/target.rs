@@ -48,6 +48,15 @@ impl Bus {
         }
     }
 
+    /// Whether QEMU adds disks to it, and takes them out, while the guest runs.
+    #[must_use]
+    pub const fn has_hotplug(self) -> bool {
+        match self {
+            Self::Virtio | Self::Scsi | Self::Usb => true,
+            Self::Sata | Self::Ide => false,
+        }
+    }
+
     /// What the names of the bus's disks start with, by Nova's and libvirt's custom.
     #[must_use]
     pub const fn target_prefix(self) -> &'static str {
