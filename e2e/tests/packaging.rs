@@ -102,3 +102,102 @@ fn wrong_use_of_install_writes_nothing() {
         assert_eq!(fs::read_dir(&root).expect("list a directory").count(), 0);
     }
 }
+
+/// What lies below a directory: each path, and the contents of each file.
+fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("list a directory") {
+        let path = entry.expect("list a directory").path();
+        if path.is_dir() {
+            found.extend(tree(&path));
+        }
+        let contents = if path.is_file() { fs::read(&path).expect("read a file") } else { Vec::new() };
+        found.push((path, contents));
+    }
+    found.sort_unstable();
+    found
+}
+
+/// What is installed, below its prefix.
+const FILES: [&str; 7] = [
+    "bin/nova-quobyte",
+    "libexec/nova-quobyte/quobyte-share-helper",
+    "libexec/nova-quobyte/quobyte-client-unit",
+    "share/doc/nova-quobyte/OPERATIONS.md",
+    "lib/systemd/system/nova-quobyte-mount@.service",
+    "lib/tmpfiles.d/nova-quobyte.conf",
+    "share/polkit-1/rules.d/50-nova-quobyte.rules",
+];
+
+fn make_directory(path: &Path) {
+    Program::as_root("mkdir").args(["--parents", "--"]).arg(path).succeed();
+}
+
+/// Makes sure that an installation is refused, and that nothing changes.
+fn assert_unchanged(root: &Path, settings: &[(&str, &str)], reason: &str) {
+    let before = tree(root);
+    let finished = install(root, settings, &[]);
+    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+    assert!(
+        finished.stderr.contains(reason) && finished.stderr.contains("nothing was changed"),
+        "{finished:?}"
+    );
+    assert!(tree(root) == before, "{finished:?}");
+}
+
+#[test]
+fn occupied_place_is_refused_before_first_write() {
+    let scratch = Scratch::new();
+    for (number, file) in FILES.iter().enumerate() {
+        // A directory in place of what is installed, or of what is removed from the other prefix, last of all.
+        for (which, prefix) in ["/usr", "/usr/local"].into_iter().enumerate() {
+            let root = scratch.directory(&format!("directory-{number}-{which}"));
+            make_directory(&root.join("usr").join(file));
+            assert_unchanged(&root, &[("PREFIX", prefix)], "is a directory");
+        }
+        // A file, or a link to nowhere, in place of a directory on the way.
+        let above = Path::new(file).parent().expect("it is in a directory");
+        for (kind, make) in [("file", ["touch", "--"]), ("link", ["ln", "--symbolic"])] {
+            let root = scratch.directory(&format!("{kind}-{number}"));
+            let above = root.join("usr").join(above);
+            make_directory(above.parent().expect("it is in a directory"));
+            let target = (kind == "link").then_some("/nonexistent");
+            Program::as_root(make[0]).arg(make[1]).args(target).arg(&above).succeed();
+            assert_unchanged(&root, &[], "is no directory that can be written");
+        }
+    }
+}
+
+#[test]
+fn root_named_like_an_option_is_a_directory() {
+    let scratch = Scratch::new();
+    let directory = env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells where the tests are");
+    let script = PathBuf::from(directory).join("../packaging/install");
+    for root in ["-x", "--help", "plain/below"] {
+        let run = "cd \"$1\" && DESTDIR=$2 exec \"$3\"";
+        let run = Program::as_root("sh").args(["-c", run, "sh"]).arg(scratch.path());
+        assert_installed(&run.arg(root).arg(&script).run());
+        assert_eq!(units(&scratch.path().join(root)), [("usr", "nova".to_owned())]);
+    }
+}
+
+#[test]
+fn program_that_is_a_directory_is_refused() {
+    let scratch = Scratch::new();
+    let root = scratch.directory("root");
+    for program in FILES[..3].iter().filter_map(|file| Path::new(file).file_name()) {
+        let target = scratch.directory(&format!("target-{}", program.display()));
+        let built = target.join("release");
+        make_directory(&built);
+        for file in &FILES[..3] {
+            let name = Path::new(file).file_name().expect("it has a name");
+            if name == program {
+                make_directory(&built.join(name));
+            } else {
+                Program::as_root("cp").arg("/bin/true").arg(built.join(name)).succeed();
+            }
+        }
+        let settings = [("CARGO_TARGET_DIR", &*target.to_string_lossy())];
+        assert_refused(&install(&root, &settings, &[]), "make build", &root);
+    }
+}
