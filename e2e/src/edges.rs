@@ -60,6 +60,8 @@ pub enum Edge {
     Unimportant,
     /// As few open files as are permitted at first, and more if asked for.
     FewDescriptorsAtFirst,
+    /// The same of the stack.
+    SmallStackAtFirst,
 }
 
 impl Edge {
@@ -121,6 +123,7 @@ impl Edge {
             }
             Unimportant => shell("echo 900 >/proc/self/oom_score_adj; renice -n 19 $$ >/dev/null;"),
             FewDescriptorsAtFirst => shell("ulimit -S -n 12;"),
+            SmallStackAtFirst => shell("ulimit -S -s 64;"),
         };
         program.arg(command)
     }

@@ -192,7 +192,7 @@ impl Site {
         }
     }
 
-    /// What the kernel tells of each of its clients in `/proc/PID/status`, and which files each has open.
+    /// What the kernel tells of each of its clients in `/proc/PID`: what it has inherited.
     pub fn client_contexts(&self) -> Vec<String> {
         clients::of(&self.base).into_iter().map(clients::context).collect()
     }

@@ -21,7 +21,7 @@ fn clients(base: &Path) -> impl Iterator<Item = (Pid, String)> {
     processes.filter(|(_, arguments)| arguments.starts_with("mount.quobyte\0"))
 }
 
-/// What `/proc` tells of what a process has inherited: signals, the umask, open files.
+/// What `/proc` tells of what a process has inherited: signals, the umask, how large its stack may be, open files.
 pub(super) fn context(pid: Pid) -> String {
     let directory = format!("/proc/{}", pid.as_raw_pid());
     let status = fs::read_to_string(format!("{directory}/status")).expect("the client runs");
@@ -31,6 +31,8 @@ pub(super) fn context(pid: Pid) -> String {
         .filter(|line| inherited.iter().any(|name| line.starts_with(name)))
         .map(str::to_owned)
         .collect();
+    let limits = fs::read_to_string(format!("{directory}/limits")).expect("the client runs");
+    context.extend(limits.lines().filter(|line| line.starts_with("Max stack size")).map(str::to_owned));
     let files = fs::read_dir(format!("{directory}/fd")).expect("list a client's files");
     let mut files: Vec<_> =
         files.filter_map(|file| Some(fs::read_link(file.ok()?.path()).ok()?.display().to_string())).collect();

@@ -130,6 +130,7 @@ const OTHERS: &[Edge] = &[
     Edge::ClockJumps,
     Edge::Unimportant,
     Edge::FewDescriptorsAtFirst,
+    Edge::SmallStackAtFirst,
 ];
 
 #[test]
@@ -185,7 +186,14 @@ fn client_inherits_nothing_from_caller() {
     };
     let usual = client_of(None);
     assert!(usual.contains("SigBlk:\t0000000000000000"), "{usual}");
-    for edge in [Edge::SignalsIgnored, Edge::SignalsBlocked, Edge::ClosedUmask, Edge::StreamsClosed] {
+    assert!(usual.lines().any(|line| line.starts_with("Max stack") && line.contains(" 8388608 ")), "{usual}");
+    for edge in [
+        Edge::SignalsIgnored,
+        Edge::SignalsBlocked,
+        Edge::ClosedUmask,
+        Edge::StreamsClosed,
+        Edge::SmallStackAtFirst,
+    ] {
         assert_eq!(client_of(Some(edge)), usual, "{edge:?}");
     }
 }
