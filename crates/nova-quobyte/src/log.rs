@@ -3,23 +3,17 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quobyte_volume::error::one_line;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
 use tracing::Level;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format;
 
-/// As much as a pipe takes without waiting once it takes anything.
-const CHUNK_LEN: usize = 4096;
+use crate::stream::{takes_more, write_all, write_some};
 
 /// How much is kept, in bytes. What is logged beyond that is dropped.
 const MAX_KEPT_LEN: usize = 1 << 20;
-
-/// How long the end of a command waits for a reader that takes nothing.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// What is yet to be written.
 static KEPT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -47,28 +41,10 @@ pub(crate) fn install(level: Level) {
         .init();
 }
 
-/// Writes what was kept, for which it may wait: as long as standard error waits, or up to [`MAX_WAIT`] for each part where
-/// standard error leaves the waiting to its writers. What cannot be written is lost.
+/// Writes what was kept, for which it may wait as [`write_all`] does. What cannot be written is lost.
 pub(crate) fn flush() {
     let kept = std::mem::take(&mut *KEPT.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut rest = &kept[..];
-    let mut last_progress = Instant::now();
-    while !rest.is_empty() {
-        match io::stderr().write(&rest[..rest.len().min(CHUNK_LEN)]) {
-            Ok(written) => {
-                rest = &rest[written..];
-                last_progress = Instant::now();
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let left = MAX_WAIT.saturating_sub(last_progress.elapsed());
-                if left.is_zero() || !takes_more(left) {
-                    return;
-                }
-            }
-            Err(_) => return,
-        }
-    }
+    let _ = write_all(&io::stderr(), &kept);
 }
 
 struct LogWriter;
@@ -77,10 +53,9 @@ impl Write for LogWriter {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = text;
-        while !rest.is_empty() && kept.is_empty() && takes_more(Duration::ZERO) {
-            match io::stderr().write(&rest[..rest.len().min(CHUNK_LEN)]) {
+        while !rest.is_empty() && kept.is_empty() && takes_more(&io::stderr(), Duration::ZERO) {
+            match write_some(&io::stderr(), rest) {
                 Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // Nobody will ever read it.
                 Err(_) => return Ok(text.len()),
@@ -95,13 +70,4 @@ impl Write for LogWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Whether standard error takes some bytes, or an error, by then.
-fn takes_more(wait: Duration) -> bool {
-    let stderr = io::stderr();
-    let wait =
-        Timespec { tv_sec: wait.as_secs().try_into().unwrap_or(0), tv_nsec: wait.subsec_nanos().into() };
-    let polled = retry_on_intr(|| poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&wait)));
-    polled != Ok(0)
 }

@@ -9,6 +9,7 @@ mod log;
 mod output;
 mod progress;
 mod settings;
+mod stream;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
 //! The one place that prints: an answer or an error, as text or as JSON.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use quobyte_volume::error::{Class, one_line, with_causes};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::hints::hint;
+use crate::stream::write_all;
 
 /// What a command answers, for scripts and for people.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> Exi
             (print_line(error_json(&"usage", &usage_message(&error))), USAGE_STATUS)
         }
         Err((false, error)) if error.use_stderr() => (print_usage(&error), USAGE_STATUS),
-        Err((_, error)) => (error.print(), u8::try_from(error.exit_code()).unwrap_or(USAGE_STATUS)),
+        Err((_, error)) => (print_help(&error), u8::try_from(error.exit_code()).unwrap_or(USAGE_STATUS)),
     };
     match printed {
         Ok(()) => status.into(),
@@ -61,7 +63,8 @@ pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> Exi
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status.into(),
         Err(error) if status == 0 => {
             // Where standard error cannot be written either, the exit status is all there is.
-            let _ = writeln!(io::stderr(), "error: the answer cannot be written to standard output: {error}");
+            let message = format!("error: the answer cannot be written to standard output: {error}");
+            let _ = write_line(&io::stderr(), message);
             if is_query { UNWRITTEN_STATUS.into() } else { status.into() }
         }
         Err(_) => status.into(),
@@ -87,22 +90,28 @@ fn error_json(code: &dyn Display, message: &str) -> Value {
 }
 
 fn print_line(text: impl Display) -> io::Result<()> {
-    let text = text.to_string();
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.trim_end_matches('\n'))?;
-    out.flush()
+    write_line(&io::stdout(), text)
 }
 
 fn print_error(error: &Error) -> io::Result<()> {
-    let mut out = io::stderr().lock();
-    writeln!(out, "error: {} [{}]", with_causes(error), error.code())?;
-    hint(error).map_or(Ok(()), |hint| writeln!(out, "hint: {}", one_line(&hint)))
+    let line = format!("error: {} [{}]", with_causes(error), error.code());
+    let hint = hint(error).map(|hint| format!("\nhint: {}", one_line(&hint)));
+    write_line(&io::stderr(), line + &hint.unwrap_or_default())
 }
 
 /// Prints clap's message line by line, since it quotes the command line.
 fn print_usage(error: &clap::Error) -> io::Result<()> {
-    let mut out = io::stderr().lock();
-    error.render().to_string().lines().try_for_each(|line| writeln!(out, "{}", one_line(line)))
+    let lines: Vec<_> = error.render().to_string().lines().map(one_line).collect();
+    write_line(&io::stderr(), lines.join("\n"))
+}
+
+fn print_help(help: &clap::Error) -> io::Result<()> {
+    // clap knows which colours a terminal gets.
+    if io::stdout().is_terminal() { help.print() } else { print_line(help.render()) }
+}
+
+fn write_line(stream: &impl AsFd, text: impl Display) -> io::Result<()> {
+    write_all(stream, format!("{}\n", text.to_string().trim_end_matches('\n')).as_bytes())
 }
 
 /// Lines of text in which nothing is left that a terminal may obey: names of guests and paths are others' words.

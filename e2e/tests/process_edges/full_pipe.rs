@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use e2e::{
-    Guest, Running, Site,
+    Guest, Program, Running, Site,
     edges::FullPipe,
     faults::{ALICE, BOB},
 };
+use serde_json::Value;
 
 /// A command whose output nobody reads yet.
 struct Unread {
@@ -105,5 +106,65 @@ fn log_is_kept_for_pipe_that_never_waits() {
     let log = log.trim_start_matches('.');
     assert!(log.contains(" INFO mounting "), "{log}");
     site.disconnect(ALICE, &site.info("one")).answer();
+    site.assert_nothing_is_left();
+}
+
+#[test]
+fn answer_is_kept_for_pipe_that_never_waits() {
+    let site = Site::with_images(&[("one", "raw"), ("two", "raw")]);
+    let output = FullPipe::new();
+    output.refuse_to_wait();
+    let connect = site.command(&info_of(&["connect", "--instance", ALICE]));
+    let connect = connect.input(site.info("one").to_string()).output(output.writer()).start();
+    wait_until("it connects", || site.attachments().len() == 1);
+    // Once others have the share, all that is left to do is to print.
+    site.connect(BOB, &site.info("two")).answer();
+    site.disconnect(BOB, &site.info("two")).answer();
+    let answer = output.drain();
+    let finished = connect.finish();
+    assert!(finished.status.success(), "{finished:?}");
+    let answer = answer.join().expect("it reads");
+    let answer: Value = serde_json::from_str(answer.trim_start_matches('.')).expect("one JSON value");
+    assert!(answer["device_path"].as_str().is_some_and(|path| path.ends_with("/one")), "{answer}");
+    site.disconnect(ALICE, &site.info("one")).answer();
+}
+
+#[test]
+fn error_is_kept_for_pipe_that_never_waits() {
+    let site = Site::new(&[]);
+    for (is_json, stream) in [(true, "stdout"), (false, "stderr")] {
+        let pipe = FullPipe::new();
+        pipe.refuse_to_wait();
+        let program = Program::as_nova("nova-quobyte");
+        let program = if is_json { site.with_options(program) } else { site.with_text_options(program) };
+        let program =
+            program.args(info_of(&["connect", "--instance", ALICE])).input(site.info("none").to_string());
+        let program = if is_json { program.output(pipe.writer()) } else { program.errors(pipe.writer()) };
+        let connect = program.start();
+        wait_until("it is rolled back", || site.state().join("locks").exists() && site.records().is_empty());
+        let error = pipe.drain();
+        assert_eq!(connect.finish().status.code(), Some(6), "{stream}");
+        let error = error.join().expect("it reads");
+        assert!(error.contains("image_missing"), "{stream}: {error}");
+    }
+}
+
+#[test]
+fn pipe_that_nobody_reads_is_given_up() {
+    let site = Site::with_images(&[("one", "raw")]);
+    for command in ["connect", "disconnect"] {
+        let output = FullPipe::new();
+        output.refuse_to_wait();
+        let command = site.command(&info_of(&[command, "--instance", ALICE]));
+        let finished = command.input(site.info("one").to_string()).output(output.writer()).run();
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        assert!(finished.stderr.contains("the answer cannot be written"), "{finished:?}");
+        drop(output);
+    }
+    let output = FullPipe::new();
+    output.refuse_to_wait();
+    let finished = site.command(&["status"]).output(output.writer()).run();
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+    drop(output);
     site.assert_nothing_is_left();
 }
