@@ -73,7 +73,7 @@ impl ShareOperation<'_> {
     }
 
     /// How the client is to be started: as this user has configured it, and where that says nothing, as it was.
-    fn client_settings(&self) -> ClientSettings {
+    pub(super) fn client_settings(&self) -> ClientSettings {
         self.host.client_settings().or(&self.record.settings)
     }
 

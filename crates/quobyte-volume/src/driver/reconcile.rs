@@ -19,7 +19,7 @@ use super::parallel::map_parallel;
 use super::release::{Force, StillMounted};
 use super::stacked_mounts::{is_replaced, mounts_below};
 use crate::host::records::LockedShare;
-use crate::mount::{MountState, inspect, top_mount};
+use crate::mount::{MountError, MountState, inspect, top_mount};
 use crate::pure::connection::Export;
 use crate::pure::guests::{Description, GuestSurvey};
 use crate::pure::kernel_mount::Mount;
@@ -132,11 +132,8 @@ fn reconcile_share<'a>(
     let repaired = |repair| Finding::Repaired(at.clone(), repair);
     let left = |why| Finding::Unrepaired(at.clone(), why);
     findings.extend(repairs.into_iter().map(repaired));
-    let done = if dry_run {
-        Ok(operation.predict(&action, &state, survey))
-    } else {
-        operation.execute(&action, survey)
-    };
+    let done =
+        if dry_run { operation.predict(&action, &state, survey) } else { operation.execute(&action, survey) };
     let done = match done {
         Ok(done) => done,
         Err(error) => {
@@ -287,9 +284,13 @@ impl ShareOperation<'_> {
         action: &Action,
         state: &MountState,
         survey: Result<&GuestSurvey, &str>,
-    ) -> Option<Result<Repair, StillMounted>> {
+    ) -> Result<Option<Result<Repair, StillMounted>>, Error> {
         let at = &self.record.mount_path;
-        match (action, state, survey) {
+        let is_to_be_mounted = matches!(state, MountState::Absent | MountState::Dead(_));
+        if *action == Action::Remount && is_to_be_mounted {
+            self.host.check_client(&self.client_settings()).map_err(MountError::Client)?;
+        }
+        Ok(match (action, state, survey) {
             (Action::Keep, ..) => None,
             (Action::Remount, _, Ok(survey)) => Some(Ok(Repair::Remounted(self.running_guests(survey)))),
             (Action::Remount, _, Err(_)) => Some(Ok(Repair::Remounted(Vec::new()))),
@@ -306,6 +307,6 @@ impl ShareOperation<'_> {
                 let uses: Vec<_> = uses.cloned().collect();
                 Some(if uses.is_empty() { Ok(Repair::TakenDown) } else { Err(StillMounted::Guests(uses)) })
             }
-        }
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::client::{self, ClientError, MountRequest, PidRange};
@@ -26,6 +27,8 @@ pub struct LinuxHost {
     config: LinuxConfig,
     state: StateDir,
     helpers: HelperPool,
+    /// The service that this process runs in, once it was asked for: a command stays in it.
+    callers_unit: OnceLock<Option<CallersUnit>>,
 }
 
 /// How long a client may take to mount where nobody says.
@@ -61,7 +64,7 @@ impl LinuxHost {
     #[must_use]
     pub fn new(config: LinuxConfig, state: StateDir) -> Self {
         let helpers = HelperPool::new(config.helper.clone(), state.clone(), config.probe_timeout);
-        Self { config, state, helpers }
+        Self { config, state, helpers, callers_unit: OnceLock::new() }
     }
 
     fn launcher(&self, settings: &ClientSettings) -> ClientLauncher {
@@ -77,10 +80,13 @@ impl LinuxHost {
 
     /// The service with which a client ends that this process starts itself; refused where this process's own end is
     /// the service's.
-    fn callers_unit(&self) -> Result<Option<CallersUnit>, ClientError> {
-        match self.config.is_command.then(find_callers_unit).flatten() {
-            Some(unit) if unit.ends_with_caller => Err(ClientError::EndsWithCaller { unit: unit.name }),
-            unit => Ok(unit),
+    fn callers_unit(&self) -> Result<Option<&CallersUnit>, ClientError> {
+        let unit = self.callers_unit.get_or_init(|| self.config.is_command.then(find_callers_unit).flatten());
+        match unit {
+            Some(unit) if unit.ends_with_caller => {
+                Err(ClientError::EndsWithCaller { unit: unit.name.clone() })
+            }
+            unit => Ok(unit.as_ref()),
         }
     }
 

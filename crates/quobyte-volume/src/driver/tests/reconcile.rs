@@ -225,3 +225,21 @@ fn adoption_needs_an_answer_under_the_lock() {
     assert_eq!(codes, ["not_recorded"]);
     assert_eq!(f.recorded(), []);
 }
+
+#[test]
+fn dry_run_predicts_client_that_cannot_be_started() {
+    for is_dead in [false, true] {
+        let f = fixture();
+        f.connect(&volume("a"), 1).unwrap();
+        f.define(1, &["a"]);
+        if is_dead {
+            f.client_becomes(ClientState::Dead);
+        } else {
+            f.host.world().mounts.clear();
+        }
+        f.host.world().mount_behavior = MountBehavior::IsMissing;
+        for dry_run in [true, false] {
+            assert_eq!(found(&f, dry_run), ["failed"], "dead: {is_dead}, dry run: {dry_run}");
+        }
+    }
+}
