@@ -7,7 +7,7 @@ use std::path::Path;
 use quobyte_volume::driver;
 use quobyte_volume::error::Code;
 use quobyte_volume::host::client::ClientError;
-use quobyte_volume::host::users;
+use quobyte_volume::host::{ShutOut, pass_command, users};
 use quobyte_volume::mount::MountError;
 use quobyte_volume::pure::guests::{Description, GuestUse};
 use rustix::fs::Access;
@@ -104,8 +104,8 @@ fn base_hint(base: &Path) -> String {
         }
         Ok(_) => format!("let user {user} write below {at}: chmod u+wx {at}"),
         Err(_) => format!(
-            "have root make the directory to mount below: install -d -o '{user}' -m 700 {at}; \
-             setfacl -m u:libvirt-qemu:x {at}"
+            "have root make the directory to mount below: install -d -o '{user}' -m 700 {at}; {}",
+            pass_command(base, ShutOut::Nobody)
         ),
     }
 }
@@ -144,10 +144,8 @@ fn permission_hint(image: &Path) -> String {
         image.file_name().unwrap_or_default().display()
     );
     let pass_hint = |directory: &Path| {
-        let directory = directory.display();
-        format!(
-            "let QEMU's user (libvirt-qemu, or qemu) pass {directory}: setfacl -m u:libvirt-qemu:x {directory}"
-        )
+        let command = pass_command(directory, ShutOut::Nobody);
+        format!("let QEMU's user (libvirt-qemu, or qemu) pass {}: {command}", directory.display())
     };
     // The bits of the group are those of users that an access control list names, too.
     match (is_closed_to(0o011), is_closed_to(0o001)) {

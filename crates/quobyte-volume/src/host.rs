@@ -35,6 +35,7 @@ pub use self::client::become_client;
 pub(crate) use self::deadline::Deadline;
 pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
 pub use self::linux::{DEFAULT_MOUNT_TIMEOUT, LinuxConfig, LinuxHost};
+pub use self::mount_base::{ShutOut, pass_command};
 use self::records::LockedShare;
 pub use self::service_manager::ServiceManager;
 pub use self::setup::{Reserve, check_capacity, set_up_library, set_up_program};

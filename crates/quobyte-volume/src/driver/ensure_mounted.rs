@@ -9,7 +9,7 @@ use super::operation::{EarlySurvey, ShareOperation};
 use super::stacked_mounts::is_replaced;
 use super::survey::CONNECT_TIMEOUT;
 use crate::host::client::ClientError;
-use crate::host::{UnmountMode, UnmountOutcome, users};
+use crate::host::{ShutOut, UnmountMode, UnmountOutcome, pass_command, users};
 use crate::mount::{Inquiry, MountError, MountState};
 use crate::pure::kernel_mount::Mount;
 use crate::pure::record::{ClientProcess, ClientSettings, ShareRecord};
@@ -64,10 +64,11 @@ impl ShareOperation<'_> {
             tracing::info!(base = %base.display(), %error, "cannot be closed to other users");
         }
         if self.host.is_base_open(base) {
-            let base = base.display();
             tracing::warn!(
-                "every user of this host may pass {base} and write the images below it; close it, with QEMU's user for \
-                 USER: setfacl -m u:USER:x,o::- {base}"
+                "every user of this host may pass {} and write the images below it; close it to all but QEMU's \
+                 user (libvirt-qemu, or qemu): {}",
+                base.display(),
+                pass_command(base, ShutOut::Others)
             );
         }
     }

@@ -24,6 +24,25 @@ pub(super) fn is_open(base: &Path) -> bool {
         .all(|directory| directory.metadata().is_ok_and(|metadata| may_pass(metadata.permissions())))
 }
 
+/// Whom a [`pass_command`] shuts out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutOut {
+    /// Nobody.
+    Nobody,
+    /// Everybody but the owner and QEMU's user.
+    Others,
+}
+
+/// What an operator types to let QEMU's user pass a directory. That user has the name that it has on Debian.
+#[must_use]
+pub fn pass_command(directory: &Path, shut_out: ShutOut) -> String {
+    let others = match shut_out {
+        ShutOut::Nobody => "",
+        ShutOut::Others => ",o::-",
+    };
+    format!("setfacl -m u:libvirt-qemu:x{others} {}", directory.display())
+}
+
 /// The kernel's form of a list by which the owner may do everything, `user` may pass, and nobody else may do anything:
 /// `posix_acl_xattr_header` and its entries, sorted, in little endian.
 fn access_list(user: u32) -> Vec<u8> {
