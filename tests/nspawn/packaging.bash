@@ -25,6 +25,44 @@ install_keeps_service_user() {
     assert_nothing_is_left
 }
 
+# Whether polkit lets a user start a client's unit, which then fails for want of a request.
+may_start() { # user
+    local output
+    output=$(refused as "$1" systemctl --no-ask-password start "$template@$key-0000000000000001.service" 2>&1) || fail "$output"
+    refused is_denied "$output"
+}
+
+# More often in a row than systemd lets polkit be restarted.
+new_rule_holds_once_installed() {
+    local other=stranger user=nova round
+    for round in {1..12}; do
+        read -r user other <<<"$other $user"
+        SERVICE_USER=$user /src/packaging/install
+        may_start "$user" || fail "$user in round $round"
+        refused may_start "$other" || fail "$other in round $round"
+    done
+    equal "$user" nova
+    until_holds no_units
+}
+
+reinstall_never_denies_service_user() {
+    connect
+    local instance installs
+    instance=$(client_unit)
+    (
+        for _ in {1..10}; do
+            /src/packaging/install
+        done
+    ) &
+    installs=$!
+    while kill -0 $installs 2>/dev/null; do
+        as nova systemctl --no-ask-password start "$instance"
+    done
+    wait $installs
+    disconnect
+    assert_nothing_is_left
+}
+
 install_for_missing_user_writes_nothing() {
     local before
     before=$(list_installed)
