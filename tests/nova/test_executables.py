@@ -1,21 +1,19 @@
 """The programs that operators start."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nova_host
 import pytest
+from nova_quobyte import registration
+from placement import serve_placement
 
-REGISTERED = "Quobyte volumes are served by nova_quobyte.volume.LibvirtQuobyteVolumeDriver"
-# Nova's own word, once its driver has been loaded and is being started.
-STARTED = " INFO nova.virt.libvirt.host "
+SERVED = f"Quobyte volumes are served by {registration.VOLUME_DRIVER}"
 PROGRAMS = Path(sys.executable).parent
 CONDUCTOR = Path(__file__).with_name("conductor")
 WITHOUT_EVENTLET = ["true", "false"] if nova_host.HAS_THREADING else ["false"]
@@ -23,43 +21,26 @@ WITHOUT_EVENTLET = ["true", "false"] if nova_host.HAS_THREADING else ["false"]
 TIMEOUT = 300
 
 
-class Placement(BaseHTTPRequestHandler):
-    """Says that it is Nova's Placement service, which nova-compute looks for when it starts."""
-
-    def do_GET(self):
-        """Answer with the versions of its interface."""
-        version = {"id": "v1.0", "min_version": "1.0", "max_version": "1.39", "status": "CURRENT"}
-        version["links"] = [{"rel": "self", "href": ""}]
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps({"versions": [version]}).encode())
-
-    def log_message(self, *_):
-        """Keep quiet."""
+# What docs/NOVA.md has operators set for each of the programs.
+COMPUTE_DRIVER = {"nova-compute": "quobyte_ext.LibvirtDriver", "nova-compute-quobyte": "libvirt.LibvirtDriver"}
 
 
 @pytest.fixture
 def placement():
     """The address of a Placement service."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Placement) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-# What docs/NOVA.md has operators set for each of the programs.
-COMPUTE_DRIVER = {"nova-compute": "quobyte_ext.LibvirtDriver", "nova-compute-quobyte": "libvirt.LibvirtDriver"}
+    with serve_placement() as address:
+        yield address
 
 
 def test_compute_drivers_match_documentation():
     documentation = Path(__file__).parents[2].joinpath("docs", "NOVA.md").read_text()
     assert set(re.findall(r"compute_driver = ([\w.]+)", documentation)) == set(COMPUTE_DRIVER.values())
+    assert SERVED in documentation
 
 
 @pytest.mark.parametrize("without_eventlet", WITHOUT_EVENTLET)
 @pytest.mark.parametrize(("program", "driver"), COMPUTE_DRIVER.items())
-def test_nova_compute_starts_and_logs_registration(scratch, placement, program, driver, without_eventlet):
+def test_nova_compute_starts_and_logs_volume_driver(scratch, placement, program, driver, without_eventlet):
     config = scratch / "nova.conf"
     config.write_text(
         f"""[DEFAULT]
@@ -93,11 +74,9 @@ endpoint_override = {placement}
         lines = []
         for line in service.stdout:
             lines.append(line)
-            if STARTED in line:
+            if "Quobyte volumes" in line:
                 break
-        else:
-            pytest.fail("".join(lines))
-        assert any(" INFO nova_quobyte.registration " in line and REGISTERED in line for line in lines)
+        assert " INFO nova_quobyte.registration " in lines[-1] and SERVED in lines[-1], "".join(lines)
     finally:
         watchdog.cancel()
         watchdog.join()

@@ -6,10 +6,11 @@ OPTIONS_PY is the module that registers our options in Nova. Each line of standa
 later of which go before the earlier. A value that cannot be had is an object; null stands for one that is not there.
 """
 
-import importlib.util
+import importlib
 import json
 import sys
 import types
+from pathlib import Path
 
 from oslo_config import cfg
 
@@ -22,10 +23,8 @@ def load_options(path):
     nova.conf = types.ModuleType("nova.conf")
     nova.conf.CONF = cfg.ConfigOpts()
     sys.modules |= {"nova": nova, "nova.conf": nova.conf}
-    spec = importlib.util.spec_from_file_location("options", path)
-    options = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(options)
-    return options
+    sys.path.insert(0, str(Path(path).parents[1]))
+    return importlib.import_module("nova_quobyte.options")
 
 
 def register(conf, options):

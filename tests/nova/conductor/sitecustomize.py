@@ -17,15 +17,22 @@ def serve():
         time.sleep(0.05)
     import oslo_messaging
     from nova import baserpc, rpc
-    from nova.objects import service
+    from nova.objects import compute_node, instance, service
 
     class Services:
-        """Says that no other service is older, and that this one is new."""
+        """Says that no other service is older, and that this one is new and has no instances."""
 
         target = oslo_messaging.Target(version="3.0")
 
         def object_class_action_versions(self, context, objname, objmethod, object_versions, args, kwargs):
-            return {"get_minimum_version": service.SERVICE_VERSION, "get_by_host_and_binary": None}[objmethod]
+            answers = {
+                "get_minimum_version": service.SERVICE_VERSION,
+                "get_by_host_and_binary": None,
+                "get_by_compute_host": service.Service(host="lab", disabled=False, forced_down=False),
+                "get_by_host": instance.InstanceList(objects=[]),
+                "get_all_by_uuids": compute_node.ComputeNodeList(objects=[]),
+            }
+            return answers[objmethod]
 
     target = oslo_messaging.Target(topic="conductor", server="lab")
     rpc.get_server(target, [baserpc.BaseRPCAPI("conductor", None), Services()]).start()

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import libvirt
 from nova import exception, objects
 from oslo_log import log as logging
 
-from nova_quobyte import _native
+from nova_quobyte import _native, releases
 
 LOG = logging.getLogger(__name__)
 
@@ -76,8 +75,7 @@ def start_thread(target: Callable[[], None]) -> threading.Thread:
 
 def run_blocking(method: Callable[..., Result], *arguments: object) -> Result:
     """Make a blocking call. With eventlet it runs in the thread pool: all else of nova-compute shares one thread."""
-    patcher: Any = sys.modules.get("eventlet.patcher")
-    if patcher and patcher.is_monkey_patched("thread"):
+    if releases.has_eventlet_threads():
         from eventlet import tpool
 
         with _pool_limit():

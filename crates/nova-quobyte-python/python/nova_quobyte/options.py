@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nova.conf
-from oslo_config import cfg, types
+from oslo_config import cfg
+
+from nova_quobyte import releases
 
 if TYPE_CHECKING:
     from nova_quobyte._native import Options
@@ -56,8 +58,7 @@ QUOBYTE_OPTS = [
     ),
     cfg.Opt(
         "physical_block_size",
-        # IntOpt takes choices only from Nova 27's oslo.config on.
-        type=types.Integer(choices=[2**exponent for exponent in range(9, 22)]),
+        type=releases.integer_of(2**exponent for exponent in range(9, 22)),
         help="The unit in bytes that guests are told to align to, where a volume's type does not say.",
     ),
     cfg.StrOpt(

@@ -14,20 +14,17 @@ def nova_quobyte() -> None:
 def nova_compute() -> None:
     """Run nova-compute with Quobyte volumes served by this package.
 
-    For a Nova in a prefix of its own, below which ``quobyte_ext`` cannot be installed.
+    For a Nova in a prefix of its own, below which ``quobyte_ext`` cannot be installed, or whose configuration names
+    Nova's libvirt driver.
     """
     # First of all: it decides whether eventlet patches the process.
     from nova.cmd import compute  # noqa: I001
 
-    from nova import config
-    from oslo_log import log as logging
+    from nova.virt import libvirt
 
-    from nova_quobyte.registration import register
+    from nova_quobyte.registration import LibvirtDriver, register
 
-    # Nova does both again, but only then has the time for registering passed unseen.
-    config.parse_args(sys.argv, configure_db=False, init_rpc=False)
-    logging.setup(config.CONF, "nova")
     register()
-    # oslo.config reads a command line again only when it has forgotten the last.
-    config.CONF.clear()
+    # What ``compute_driver = libvirt.LibvirtDriver`` names.
+    libvirt.LibvirtDriver = LibvirtDriver
     compute.main()
