@@ -3,10 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crash demo wheel nova nova-venv test test-full vm nova-releases soak fuzz lint bench openstack-up tempest openstack-down
+.PHONY: help build crash demo wheel nova nova-venv test test-full vm nova-releases nova-debian debian-13 soak fuzz lint bench openstack-up tempest openstack-down
 
 scripts := .ci/run demo/run demo/steps.bash $(addprefix tests/lab/,debian enter guest inside install other-host qemu-img \
-	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/nspawn/,boot check-shutdown control-group image inside run) $(wildcard tests/nspawn/*.bash) \
+	start-libvirtd venv virt-type) packaging/install tests/nova/debian tests/nova/run $(addprefix tests/machine/,clone enter image inside) \
+	$(addprefix tests/nspawn/,boot check-shutdown control-group image inside run) $(wildcard tests/nspawn/*.bash) \
 	$(addprefix tests/vm/,host.bash image init inside nextest.bash run) $(wildcard tests/vm/cases/*) \
 	$(addprefix tests/openstack/,boot cloud.bash configure down guest kill-client left-behind service tempest up)
 archive := target/lab/tests.tar.zst
@@ -67,11 +68,15 @@ crash:
 	install -D target/debug/nova-quobyte target/lab/nova-quobyte-crash
 	install -D target/debug/quobyte-client-unit target/lab/quobyte-client-unit-crash
 
-test-full: test soak crash vm nova-releases ## the same and the long forms: a host where systemd runs, other kernels, and soak
+test-full: test soak crash vm nova-releases nova-debian debian-13 ## the same and the long forms: systemd, other kernels, Debians and Novas, soak
 	tests/lab/install test-full
-	tests/nspawn/run
-	tests/nova/debian
-	tests/lab/enter tests/nova/run --debian
+	tests/nspawn/run bookworm
+	tests/nspawn/run trixie
+	tests/nova/report.py --check
+
+debian-13: ## run the demo and every test on a fresh Debian 13, in a clean clone of what is committed
+	tests/lab/install test-full
+	tests/machine/enter trixie tests/machine/clone make demo test
 
 vm: build crash ## run the library and the command on Debian 12's and 13's own kernels, in virtual machines
 	tests/lab/install test
@@ -88,6 +93,11 @@ nova-releases: wheel ## run the tests of the Python package in older releases of
 		target/lab/venv-nova-$$release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl; \
 		tests/lab/enter tests/nova/run --release $$release; \
 	done
+
+nova-debian: wheel ## run the tests of the Python package in Debian 12's and 13's own Nova, and have its service started
+	tests/lab/install test-full
+	tests/machine/enter bookworm tests/nova/debian
+	tests/machine/enter trixie tests/nova/debian
 
 soak: build crash ## kill and load the command, have QEMU open mutated images, for long; NOVA_QUOBYTE_SEED=N repeats a run
 	tests/lab/install test

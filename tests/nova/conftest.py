@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import nova_host
+import outcome
 import pytest
 from guest import Guest
 from nova.virt.libvirt import driver as libvirt_driver
@@ -95,13 +96,26 @@ def restart(compute, storage, monkeypatch):
 
 
 @pytest.fixture
-def hard_reboot(compute, scratch):
+def override():
+    """Sets an option of Nova's for this test."""
+    overridden = []
+
+    def override(name, value, group=None):
+        nova_host.CONF.set_override(name, value, group)
+        overridden.append((name, group))
+
+    yield override
+    for name, group in overridden:
+        nova_host.CONF.clear_override(name, group)
+
+
+@pytest.fixture
+def hard_reboot(compute, scratch, override):
     """Has Nova boot a guest anew with volumes, in a domain of Nova's own making with the lab's kernel."""
-    conf = nova_host.CONF
+    override("instances_path", str(scratch))
     # A guest takes commands on its second serial port; whoever shows its screen stays out.
-    overrides = [("instances_path", str(scratch), None), ("enabled", True, "serial_console"), ("enabled", False, "vnc")]
-    for name, value, group in overrides:
-        conf.set_override(name, value, group)
+    override("enabled", True, "serial_console")
+    override("enabled", False, "vnc")
 
     def make(guest, volumes, display_name="test"):
         image = {"hw_serial_port_count": "2", "os_command_line": "console=ttyS0 quiet"}
@@ -112,9 +126,7 @@ def hard_reboot(compute, scratch):
         guest.connect_after_reboot()
         return instance
 
-    yield make
-    for name, _, group in overrides:
-        conf.clear_override(name, group)
+    return make
 
 
 @pytest.fixture
@@ -149,8 +161,10 @@ def pytest_configure(config):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """Remember how the tests went."""
+    """Remember how the tests went, and write it down where that is asked for."""
     session.config.exit_status = int(exitstatus)
+    if file := os.environ.get("NOVA_QUOBYTE_RESULT"):
+        outcome.write(Path(file), session.config.pluginmanager.get_plugin("terminalreporter").stats)
 
 
 def pytest_unconfigure(config):

@@ -14,7 +14,7 @@ from lxml import etree
 LAB = Path(os.environ["NOVA_QUOBYTE_LAB"])
 DOMAIN = Path(__file__).parents[1] / "lab" / "domain.xml"
 # Ample for a boot, or for one command, of an emulated guest on a busy machine.
-TIMEOUT = 90
+TIMEOUT = 300
 MARK = "written by the guest"
 
 

@@ -85,7 +85,7 @@ def test_wrong_shape_raises_invalid_volume(quobyte, info, caplog):
     assert_refused(quobyte, info, caplog)
 
 
-@pytest.mark.parametrize("unknown", [nested(5000), cycle(), "x" * 2 * MEBIBYTE, [0] * 2 * MEBIBYTE])
+@pytest.mark.parametrize("unknown", [nested(5000), cycle(), "x" * 2 * MEBIBYTE, [0] * 2 * MEBIBYTE], ids=range(4))
 def test_unknown_field_is_bounded_too(quobyte, storage, unknown, caplog):
     assert_refused(quobyte, storage.volume(unknown=unknown), caplog)
 

@@ -123,11 +123,11 @@ def test_shelve_offload_leaves_nothing(compute, storage, boot, attach, destroy):
     storage.await_release()
 
 
-def test_cold_migration_leaves_nothing(compute, storage, scratch, define, attach, monkeypatch):
+def test_cold_migration_leaves_nothing(compute, storage, scratch, define, attach, override):
     volumes = {ROOT: storage.volume(), DATA: storage.volume()}
     guest = define()
     instance = attach(guest, volumes)
-    monkeypatch.setattr(nova_host.CONF, "instances_path", str(scratch))
+    override("instances_path", str(scratch))
     (scratch / guest.uuid).mkdir()
     disks = nova_host.block_device_info(instance, volumes)
     here = compute.get_host_ip_addr()
