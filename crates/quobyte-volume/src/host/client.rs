@@ -19,8 +19,6 @@ use super::service_manager::ServiceManager;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
 
-const PROGRAM: &str = "mount.quobyte";
-
 /// Tells one client from all other processes: its name stands in its environment, which its background process
 /// inherits.
 pub(super) const CLIENT_VARIABLE: &str = "NOVA_QUOBYTE_CLIENT";
@@ -111,7 +109,7 @@ pub(super) fn check(client_cfg: Option<&Path>, is_started_here: bool) -> Result<
         let unreadable = |source| ClientError::NoConfiguration { path: path.to_owned(), source };
         path.metadata().map_err(unreadable)?;
     }
-    if is_started_here && !process::find_program(OsStr::new(PROGRAM)).is_absolute() {
+    if is_started_here && !process::find_program(OsStr::new(exec::PROGRAM)).is_absolute() {
         return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
     }
     Ok(())

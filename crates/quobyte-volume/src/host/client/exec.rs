@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 
-use super::PROGRAM;
 use crate::host::process::{ProgramOutcome, command, find_program, search_path};
 use crate::host::sys::process_setup;
+
+pub(super) const PROGRAM: &str = "mount.quobyte";
 
 /// Before the number of the error for which the client cannot be run. It says so on its last line.
 const FAILURE: &str = "mount.quobyte cannot be run: errno ";
