@@ -61,7 +61,7 @@ end_host() {
     for daemon in libvirtd virtlogd; do
         kill "$(cat /run/$daemon.pid)" || true
     done
-    umount --all --types fuse.quobyte
+    umount --all --lazy --types fuse.quobyte
 }
 
 # Lets go of the share's mount as a repair does, though its client lives, and mounts the share anew in its place.
