@@ -27,12 +27,13 @@ TIMEOUT = 300
 
 
 def documented_ways():
-    """Return what docs/NOVA.md has root type beside Debian's packages, by the way's title."""
+    """Return what docs/NOVA.md has root type beside Debian's packages and where the command is then, by title."""
     documentation = (REPOSITORY / "docs" / "NOVA.md").read_text()
     (section,) = re.findall(r"^### Beside Debian's packages\n(.*?)^##+ ", documentation, re.MULTILINE | re.DOTALL)
-    ways = re.findall(r"^\*\*(.+?)\*\*.*?\n\n((?:    [^\n]*\n)+)", section, re.MULTILINE | re.DOTALL)
+    way = r"^\*\*(.+?)\*\*.*?The command is `(.+?)`.*?\n\n((?:    [^\n]*\n)+)"
+    ways = re.findall(way, section, re.MULTILINE | re.DOTALL)
     assert len(ways) == 2
-    return {title: re.sub("^    ", "", block, flags=re.MULTILINE) for title, block in ways}
+    return {title: (re.sub("^    ", "", block, flags=re.MULTILINE), command) for title, command, block in ways}
 
 
 WAYS = documented_ways()
@@ -131,15 +132,17 @@ def type_as_root(commands):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_documented_way_serves_quobyte(host, service, way):
-    type_as_root(WAYS[way])
+    typed, command = WAYS[way]
+    type_as_root(typed)
+    subprocess.run([command, "--version"], env={}, user="nova", check=True)
     log = service("Quobyte volumes are ")
     assert re.search(rf" INFO nova_quobyte\.registration .*\] {re.escape(SERVED)}$", log, re.MULTILINE)
     assert " ERROR nova_quobyte." not in log
 
 
 def test_compute_driver_in_nova_conf_is_overridden(host, service):
-    (commands,) = (block for block in WAYS.values() if "quobyte_ext" in block)
-    type_as_root("".join(line for line in commands.splitlines(keepends=True) if "nova-compute.conf" not in line))
+    (typed,) = (typed for typed, _ in WAYS.values() if "quobyte_ext" in typed)
+    type_as_root("".join(line for line in typed.splitlines(keepends=True) if "nova-compute.conf" not in line))
     with (NOVA / "nova.conf").open("a") as configuration:
         configuration.write("[DEFAULT]\ncompute_driver = quobyte_ext.LibvirtDriver\n")
     assert "Loading compute driver 'libvirt.LibvirtDriver'" in service("Loading compute driver '")
