@@ -24,7 +24,7 @@ fuzz_targets := $(patsubst fuzz/libfuzzer/targets/%.rs,%,$(wildcard fuzz/libfuzz
 nextest_run := nextest run --run-ignored all --ignore-default-filter
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the command, the stand-in client and the test guest
 	tests/lab/install build
