@@ -67,11 +67,12 @@ impl TryFrom<NovaOptions> for NativeSettings {
         let check = |option, path: &Path| driver::check_path_option(option, path).map_err(text);
         check(PathOption::StateDir, &options.state_dir)?;
         check(PathOption::Helper, &options.helper)?;
-        if let Some(path) = options.client_cfg.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+        let client_cfg = options.client_cfg.filter(|path| !path.as_os_str().is_empty());
+        if let Some(path) = &client_cfg {
             check(PathOption::QuobyteClientCfg, path)?;
         }
         let linux = LinuxConfig {
-            client_cfg: options.client_cfg.filter(|path| !path.as_os_str().is_empty()),
+            client_cfg,
             launcher: options.launcher.parse().map_err(text)?,
             is_command: false,
             helper: options.helper,

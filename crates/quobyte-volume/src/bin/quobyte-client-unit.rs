@@ -6,15 +6,13 @@ use std::process::ExitCode;
 use quobyte_volume::host::{become_client, set_up_program, start_in_unit, stop_in_unit};
 
 fn main() -> ExitCode {
+    set_up_program();
     let mut arguments = std::env::args_os().skip(1);
     let command = arguments.next();
-    if command.as_ref().is_some_and(|command| command == "exec") {
-        return report(become_client(arguments));
-    }
-    set_up_program();
     let result = match command.as_ref().and_then(|command| command.to_str()) {
         Some("start") => start_in_unit(),
         Some("stop") => stop_in_unit(),
+        Some("exec") => Err(become_client(arguments)),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "usage: quobyte-client-unit start|stop|exec ARGUMENT...",
@@ -22,11 +20,9 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(error),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "quobyte-client-unit: {error}");
+            ExitCode::FAILURE
+        }
     }
-}
-
-fn report(error: io::Error) -> ExitCode {
-    let _ = writeln!(io::stderr(), "quobyte-client-unit: {error}");
-    ExitCode::FAILURE
 }

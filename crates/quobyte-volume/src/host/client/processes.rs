@@ -72,7 +72,7 @@ impl PidRange {
     /// This range, or all numbers where the kernel has begun anew since.
     fn now(self) -> Self {
         match self {
-            Self::After(first) if newest_pid().is_some_and(|newest| newest >= first) => self,
+            Self::After(last) if newest_pid().is_some_and(|newest| newest >= last) => self,
             Self::All | Self::After(_) => Self::All,
         }
     }
@@ -80,7 +80,7 @@ impl PidRange {
     fn contains(self, pid: u32) -> bool {
         match self {
             Self::All => true,
-            Self::After(first) => pid > first,
+            Self::After(last) => pid > last,
         }
     }
 }
