@@ -1,6 +1,7 @@
 //! A host on which `nova-quobyte` is set up: the command as a test runs it, and what it leaves.
 
 mod clients;
+mod host_events;
 mod images;
 mod report;
 

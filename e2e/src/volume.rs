@@ -1,7 +1,8 @@
 //! Volumes of the stand-in client, and their mounts.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, OpenOptions, Permissions},
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -76,6 +77,12 @@ impl Volume {
     pub fn make_directory(&self, name: &str) {
         let directory = self.directory.join(name);
         fs::create_dir(directory).expect("make a directory in the store");
+    }
+
+    /// Adds a line to the client's configuration. A later one goes before earlier ones.
+    pub fn configure(&self, line: &str) {
+        let config = OpenOptions::new().append(true).open(&self.config);
+        writeln!(config.expect("open the client's configuration"), "{line}").expect("configure the client");
     }
 
     /// Deletes an image from the store.

@@ -201,3 +201,38 @@ fn program_that_is_a_directory_is_refused() {
         assert_refused(&install(&root, &settings, &[]), "make build", &root);
     }
 }
+
+#[test]
+fn hook_lets_every_guest_be_without_the_command() {
+    let scratch = Scratch::new();
+    let root = scratch.directory("root");
+    assert_installed(&install(&root, &[], &[]));
+    let hook = root.join("etc/libvirt/hooks/qemu.d/nova-quobyte");
+    let hook_with = |command: &str| {
+        let script =
+            fs::read_to_string(&hook).expect("read the hook").replace("/usr/bin/nova-quobyte", command);
+        scratch.file("hook", script)
+    };
+    let run = |hook: &Path, phase: &[&str]| {
+        let program = Program::as_nova("sh").arg(hook).arg("guest").args(phase).arg("-");
+        program.input("<domain/>").run().status.code()
+    };
+    // As a package that was removed leaves it.
+    let without = hook_with("/nonexistent/nova-quobyte");
+    for phase in [["prepare", "begin"], ["release", "end"], ["reconnect", "begin"], ["migrate", "begin"]] {
+        assert_eq!(run(&without, &phase), Some(0), "{phase:?}");
+    }
+    // Where a hook fails as libvirtd is restarted, libvirt ends the guest.
+    let failing = hook_with("/bin/false");
+    for (phase, expected) in [
+        (["prepare", "begin"], 1),
+        (["release", "end"], 1),
+        (["reconnect", "begin"], 0),
+        (["start", "begin"], 0),
+        (["restore", "begin"], 0),
+        (["migrate", "begin"], 0),
+        (["stopped", "end"], 0),
+    ] {
+        assert_eq!(run(&failing, &phase), Some(expected), "{phase:?}");
+    }
+}

@@ -163,6 +163,22 @@ pub(crate) enum Command {
         /// Only tell what would be done
         #[arg(long)]
         dry_run: bool,
+        /// Leave it to one that runs already, which does it once more then
+        #[arg(long, conflicts_with = "dry_run")]
+        in_turn: bool,
+    },
+    /// Connect the volumes of a guest that starts: libvirt runs this as its hook, with the domain's description on standard
+    /// input
+    Hook {
+        /// The domain's name
+        guest: String,
+        /// What happens to it
+        operation: String,
+        /// At which point
+        sub_operation: String,
+        /// What else libvirt says
+        #[arg(allow_hyphen_values = true)]
+        extra: Vec<String>,
     },
 }
 
@@ -171,18 +187,20 @@ impl Command {
     pub(crate) fn is_query(&self) -> bool {
         match self {
             Self::DiskXml { .. } | Self::Explain { .. } | Self::Status => true,
-            Self::Reconcile { dry_run } => *dry_run,
-            Self::Connect { .. } | Self::Disconnect { .. } | Self::Attach { .. } | Self::Detach { .. } => {
-                false
-            }
+            Self::Reconcile { dry_run, .. } => *dry_run,
+            Self::Connect { .. }
+            | Self::Disconnect { .. }
+            | Self::Attach { .. }
+            | Self::Detach { .. }
+            | Self::Hook { .. } => false,
         }
     }
 
     /// Whether it may start a client.
     pub(crate) fn may_mount(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Attach { .. } => true,
-            Self::Reconcile { dry_run } => !dry_run,
+            Self::Connect { .. } | Self::Attach { .. } | Self::Hook { .. } => true,
+            Self::Reconcile { dry_run, .. } => !dry_run,
             Self::Disconnect { .. }
             | Self::DiskXml { .. }
             | Self::Explain { .. }

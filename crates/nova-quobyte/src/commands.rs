@@ -7,20 +7,36 @@ mod detach;
 mod disconnect;
 mod disk_xml;
 mod explain;
+mod hook;
 mod input;
 mod present;
 mod reconcile;
 mod status;
 
+use quobyte_volume::driver::Driver;
 use quobyte_volume::host::check_capacity;
+use quobyte_volume::pure::disk::TargetDev;
 use tracing::Level;
 
 use self::input::read_connection_info;
 use crate::cli::{Cli, Command};
 use crate::error::Error;
+use crate::libvirt::Guest;
 use crate::log;
 use crate::output::Answer;
 use crate::settings::Settings;
+
+/// Has the domain's metadata say nothing of a disk that it does not have, in its configuration only where `configured`. What
+/// cannot be done harms nobody: only disks that a domain has are connected by it.
+fn forget_disk(driver: &Driver, guest: &Guest, target: &TargetDev, configured: bool) {
+    let forgotten = driver
+        .lock_metadata(guest.instance)
+        .map_err(Error::from)
+        .and_then(|_lock| guest.change_metadata(guest.active, configured, |volumes| volumes.remove(target)));
+    if let Err(error) = forgotten {
+        tracing::warn!(domain = %guest.name, %target, %error, "the domain's metadata still describes the disk");
+    }
+}
 
 /// Does what the command line asks for.
 ///
@@ -29,6 +45,15 @@ use crate::settings::Settings;
 pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
     log::install(level);
+    let event = match &cli.command {
+        Command::Hook { operation, sub_operation, .. } => {
+            match hook::Event::read(operation, sub_operation)? {
+                Some(event) => Some(event),
+                None => return Ok(hook::nothing()),
+            }
+        }
+        _ => None,
+    };
     check_capacity(cli.command.may_mount()).map_err(|source| Error::HostExhausted { source })?;
     let settings = Settings::load(&cli.options)?;
     match &cli.command {
@@ -49,6 +74,10 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         }
         Command::Detach { domain, target, timeout } => detach::run(settings, domain, target, *timeout),
         Command::Status => status::run(settings),
-        Command::Reconcile { dry_run } => reconcile::run(settings, *dry_run),
+        Command::Reconcile { in_turn: true, .. } => reconcile::run_in_turn(settings),
+        Command::Reconcile { dry_run, .. } => reconcile::run(settings, *dry_run),
+        Command::Hook { .. } => {
+            event.map_or_else(|| Ok(hook::nothing()), |event| hook::run(settings, &event))
+        }
     }
 }

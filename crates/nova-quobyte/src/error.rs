@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quobyte_volume::driver;
 use quobyte_volume::error::Code;
-use quobyte_volume::pure::connection::ConnectionError;
+use quobyte_volume::pure::connection::{ConnectionError, Export};
 use quobyte_volume::pure::disk::{Bus, DiskError};
 use quobyte_volume::pure::io_policy::IoPolicyError;
 use quobyte_volume::pure::mount_path::MountPath;
@@ -42,6 +42,16 @@ pub(crate) enum Error {
     AttachUnconfirmed { domain: String, target: String, source: Box<Error> },
     #[error("libvirt at {uri} does not run on this host, and neither would what this command mounts")]
     RemoteLibvirt { uri: String },
+    #[error("the guest's volumes cannot be connected: {}", volumes.join("; "))]
+    VolumesUnavailable { volumes: Vec<String>, first: Box<Error> },
+    #[error("{export} could not be connected {} seconds ago, and is tried again {} seconds after that", ago.as_secs(), pause.as_secs())]
+    FailedRecently { export: Export, ago: Duration, pause: Duration },
+    #[error("it took longer than {limit:?}")]
+    HookDeadline { limit: Duration },
+    #[error("the guest's description cannot be read")]
+    UnreadableGuest { source: io::Error },
+    #[error("the user whose state directory {path} is cannot be become")]
+    NotOwner { path: PathBuf, source: io::Error },
     #[error("libvirt at {uri} knows no domain {domain:?}")]
     DomainNotFound { domain: String, uri: String },
     #[error(
@@ -115,6 +125,11 @@ impl Error {
             | Self::NoFreeTarget { .. } => Code::LibvirtError,
             Self::DiskUnsupported { .. } | Self::NoHotplug { .. } => Code::DiskUnsupported,
             Self::HelperMissing { .. } => Code::Internal,
+            Self::VolumesUnavailable { first, .. } => first.code(),
+            Self::FailedRecently { .. } => Code::MountFailed,
+            Self::HookDeadline { .. } => Code::MountTimeout,
+            Self::UnreadableGuest { .. } => Code::LibvirtError,
+            Self::NotOwner { .. } => Code::StateUnavailable,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
             Self::DiskOnDeadMount { .. } => Code::MountStale,
             Self::DiskNotFound { .. } | Self::NotQuobyteDisk { .. } => Code::DiskNotFound,

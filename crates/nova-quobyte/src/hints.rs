@@ -21,6 +21,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "user {0} may not talk to libvirt: usermod --append --groups libvirt '{0}', then log in anew",
             this_user()
         )),
+        Error::VolumesUnavailable { first, .. } => hint(first),
         Error::ImageLocked { image, holder: None, .. } => Some(format!(
             "a program or another host has it open: `lslocks` lists the locks of this host, `fuser -v {}` who has it",
             image.display()

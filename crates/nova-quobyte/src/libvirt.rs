@@ -12,6 +12,7 @@ use std::time::Duration;
 use quobyte_volume::pure::connection::InstanceId;
 use quobyte_volume::pure::disk::DiskTarget;
 use quobyte_volume::pure::domain::{DomainDisk, DomainError, with_trial_disk};
+use quobyte_volume::pure::metadata::{self, VolumeMetadata};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
@@ -22,6 +23,9 @@ pub(crate) use self::ffi::DeviceEvents;
 pub(crate) use self::guests::LibvirtGuests;
 use self::timeout::call_with_timeout;
 use crate::error::Error;
+
+/// The part of a domain's metadata that anybody may add to.
+const ELEMENT: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
 
 /// The system's libvirt.
 pub(crate) const DEFAULT_URI: &str = "qemu:///system";
@@ -199,6 +203,48 @@ impl Guest {
                 Error::AttachUncertain { domain: self.name.clone(), source: error.into() }
             }
             error => error,
+        })
+    }
+
+    /// Changes what the domain's metadata says of its volumes, that of the running domain, of its configuration, or of both.
+    /// `change` tells whether it has changed anything. What the domain has ceased to have meanwhile is passed over.
+    pub(crate) fn change_metadata(
+        &self,
+        live: bool,
+        persistent: bool,
+        mut change: impl FnMut(&mut VolumeMetadata) -> bool,
+    ) -> Result<(), Error> {
+        let affected = [(live, sys::VIR_DOMAIN_AFFECT_LIVE), (persistent, sys::VIR_DOMAIN_AFFECT_CONFIG)];
+        for (_, flag) in affected.into_iter().filter(|(is_affected, _)| *is_affected) {
+            let Some(xml) = self.metadata(flag)? else { continue };
+            let mut volumes = VolumeMetadata::parse(&xml).map_err(|error| self.unreadable(&error))?;
+            if change(&mut volumes) {
+                self.set_metadata(volumes.to_xml(), flag)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Our element of the domain's metadata, an empty one where it has none; `None` where the domain has no such description.
+    fn metadata(&self, flag: u32) -> Result<Option<String>, Error> {
+        self.call(self.timeout, "reading the metadata of", move |domain| {
+            match domain.metadata(ELEMENT, Some(metadata::NAMESPACE), flag) {
+                Err(error) if error.code().is(ErrorNumber::NoDomainMetadata) => {
+                    Ok(Some("<volumes/>".to_owned()))
+                }
+                Err(error) if error.code().is(ErrorNumber::OperationInvalid) => Ok(None),
+                answer => answer.map(Some),
+            }
+        })
+    }
+
+    fn set_metadata(&self, xml: Option<String>, flag: u32) -> Result<(), Error> {
+        self.call(self.timeout, "changing the metadata of", move |domain| {
+            let (key, uri) = (Some(metadata::PREFIX), Some(metadata::NAMESPACE));
+            match domain.set_metadata(ELEMENT, xml.as_deref(), key, uri, flag) {
+                Err(error) if error.code().is(ErrorNumber::OperationInvalid) => Ok(()),
+                answer => answer,
+            }
         })
     }
 

@@ -41,6 +41,8 @@ pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> Exi
     let outcome = outcome.map(|Outcome { json, result, .. }| (json, result));
     let (printed, status) = match outcome {
         Ok((true, Ok(answer))) => (print_line(answer.json), 0),
+        // A hook's output would be taken for another description of the guest.
+        Ok((false, Ok(Answer { text, .. }))) if text.is_empty() => (Ok(()), 0),
         Ok((false, Ok(answer))) => (print_line(without_control_characters(&answer.text)), 0),
         Ok((true, Err(error))) => {
             let mut json = error_json(&error.code(), &with_causes(&error));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use quobyte_volume::driver::{self, Driver, DriverConfig};
 use quobyte_volume::host::records::StateDir;
 use quobyte_volume::host::{LinuxConfig, LinuxHost};
+use quobyte_volume::pure::guests::Guests;
 use quobyte_volume::pure::io_policy::{HypervisorFacts, IoModeOption, IoOptions};
 use quobyte_volume::pure::path_option::PathOption;
 
@@ -101,6 +102,26 @@ impl Settings {
         Ok(Self { config, state_dir, linux, connect_uri, libvirt_timeout })
     }
 
+    /// The state directory's path.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// The state directory.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) fn state(&self) -> Result<StateDir, Error> {
+        Ok(StateDir::open(&self.state_dir).map_err(driver::Error::from)?)
+    }
+
+    /// The same settings, with no operation waiting longer than `limit` for another one or for a client.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.config.lock_timeout = self.config.lock_timeout.min(limit);
+        self.linux.mount_timeout = Some(self.linux.mount_timeout.unwrap_or(limit).min(limit));
+        self
+    }
+
     /// What libvirt reports of the hypervisor on this host.
     pub(crate) fn hypervisor_facts(&self) -> HypervisorFacts {
         libvirt::hypervisor_facts(&self.connect_uri, self.libvirt_timeout, self.config.io.io)
@@ -130,14 +151,22 @@ impl Settings {
     /// When the mount point base or the state directory cannot be used, or the helper is missing: without it a volume
     /// would be mounted before the first probe of it failed.
     pub(crate) fn driver(self) -> Result<Driver, Error> {
+        let guests = LibvirtGuests::new(self.connect_uri.clone(), self.libvirt_timeout);
+        self.driver_with(Box::new(guests))
+    }
+
+    /// The same, with another way to ask about guests.
+    ///
+    /// # Errors
+    /// Those of [`Settings::driver`].
+    pub(crate) fn driver_with(self, guests: Box<dyn Guests + Send + Sync>) -> Result<Driver, Error> {
         // Without /proc the path of this program, and so of the helper, is unknown, and nothing else would work either.
         if std::env::current_exe().is_ok() && !self.linux.helper.exists() {
             return Err(Error::HelperMissing { path: self.linux.helper });
         }
-        let state = StateDir::open(&self.state_dir).map_err(driver::Error::from)?;
+        let state = self.state()?;
         let host = LinuxHost::new(self.linux, state.clone());
-        let guests = LibvirtGuests::new(self.connect_uri, self.libvirt_timeout);
-        Ok(Driver::new(self.config, state, Box::new(host), Box::new(guests))?)
+        Ok(Driver::new(self.config, state, Box::new(host), guests)?)
     }
 }
 

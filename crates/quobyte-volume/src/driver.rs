@@ -59,6 +59,10 @@ pub struct Driver {
 #[derive(Debug)]
 pub struct DiskLock(#[expect(dead_code, reason = "dropping it releases the lock")] RemovedLock);
 
+/// What a domain's metadata says of its volumes, which nobody else changes while this value lives.
+#[derive(Debug)]
+pub struct MetadataLock(#[expect(dead_code, reason = "dropping it releases the lock")] RemovedLock);
+
 /// Ample for a host, and few enough for as many threads and helper processes.
 const MAX_PARALLEL_SHARES: usize = 32;
 
@@ -136,10 +140,25 @@ impl Driver {
         facts: &HypervisorFacts,
     ) -> Result<Connected, Error> {
         let ask = AskGuests::IfNeeded;
-        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts })
+        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts, is_described: false })
     }
 
-    /// The same, by what the hypervisor knows of its guests now. A guest that runs on with files of a mount that is gone
+    /// The same for a guest that is about to start, and whose description has the disk. Nobody is to disconnect it: the
+    /// attachment ends, at the next reconciliation, with the guest's having the disk.
+    ///
+    /// # Errors
+    /// Those of [`Driver::connect`].
+    pub fn connect_described(
+        &self,
+        info: &ConnectionInfo,
+        instance: InstanceId,
+        facts: &HypervisorFacts,
+    ) -> Result<Connected, Error> {
+        let ask = AskGuests::IfNeeded;
+        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts, is_described: true })
+    }
+
+    /// The same as [`Driver::connect`], by what the hypervisor knows of its guests now. A guest that runs on with files of a mount that is gone
     /// is among the lost ones of the result.
     ///
     /// # Errors
@@ -151,7 +170,7 @@ impl Driver {
         facts: &HypervisorFacts,
     ) -> Result<Connected, Error> {
         let ask = AskGuests::Always;
-        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts })
+        connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts, is_described: false })
     }
 
     /// Whether a record says that the volume is connected for the guest, and stays so. Waits for an operation on its share
@@ -177,6 +196,16 @@ impl Driver {
     ) -> Result<DiskLock, Error> {
         let deadline = Deadline::after(guest_timeout + 2 * self.context.config.lock_timeout);
         Ok(DiskLock(self.context.state.lock_disk(instance, target, deadline)?))
+    }
+
+    /// Waits until nobody else changes what the metadata of the guest's domain says of its volumes, and keeps others from it
+    /// until the value is dropped.
+    ///
+    /// # Errors
+    /// When another one does not end in time, or the lock file cannot be used.
+    pub fn lock_metadata(&self, instance: InstanceId) -> Result<MetadataLock, Error> {
+        let deadline = Deadline::after(self.context.config.lock_timeout);
+        Ok(MetadataLock(self.context.state.lock_metadata(instance, deadline)?))
     }
 
     /// Disconnects a volume from a guest, and unmounts its share when no attachment and no guest is left and the

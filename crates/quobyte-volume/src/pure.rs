@@ -10,6 +10,7 @@ pub mod guests;
 pub mod image;
 pub mod io_policy;
 pub mod kernel_mount;
+pub mod metadata;
 pub mod mount_path;
 pub mod oslo_config;
 pub mod path_option;

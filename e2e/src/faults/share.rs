@@ -1,8 +1,7 @@
 //! A share with an attachment, whose client can be told to fail.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -55,8 +54,8 @@ impl Share {
             site.volume().image(name, "raw", &[0; 4096]);
         }
         let [pid, control] = ["pid", "control"].map(|name| site.scratch().path().join(name));
-        configure(&site, &format!("standin.pid_file={}", pid.display()));
-        configure(&site, &format!("standin.control={}", control.display()));
+        site.volume().configure(&format!("standin.pid_file={}", pid.display()));
+        site.volume().configure(&format!("standin.control={}", control.display()));
         let mut answer = site.connect(instance, &site.info("one")).answer();
         let Value::String(mount_path) = answer["mount_path"].take() else {
             panic!("no mount path in {answer}")
@@ -110,7 +109,7 @@ impl Share {
 
     /// Adds a line to the client's configuration, for the clients started from now on.
     pub fn configure(&self, line: &str) {
-        configure(&self.site, line);
+        self.site.volume().configure(line);
     }
 
     /// A file beside everything else.
@@ -124,9 +123,4 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.client.end();
     }
-}
-
-fn configure(site: &Site, line: &str) {
-    let config = OpenOptions::new().append(true).open(site.volume().config());
-    writeln!(config.expect("open the client's configuration"), "{line}").expect("configure the client");
 }

@@ -9,6 +9,7 @@ use quobyte_volume::pure::guests::GuestUse;
 use serde_json::{Map, Value, json};
 
 use self::plan::{Plan, check_is_asked_for};
+use super::forget_disk;
 use super::input::read_connection_info;
 use super::present::{display_value, volume_rows, warn_of_lost_attachments};
 use crate::cli::Volume;
@@ -68,9 +69,11 @@ pub(super) fn run(
     // Others may take the disk's name, add the disk or take it out, start or stop the domain: then the domain is looked
     // at again, until what it lacks is added, or refused for another reason.
     for round in 1.. {
-        let added = current
-            .needs_attach()
-            .then(|| add_disk(&hypervisor, &driver, &guest, info, &connected, &current));
+        let added = match describe(&driver, &guest, info, &current) {
+            Ok(()) if !current.needs_attach() => None,
+            Ok(()) => Some(add_disk(&hypervisor, &driver, &guest, info, &connected, &current)),
+            Err(cause) => Some(Err(cause)),
+        };
         let is_added = matches!(added, Some(Ok(())));
         changed |= is_added;
         let refusal = match added {
@@ -111,7 +114,7 @@ pub(super) fn run(
                 Error::DiskNotFound { domain: guest.name.clone(), target: current.target.dev.to_string() }
             }
         };
-        return Err(roll_back(&driver, &guest, info, &connected, cause));
+        return Err(roll_back(&driver, &guest, info, &connected, &current.target.dev, cause));
     }
     let dev = current.target.dev;
     warn_of_lost_attachments(&connected);
@@ -120,6 +123,14 @@ pub(super) fn run(
         return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
     Ok(answer(&guest, &dev, info, &connected, changed))
+}
+
+/// Has the domain's metadata say what the disk is, before the domain has it: a disk that nobody could connect the volume of
+/// would keep the domain from its next start.
+fn describe(driver: &Driver, guest: &Guest, info: &ConnectionInfo, plan: &Plan) -> Result<(), Error> {
+    let _lock = driver.lock_metadata(guest.instance)?;
+    let is_running = guest.active || plan.live;
+    guest.change_metadata(is_running, guest.persistent, |volumes| volumes.insert(&plan.target.dev, info))
 }
 
 fn add_disk(
@@ -183,17 +194,20 @@ fn disk_xml(info: &ConnectionInfo, connected: &Connected, target: &DiskTarget) -
     Ok(Disk::new(info, &connected.device_path, &connected.chain, target, &connected.policy)?.to_xml())
 }
 
-/// Disconnects the volume if this call connected it. Returns the error to report.
+/// Disconnects the volume if this call connected it, and takes back what it had the domain's metadata say. Returns the error
+/// to report.
 fn roll_back(
     driver: &Driver,
     guest: &Guest,
     info: &ConnectionInfo,
     connected: &Connected,
+    target: &TargetDev,
     cause: Error,
 ) -> Error {
     if !connected.attached {
         return cause;
     }
+    forget_disk(driver, guest, target, guest.persistent);
     let request = DisconnectRequest {
         at: &connected.mount_path,
         export: Some(&info.export),

@@ -10,6 +10,7 @@ use quobyte_volume::pure::mount_path::MountPath;
 use quobyte_volume::pure::record::Detaching;
 use serde_json::json;
 
+use super::forget_disk;
 use super::present::{disconnect_json, summary};
 use crate::error::Error;
 use crate::libvirt::{DeviceEvents, Guest, Hypervisor, Removed};
@@ -33,6 +34,8 @@ pub(super) fn run(
     if live.is_none()
         && let Some((at, begun)) = half_detached(&driver, &guest, target, persistent.as_ref())?
     {
+        let configured = guest.persistent && !begun.keeps_other;
+        forget_disk(&driver, &guest, target, configured);
         return finish(&driver, &guest, &at, &begun);
     }
     guest.check_not_saved()?;
@@ -74,6 +77,7 @@ pub(super) fn run(
             removed = Removed::Now;
         }
     }
+    forget_disk(&driver, &guest, target, guest.persistent && !detaching.keeps_other);
     let disconnected = driver.finish_detach(&at, &detaching)?;
     // Another program had taken the disk out before, and disconnected the volume.
     if removed == Removed::AlreadyGone && !disconnected.changed {

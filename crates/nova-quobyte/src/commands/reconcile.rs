@@ -1,10 +1,11 @@
 //! `reconcile`
 
-use quobyte_volume::driver::{Finding, LostGuest, Repair, StillMounted, Unrepaired};
+use quobyte_volume::driver::{self, Finding, LostGuest, Repair, StillMounted, Unrepaired};
 use quobyte_volume::error::{Code, with_causes};
 use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
+use super::hook;
 use super::present::{attachment_json, file_names, still_mounted_reason};
 use crate::error::Error;
 use crate::output::Answer;
@@ -26,6 +27,14 @@ pub(super) fn run(settings: Settings, dry_run: bool) -> Result<Answer, Error> {
         text.push_str("records, mounts and guests agree\n");
     }
     Ok(Answer { json, text })
+}
+
+/// Reconciles unless another process is doing so in its turn; then that one does it once more.
+pub(super) fn run_in_turn(settings: Settings) -> Result<Answer, Error> {
+    let state = settings.state()?;
+    let driver = settings.driver()?;
+    state.do_in_turn::<driver::Error>(|| Ok(driver.reconcile(false).map(drop)?))?;
+    Ok(hook::nothing())
 }
 
 /// A finding as JSON.

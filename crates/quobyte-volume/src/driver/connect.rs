@@ -57,6 +57,8 @@ pub(super) struct ConnectRequest<'a> {
     pub(super) instance: InstanceId,
     pub(super) ask: AskGuests,
     pub(super) facts: &'a HypervisorFacts,
+    /// Whether the guest's own description has the disk already, so that nobody will disconnect it.
+    pub(super) is_described: bool,
 }
 
 impl<'a> ConnectRequest<'a> {
@@ -91,17 +93,23 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     let mut operation = ShareOperation::new(context, &lock, before, record).with_image(info.into());
     operation.check_rivals_by_name(request)?;
     match operation.connect(request, early_inquiry) {
-        Ok(ConnectedImage { mount, chain, policy, survey, attached }) => Ok(Connected {
-            device_path: at.image(&info.name),
-            mount_path: at.clone(),
-            mount,
-            policy,
-            mounted: operation.rollback.client.is_some(),
-            attached,
-            chain,
-            changed: operation.before.as_ref() != Some(&operation.record),
-            lost: LostGuest::group(operation.record.lost(), survey.as_ref()),
-        }),
+        Ok(ConnectedImage { mount, chain, policy, survey, attached }) => {
+            let mounted = operation.rollback.client.is_some();
+            if mounted {
+                context.state.forget_failure(&at);
+            }
+            Ok(Connected {
+                device_path: at.image(&info.name),
+                mount_path: at.clone(),
+                mount,
+                policy,
+                mounted,
+                attached,
+                chain,
+                changed: operation.before.as_ref() != Some(&operation.record),
+                lost: LostGuest::group(operation.record.lost(), survey.as_ref()),
+            })
+        }
         Err(cause) => Err(operation.roll_back(&at, cause)),
     }
 }
@@ -311,6 +319,7 @@ impl ShareOperation<'_> {
         Attachment {
             chain: chain.to_vec(),
             shareable: info.multiattach,
+            adopted: request.is_described,
             generation: lost.map_or(self.record.generation, |own| own.generation),
             lost_in: lost.and_then(|own| own.lost_in),
             ..Attachment::new(instance, info.volume_id, info.name.clone(), info.format)

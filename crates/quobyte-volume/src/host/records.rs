@@ -7,6 +7,9 @@
 //! <state_dir>/locks/<key>.probe             held while that share's client is being asked
 //! <state_dir>/locks/<export>.export         held while a file of that export is granted, whatever the mount path
 //! <state_dir>/locks/<guest>-<target>.disk   held while that disk is detached, and removed then
+//! <state_dir>/locks/<guest>.metadata        held while the metadata of that guest's domain is changed, and removed then
+//! <state_dir>/locks/<key>.failed            when that share could not be connected as a guest started
+//! <state_dir>/locks/reconcile.*             held while somebody reconciles for the hook, and whether that is asked for again
 //! <state_dir>/launch/                       what is asked of the units that clients run in
 //! ```
 //!
@@ -17,6 +20,7 @@
 mod error;
 mod lock;
 mod ownership;
+mod recent;
 mod record_file;
 mod state_dir;
 

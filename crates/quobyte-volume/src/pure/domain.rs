@@ -83,11 +83,7 @@ const NOVA_NAMESPACE: &str = "http://openstack.org/xmlns/libvirt/nova/";
 pub fn described_files(xml: &str) -> Result<DescribedFiles, DomainError> {
     let document = Document::parse(xml)?;
     let metadata = child(document.root_element(), "metadata");
-    let mut namespaces = metadata
-        .into_iter()
-        .flat_map(|metadata| metadata.children())
-        .filter_map(|element| element.tag_name().namespace());
-    let is_novas = namespaces.any(|namespace| namespace.starts_with(NOVA_NAMESPACE));
+    let is_novas = metadata.is_some_and(is_written_by_nova);
     let mut files = DescribedFiles { is_novas, ..DescribedFiles::default() };
     for part in ["os", "devices"] {
         let Some(part) = child(document.root_element(), part) else { continue };
@@ -100,6 +96,12 @@ pub fn described_files(xml: &str) -> Result<DescribedFiles, DomainError> {
         }
     }
     Ok(files)
+}
+
+/// Whether Nova has written the description with that metadata.
+pub(super) fn is_written_by_nova(metadata: Node<'_, '_>) -> bool {
+    let mut namespaces = metadata.children().filter_map(|element| element.tag_name().namespace());
+    namespaces.any(|namespace| namespace.starts_with(NOVA_NAMESPACE))
 }
 
 /// The directory of a storage pool, by its description; `None` for one that is kept in none.

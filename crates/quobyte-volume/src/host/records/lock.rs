@@ -74,6 +74,21 @@ impl StateDir {
         Ok(RemovedLock { file, path: self.lock_path(&name) })
     }
 
+    /// Waits until nobody else changes the metadata of the guest's domain, then keeps others from it until the value is
+    /// dropped. Whoever holds it waits for no share.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`].
+    pub(crate) fn lock_metadata(
+        &self,
+        instance: InstanceId,
+        deadline: Deadline,
+    ) -> Result<RemovedLock, StateError> {
+        let name = format!("{instance}.metadata");
+        let file = self.acquire(&name, format!("metadata of instance {instance}"), deadline)?;
+        Ok(RemovedLock { file, path: self.lock_path(&name) })
+    }
+
     /// Holds the lock under which the share's client is asked; `None` if it is not free by the deadline.
     ///
     /// # Errors
@@ -108,7 +123,7 @@ impl StateDir {
         self.lock_path(&format!("{}.probe", at.key()))
     }
 
-    fn lock_path(&self, name: &str) -> PathBuf {
+    pub(super) fn lock_path(&self, name: &str) -> PathBuf {
         self.path.join("locks").join(name)
     }
 
@@ -120,7 +135,7 @@ impl StateDir {
     ///
     /// The lock of a file that was removed since it was opened, with its state directory or as [`RemovedLock`] does it,
     /// excludes nobody: others make the file again and lock that.
-    fn acquire_at(&self, path: &Path, deadline: Deadline) -> Result<Option<File>, StateError> {
+    pub(super) fn acquire_at(&self, path: &Path, deadline: Deadline) -> Result<Option<File>, StateError> {
         let io = |source| StateError::Io { path: path.to_owned(), source };
         loop {
             let file = self.open_lock(path)?;
@@ -144,7 +159,7 @@ impl StateDir {
     }
 }
 
-/// A lock whose file goes with it, where there would be a file for each disk that was ever detached.
+/// A lock whose file goes with it, where there would be a file for each guest and disk that there ever was.
 #[derive(Debug)]
 pub(crate) struct RemovedLock {
     file: File,
