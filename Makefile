@@ -126,7 +126,7 @@ lint: ## check the format, clippy, licences and sources of dependencies, and the
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --locked check bans licenses sources
 	shellcheck --external-sources $(scripts)
-	shellcheck --shell=dash tests/lab/guest-init tests/openstack/guest-init tests/openstack/guest-lsblk
+	shellcheck --shell=dash packaging/libvirt/nova-quobyte tests/lab/guest-init tests/openstack/guest-init tests/openstack/guest-lsblk
 	tests/lab/venv lint
 	target/lab/venv-lint/bin/ruff check $(python) tests/nova tests/openstack
 	target/lab/venv-lint/bin/ruff format --check $(python) tests/nova tests/openstack

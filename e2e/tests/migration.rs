@@ -134,3 +134,35 @@ fn migration_of_cached_disk_is_refused() {
     site.disconnect(&uuid, &info).answer();
     site.assert_nothing_is_left();
 }
+
+#[test]
+fn hook_connects_where_guest_arrives() {
+    let (site, infos) = site();
+    let other = OtherHost::for_site(&site);
+    let mut guest = Guest::define(site.scratch());
+    site.install_hook(&guest);
+    for info in &infos {
+        site.attach(&guest, info, &[]).answer();
+    }
+    guest.start();
+    let disks = IDS.map(|id| guest.virtio_disk(id));
+    start_writing(&mut guest, &disks);
+    wait_for_more(&mut guest);
+    guest.migrate(&other, wait_for_more);
+    wait_for_more(&mut guest);
+    site.wait_until_unmounted();
+    guest.migrate(&other, wait_for_more);
+    wait_for_more(&mut guest);
+
+    let content = stop_writing(&mut guest);
+    guest.destroy();
+    for target in ["vda", "vdb"] {
+        site.detach(&guest, target, &[]).answer();
+    }
+    site.assert_nothing_is_left();
+    for (id, format) in IDS.into_iter().zip(FORMATS) {
+        assert!(site.volume().contents(id, format) == content, "{format} differs");
+    }
+    let status = Reply::of(command_on_other(&site, &other, &["status"])).answer();
+    assert_eq!(status["shares"], json!([]), "{status}");
+}

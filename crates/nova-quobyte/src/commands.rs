@@ -9,34 +9,20 @@ mod disk_xml;
 mod explain;
 mod hook;
 mod input;
+mod metadata;
 mod present;
 mod reconcile;
 mod status;
 
-use quobyte_volume::driver::Driver;
 use quobyte_volume::host::check_capacity;
-use quobyte_volume::pure::disk::TargetDev;
 use tracing::Level;
 
 use self::input::read_connection_info;
 use crate::cli::{Cli, Command};
 use crate::error::Error;
-use crate::libvirt::Guest;
 use crate::log;
 use crate::output::Answer;
 use crate::settings::Settings;
-
-/// Has the domain's metadata say nothing of a disk that it does not have, in its configuration only where `configured`. What
-/// cannot be done harms nobody: only disks that a domain has are connected by it.
-fn forget_disk(driver: &Driver, guest: &Guest, target: &TargetDev, configured: bool) {
-    let forgotten = driver
-        .lock_metadata(guest.instance)
-        .map_err(Error::from)
-        .and_then(|_lock| guest.change_metadata(guest.active, configured, |volumes| volumes.remove(target)));
-    if let Err(error) = forgotten {
-        tracing::warn!(domain = %guest.name, %target, %error, "the domain's metadata still describes the disk");
-    }
-}
 
 /// Does what the command line asks for.
 ///
@@ -49,7 +35,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         Command::Hook { operation, sub_operation, .. } => {
             match hook::Event::read(operation, sub_operation)? {
                 Some(event) => Some(event),
-                None => return Ok(hook::nothing()),
+                None => return Ok(Answer::none()),
             }
         }
         _ => None,
@@ -76,8 +62,6 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
         Command::Status => status::run(settings),
         Command::Reconcile { in_turn: true, .. } => reconcile::run_in_turn(settings),
         Command::Reconcile { dry_run, .. } => reconcile::run(settings, *dry_run),
-        Command::Hook { .. } => {
-            event.map_or_else(|| Ok(hook::nothing()), |event| hook::run(settings, &event))
-        }
+        Command::Hook { .. } => event.map_or_else(|| Ok(Answer::none()), |event| hook::run(settings, &event)),
     }
 }

@@ -19,6 +19,13 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
+impl Answer {
+    /// Nothing, for a caller that takes whatever is printed for something else.
+    pub(crate) fn none() -> Self {
+        Self { json: Value::Null, text: String::new() }
+    }
+}
+
 /// What became of a command whose command line was good.
 pub(crate) struct Outcome {
     /// Whether it is asked for as JSON.
@@ -41,7 +48,6 @@ pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> Exi
     let outcome = outcome.map(|Outcome { json, result, .. }| (json, result));
     let (printed, status) = match outcome {
         Ok((true, Ok(answer))) => (print_line(answer.json), 0),
-        // A hook's output would be taken for another description of the guest.
         Ok((false, Ok(Answer { text, .. }))) if text.is_empty() => (Ok(()), 0),
         Ok((false, Ok(answer))) => (print_line(without_control_characters(&answer.text)), 0),
         Ok((true, Err(error))) => {

@@ -9,8 +9,8 @@ use quobyte_volume::pure::guests::GuestUse;
 use serde_json::{Map, Value, json};
 
 use self::plan::{Plan, check_is_asked_for};
-use super::forget_disk;
 use super::input::read_connection_info;
+use super::metadata::{describe_disk, forget_disk};
 use super::present::{display_value, volume_rows, warn_of_lost_attachments};
 use crate::cli::Volume;
 use crate::error::{Error, is_locked};
@@ -69,7 +69,7 @@ pub(super) fn run(
     // Others may take the disk's name, add the disk or take it out, start or stop the domain: then the domain is looked
     // at again, until what it lacks is added, or refused for another reason.
     for round in 1.. {
-        let added = match describe(&driver, &guest, info, &current) {
+        let added = match describe_disk(&driver, &guest, info, &current.target.dev, current.live) {
             Ok(()) if !current.needs_attach() => None,
             Ok(()) => Some(add_disk(&hypervisor, &driver, &guest, info, &connected, &current)),
             Err(cause) => Some(Err(cause)),
@@ -123,14 +123,6 @@ pub(super) fn run(
         return Err(Error::DiskOnDeadMount { domain: guest.name, target: dev.to_string() });
     }
     Ok(answer(&guest, &dev, info, &connected, changed))
-}
-
-/// Has the domain's metadata say what the disk is, before the domain has it: a disk that nobody could connect the volume of
-/// would keep the domain from its next start.
-fn describe(driver: &Driver, guest: &Guest, info: &ConnectionInfo, plan: &Plan) -> Result<(), Error> {
-    let _lock = driver.lock_metadata(guest.instance)?;
-    let is_running = guest.active || plan.live;
-    guest.change_metadata(is_running, guest.persistent, |volumes| volumes.insert(&plan.target.dev, info))
 }
 
 fn add_disk(

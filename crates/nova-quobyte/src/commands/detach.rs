@@ -10,7 +10,7 @@ use quobyte_volume::pure::mount_path::MountPath;
 use quobyte_volume::pure::record::Detaching;
 use serde_json::json;
 
-use super::forget_disk;
+use super::metadata::forget_disk;
 use super::present::{disconnect_json, summary};
 use crate::error::Error;
 use crate::libvirt::{DeviceEvents, Guest, Hypervisor, Removed};

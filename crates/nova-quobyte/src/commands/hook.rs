@@ -22,7 +22,6 @@ use quobyte_volume::pure::guests::{GuestQuestion, GuestSurvey, Guests};
 use quobyte_volume::pure::io_policy::HypervisorFacts;
 use quobyte_volume::pure::metadata::{self, DescribedVolume, described_guest, described_volumes};
 use quobyte_volume::pure::mount_path::MountPath;
-use serde_json::Value;
 
 use crate::error::Error;
 use crate::output::Answer;
@@ -68,18 +67,13 @@ impl Event {
     }
 }
 
-/// What there is to answer: nothing, as libvirt would take it for another description of the guest.
-pub(super) fn nothing() -> Answer {
-    Answer { json: Value::Null, text: String::new() }
-}
-
 pub(super) fn run(settings: Settings, event: &Event) -> Result<Answer, Error> {
     let Event { phase, xml } = event;
     let base = settings.mount_point_base().to_owned();
     let described = described_volumes(xml, |export| MountPath::new(&base, export));
-    let (Ok(volumes), Ok(Some(guest))) = (described, described_guest(xml)) else { return Ok(nothing()) };
+    let (Ok(volumes), Ok(Some(guest))) = (described, described_guest(xml)) else { return Ok(Answer::none()) };
     if volumes.is_empty() {
-        return Ok(nothing());
+        return Ok(Answer::none());
     }
     let state_dir = settings.state_dir();
     continue_as_owner(state_dir, xml.as_bytes())
@@ -87,10 +81,10 @@ pub(super) fn run(settings: Settings, event: &Event) -> Result<Answer, Error> {
     match phase {
         Phase::Starts => connect(settings, &base, guest, volumes)?,
         Phase::HasEnded => {
-            start_in_background(reconcile_arguments()).map_err(|source| Error::HostExhausted { source })?
+            start_in_background(reconcile_arguments()).map_err(|source| Error::HostExhausted { source })?;
         }
     }
-    Ok(nothing())
+    Ok(Answer::none())
 }
 
 fn read_description() -> io::Result<String> {

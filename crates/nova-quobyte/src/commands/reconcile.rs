@@ -5,7 +5,6 @@ use quobyte_volume::error::{Code, with_causes};
 use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
 
-use super::hook;
 use super::present::{attachment_json, file_names, still_mounted_reason};
 use crate::error::Error;
 use crate::output::Answer;
@@ -33,8 +32,8 @@ pub(super) fn run(settings: Settings, dry_run: bool) -> Result<Answer, Error> {
 pub(super) fn run_in_turn(settings: Settings) -> Result<Answer, Error> {
     let state = settings.state()?;
     let driver = settings.driver()?;
-    state.do_in_turn::<driver::Error>(|| Ok(driver.reconcile(false).map(drop)?))?;
-    Ok(hook::nothing())
+    state.do_in_turn::<driver::Error>(|| driver.reconcile(false).map(drop))?;
+    Ok(Answer::none())
 }
 
 /// A finding as JSON.

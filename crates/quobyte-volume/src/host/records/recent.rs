@@ -118,7 +118,12 @@ mod tests {
             })
             .unwrap();
         assert_eq!(done, 2);
-        state.do_in_turn::<StateError>(|| Ok(done += 1)).unwrap();
+        state
+            .do_in_turn::<StateError>(|| {
+                done += 1;
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(done, 3);
     }
 }
