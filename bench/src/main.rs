@@ -70,7 +70,7 @@ fn run(driver: &Driver, host: &LinuxHost, line: &str) -> Result<Duration> {
             let export = Export::parse(export)?;
             let at = driver.mount_path(&export);
             let known = mounted(&at, &export, None)?;
-            let known = KnownMount { mount: Some(&known), client: &[] };
+            let known = KnownMount { mount: Some(&known), ..KnownMount::default() };
             repeatedly(|| match inspect(host, &at, &export, known)? {
                 MountState::Healthy(_) => Ok(()),
                 state => Err(format!("not healthy: {state:?}").into()),

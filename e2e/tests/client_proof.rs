@@ -1,13 +1,16 @@
 //! A client is dead only by proof: one that answers for a while as the kernel does for a dead one is left in peace.
 
-use std::{fs::File, os::unix::fs::FileExt};
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+};
 
 use e2e::{
     Guest, Site,
     faults::{ALICE, BOB, Share},
     mount_at,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What a client may answer that is alive, and the kernel for one that is not.
 const FAULTS: [&str; 2] = ["estale", "enotconn"];
@@ -105,6 +108,17 @@ fn last_disconnect_of_disconnected_client_is_not_lazy() {
         site.disconnect(ALICE, &site.info("one")).answer();
         site.assert_nothing_is_left();
     }
+}
+
+#[test]
+fn process_on_record_is_the_one_that_serves() {
+    let share = Share::connected();
+    let site = share.site();
+    let record = site.state().join("shares").join(&site.records()[0]);
+    let record: Value = serde_json::from_slice(&fs::read(record).expect("read the record")).expect("JSON");
+    let recorded: Vec<_> =
+        record["client"].as_array().expect("a list").iter().map(|one| &one["pid"]).collect();
+    assert_eq!(recorded, [&json!(share.client().id())]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::client::ClientError;
-pub use self::client::become_client;
+pub use self::client::run_client;
 pub(crate) use self::deadline::Deadline;
 pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
 pub use self::linux::{DEFAULT_MOUNT_TIMEOUT, LinuxConfig, LinuxHost};

@@ -101,8 +101,34 @@ pub(crate) struct Inquiry<'a> {
 enum InquiryState<'a> {
     /// The mount table was enough to know the state.
     Known(MountState),
-    /// The export is mounted, and its client, with those processes as far as they are known, has yet to reply.
-    Pending(Mount, Vec<ClientProcess>, PendingShareReply<'a>),
+    /// The export is mounted, and its client has yet to reply.
+    Pending(Mount, KnownClient, PendingShareReply<'a>),
+}
+
+/// The client of a mount, as far as it is known.
+#[derive(Debug, Clone, Default)]
+struct KnownClient {
+    processes: Vec<ClientProcess>,
+    /// The generation of the share that it was started for.
+    generation: u64,
+}
+
+impl KnownClient {
+    /// The client of `mount`, where that is the known mount.
+    fn of(mount: &Mount, known: KnownMount<'_>) -> Self {
+        if known.mount.is_some_and(|known| known.is_same(mount)) {
+            Self { processes: known.client.to_vec(), generation: known.generation }
+        } else {
+            Self::default()
+        }
+    }
+
+    /// Whether it is known to have ended: its processes have, and have left none that they started after it had mounted.
+    fn has_ended(&self, host: &dyn Host, at: &MountPath) -> bool {
+        !self.processes.is_empty()
+            && !self.processes.iter().any(|process| host.is_running(*process))
+            && host.client_processes(at, self.generation).is_empty()
+    }
 }
 
 /// The answer to an [`Inquiry`].
@@ -130,8 +156,7 @@ impl<'a> Inquiry<'a> {
             Some(mount) if !mount.is_quobyte() => InquiryState::Known(MountState::Foreign(mount)),
             Some(mount) if !mount.is_of(export) => InquiryState::Known(MountState::WrongVolume(mount)),
             Some(mount) => {
-                let is_known = known.mount.is_some_and(|known| known.is_same(&mount));
-                let client = if is_known { known.client.to_vec() } else { Vec::new() };
+                let client = KnownClient::of(&mount, known);
                 InquiryState::Pending(mount, client, host.query_share(at, image))
             }
         };
@@ -147,15 +172,14 @@ impl<'a> Inquiry<'a> {
         image: Option<DeclaredImage<'_>>,
     ) -> Option<Self> {
         let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
-        Some(Self { host, at, state: InquiryState::Pending(mount, Vec::new(), host.query_share(at, image)) })
+        let reply = host.query_share(at, image);
+        Some(Self { host, at, state: InquiryState::Pending(mount, KnownClient::default(), reply) })
     }
 
     /// Adds what our records say is there, where the inquiry was begun without them.
     pub(crate) fn with_known(mut self, known: KnownMount<'_>) -> Self {
-        if let InquiryState::Pending(mount, client, _) = &mut self.state
-            && known.mount.is_some_and(|known| known.is_same(mount))
-        {
-            *client = known.client.to_vec();
+        if let InquiryState::Pending(mount, client, _) = &mut self.state {
+            *client = KnownClient::of(mount, known);
         }
         self
     }
@@ -177,10 +201,10 @@ impl<'a> Inquiry<'a> {
             Err(ShareError::Dead { .. }) => MountState::Dead(mount),
             Err(ShareError::Unserved { refused, .. }) => {
                 // The processes decide where the kernel does not: a client that lives may answer with any error.
-                let is_gone = match client.as_slice() {
+                let is_gone = match client.processes.as_slice() {
                     _ if refused == RefusedRequests::SomeWhileConnected => false,
                     [] => refused == RefusedRequests::All,
-                    processes => !processes.iter().any(|process| self.host.is_running(*process)),
+                    _ => client.has_ended(self.host, self.at),
                 };
                 if is_gone { MountState::Dead(mount) } else { MountState::Disconnected(mount) }
             }

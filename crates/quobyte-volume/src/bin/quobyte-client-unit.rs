@@ -1,9 +1,9 @@
-//! Runs Quobyte's client on behalf of a driver, in its own place or in a systemd unit, and ends it there. Not for people.
+//! Runs Quobyte's client on behalf of a driver, by itself or in a systemd unit, and ends it there. Not for people.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use quobyte_volume::host::{become_client, set_up_program, start_in_unit, stop_in_unit};
+use quobyte_volume::host::{run_client, set_up_program, start_in_unit, stop_in_unit};
 
 fn main() -> ExitCode {
     set_up_program();
@@ -12,10 +12,10 @@ fn main() -> ExitCode {
     let result = match command.as_ref().and_then(|command| command.to_str()) {
         Some("start") => start_in_unit(),
         Some("stop") => stop_in_unit(),
-        Some("exec") => Err(become_client(arguments)),
+        Some("run") => run_client(arguments),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "usage: quobyte-client-unit start|stop|exec ARGUMENT...",
+            "usage: quobyte-client-unit start|stop|run ARGUMENT...",
         )),
     };
     match result {

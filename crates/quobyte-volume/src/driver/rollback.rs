@@ -95,7 +95,7 @@ impl ShareOperation<'_> {
 
     fn inspect_share(&self, mount: &Mount) -> Result<MountState, MountError> {
         let record = &self.record;
-        let known = KnownMount { mount: Some(mount), client: &[] };
+        let known = KnownMount { mount: Some(mount), ..KnownMount::default() };
         match inspect(self.host, &record.mount_path, &record.export, known) {
             // It answers, if only with an error.
             Err(MountError::Unreadable { .. }) => Ok(MountState::Disconnected(mount.clone())),

@@ -1,23 +1,26 @@
 //! Quobyte's client, `mount.quobyte`: its command line, its name, and why it did not mount.
 
-mod exec;
 mod processes;
+mod run;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::exec::become_client;
 pub(super) use self::processes::{PidRange, has_other_clients, kill_processes, living_processes, processes};
+pub use self::run::run_client;
+use self::run::{ClientOutcome, PROGRAM};
 use super::deadline::Deadline;
 use super::process::{self, RunError, output_suffix};
 use super::service_manager::ServiceManager;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
+use crate::pure::record::ClientProcess;
 
 /// Tells one client from all other processes: its name stands in its environment, which its background process
 /// inherits.
@@ -72,7 +75,7 @@ pub enum ClientError {
         /// What it was to mount.
         export: Export,
         /// How it ended.
-        status: std::process::ExitStatus,
+        status: ExitStatus,
         /// What it printed.
         output: String,
     },
@@ -109,42 +112,60 @@ pub(super) fn check(client_cfg: Option<&Path>, is_started_here: bool) -> Result<
         let unreadable = |source| ClientError::NoConfiguration { path: path.to_owned(), source };
         path.metadata().map_err(unreadable)?;
     }
-    if is_started_here && !process::find_program(OsStr::new(exec::PROGRAM)).is_absolute() {
+    if is_started_here && !process::find_program(OsStr::new(PROGRAM)).is_absolute() {
         return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
     }
     Ok(())
 }
 
 /// Has the client mount as `request` says, and waits until it has put itself into the background. Success says that the
-/// client was content, not that anything is mounted. The command line is the one Nova and Cinder use.
+/// client was content, not that anything is mounted. The command line is the one Nova and Cinder use. Returns the
+/// processes that the client has left, where they are known.
 ///
-/// `program` is `quobyte-client-unit`, which becomes the client: this process may be large, or not its own.
-pub(super) fn run(program: &Path, request: &MountRequest, deadline: Deadline) -> Result<(), ClientError> {
+/// `program` is `quobyte-client-unit`, which runs the client: this process may be large, or not its own.
+pub(super) fn run(
+    program: &Path,
+    request: &MountRequest,
+    deadline: Deadline,
+) -> Result<Option<Vec<ClientProcess>>, ClientError> {
     let MountRequest { client, export, mount_path, client_cfg, .. } = request;
     let mut arguments: Vec<OsString> =
-        vec!["exec".into(), "--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
+        vec!["run".into(), "--disable-xattrs".into(), export.as_str().into(), mount_path.as_path().into()];
     if let Some(config) = client_cfg {
         arguments.extend(["-c".into(), config.into()]);
     }
     let variable = Some((CLIENT_VARIABLE, client.as_str()));
-    match process::run(program.as_os_str(), arguments, variable, Stdio::null(), deadline) {
-        Ok(outcome) if outcome.status.success() => Ok(()),
-        Ok(outcome) => Err(match exec::error(&outcome) {
-            Some(source) if says_no_program(&source) => ClientError::NotFound { source },
-            Some(source) => ClientError::Host { source },
-            None => ClientError::Refused {
-                export: export.clone(),
-                status: outcome.status,
-                output: outcome.output,
-            },
-        }),
-        Err(RunError::Timeout { output, .. }) => Err(ClientError::Timeout { export: export.clone(), output }),
+    let (outcome, answer) = match process::ask(program.as_os_str(), arguments, variable, deadline) {
+        Ok(ended) => ended,
+        Err(RunError::Timeout { output, .. }) => {
+            return Err(ClientError::Timeout { export: export.clone(), output });
+        }
         Err(RunError::Start { source, .. }) if says_no_program(&source) => {
             let program = program.display();
-            Err(ClientError::Host { source: io::Error::new(source.kind(), format!("{program}: {source}")) })
+            let source = io::Error::new(source.kind(), format!("{program}: {source}"));
+            return Err(ClientError::Host { source });
         }
         Err(RunError::Start { source, .. } | RunError::Supervise { source, .. }) => {
-            Err(ClientError::Host { source })
+            return Err(ClientError::Host { source });
+        }
+    };
+    match serde_json::from_str(&answer) {
+        Ok(ClientOutcome::Ended { status: 0, processes }) => Ok(processes),
+        Ok(ClientOutcome::NotRun { errno }) => {
+            let source = io::Error::from_raw_os_error(errno);
+            Err(if says_no_program(&source) {
+                ClientError::NotFound { source }
+            } else {
+                ClientError::Host { source }
+            })
+        }
+        // Without an answer the program itself has ended early, and the client may mount yet.
+        answer => {
+            let status = match answer {
+                Ok(ClientOutcome::Ended { status, .. }) => ExitStatus::from_raw(status),
+                _ => outcome.status,
+            };
+            Err(ClientError::Refused { export: export.clone(), status, output: outcome.output })
         }
     }
 }
@@ -156,7 +177,52 @@ fn says_no_program(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// What comes of a mount where the program that is to run the client is this script.
+    #[expect(clippy::disallowed_methods, reason = "the test makes a program")]
+    fn outcome_of(script: &str) -> Result<Option<Vec<ClientProcess>>, ClientError> {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}")).unwrap();
+        set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let export = Export::parse("registry/volume").unwrap();
+        let mount_path = MountPath::new(directory.path(), &export);
+        let budget = Duration::from_secs(30);
+        let request =
+            MountRequest { client: name(&mount_path, 1), export, mount_path, client_cfg: None, budget };
+        run(&program, &request, Deadline::after(budget))
+    }
+
+    #[test]
+    fn answer_says_what_became_of_the_client() {
+        let processes = r#"[{"pid": 7, "start_time": 9}]"#;
+        let ended = |status: i32, processes: &str| {
+            format!(r#"echo said >&2; echo '{{"Ended": {{"status": {status}, "processes": {processes}}}}}'"#)
+        };
+        let known = ClientProcess { pid: 7, start_time: 9 };
+        assert_eq!(outcome_of(&ended(0, processes)).unwrap(), Some(vec![known]));
+        assert_eq!(outcome_of(&ended(0, "null")).unwrap(), None);
+        // Without an answer its own end counts, even a good one: nobody knows what the client does.
+        for (script, expected) in [
+            (ended(3 << 8, "[]"), "exit status: 3): said"),
+            (ended(9, "[]"), "signal: 9 (SIGKILL)): said"),
+            ("echo said >&2; exit 4".to_owned(), "exit status: 4): said"),
+            ("echo said >&2; echo '{'; exit 0".to_owned(), "exit status: 0): said"),
+        ] {
+            let error = outcome_of(&script).unwrap_err();
+            assert!(matches!(error, ClientError::Refused { .. }), "{script}: {error:?}");
+            assert!(error.to_string().ends_with(expected), "{script}: {error}");
+        }
+        for (errno, is_missing) in [(libc::ENOENT, true), (libc::EACCES, true), (libc::EMFILE, false)] {
+            let error = outcome_of(&format!(r#"echo '{{"NotRun": {{"errno": {errno}}}}}'"#)).unwrap_err();
+            assert_eq!(matches!(error, ClientError::NotFound { .. }), is_missing, "{error:?}");
+            assert_eq!(matches!(error, ClientError::Host { .. }), !is_missing, "{error:?}");
+        }
+    }
 
     #[test]
     fn only_a_missing_program_is_not_found() {

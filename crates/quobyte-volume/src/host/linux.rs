@@ -184,8 +184,11 @@ impl Host for LinuxHost {
         self.helpers.prestart_helper(at);
         let launcher = self.launcher(settings);
         let numbers = PidRange::from_now_on();
-        match launcher.manager() {
-            Some(manager) => launcher.run(manager, &request, deadline)?,
+        let processes = match launcher.manager() {
+            Some(manager) => {
+                launcher.run(manager, &request, deadline)?;
+                None
+            }
             None => {
                 if let Some(unit) = self.callers_unit()? {
                     tracing::warn!(
@@ -193,10 +196,11 @@ impl Host for LinuxHost {
                         unit.name
                     );
                 }
-                client::run(&self.client_program(), &request, deadline)?;
+                client::run(&self.client_program(), &request, deadline)?
             }
-        }
-        Ok(client::living_processes(&request.client, numbers).unwrap_or_default())
+        };
+        let find = || client::living_processes(&request.client, numbers).unwrap_or_default();
+        Ok(processes.unwrap_or_else(find))
     }
 
     fn client_processes(&self, at: &MountPath, generation: u64) -> Vec<ClientProcess> {

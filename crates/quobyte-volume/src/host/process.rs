@@ -55,6 +55,33 @@ pub(crate) fn run<S: AsRef<OsStr>>(
     input: Stdio,
     deadline: Deadline,
 ) -> Result<ProgramOutcome, RunError> {
+    run_with(program, arguments, variable, input, None, deadline)
+}
+
+/// Runs `program` as [`run`] does, without input, and returns beside its outcome what it printed on standard output. The
+/// outcome has only the rest.
+pub(crate) fn ask<S: AsRef<OsStr>>(
+    program: &OsStr,
+    arguments: impl IntoIterator<Item = S>,
+    variable: Option<(&str, &str)>,
+    deadline: Deadline,
+) -> Result<(ProgramOutcome, String), RunError> {
+    let supervise_error =
+        |source| RunError::Supervise { program: program.to_string_lossy().into_owned(), source };
+    let mut answer = sealed_memory_file().map_err(supervise_error)?;
+    let outcome = run_with(program, arguments, variable, Stdio::null(), Some(&answer), deadline)?;
+    let answer = read_back(&mut answer).map_err(supervise_error)?;
+    Ok((outcome, answer))
+}
+
+fn run_with<S: AsRef<OsStr>>(
+    program: &OsStr,
+    arguments: impl IntoIterator<Item = S>,
+    variable: Option<(&str, &str)>,
+    input: Stdio,
+    standard_output: Option<&File>,
+    deadline: Deadline,
+) -> Result<ProgramOutcome, RunError> {
     let name = program.to_string_lossy().into_owned();
     let supervise_error = |source: io::Error| RunError::Supervise { program: name.clone(), source };
     let mut output_file = sealed_memory_file().map_err(supervise_error)?;
@@ -67,7 +94,7 @@ pub(crate) fn run<S: AsRef<OsStr>>(
         .env("LC_ALL", "C")
         .envs(variable)
         .stdin(input)
-        .stdout(output_file.try_clone().map_err(supervise_error)?)
+        .stdout(standard_output.unwrap_or(&output_file).try_clone().map_err(supervise_error)?)
         .stderr(output_file.try_clone().map_err(supervise_error)?)
         .process_group(0);
     // Nothing of ours runs between fork and exec: then a large process need not be copied for it.

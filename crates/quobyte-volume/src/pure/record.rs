@@ -101,6 +101,8 @@ pub struct KnownMount<'a> {
     pub mount: Option<&'a Mount>,
     /// The processes of its client; empty where they are not known.
     pub client: &'a [ClientProcess],
+    /// The share's generation that it is of; 0 where that is not known.
+    pub generation: u64,
 }
 
 impl ShareRecord {
@@ -127,7 +129,7 @@ impl ShareRecord {
     /// What is known of the mount.
     #[must_use]
     pub fn known_mount(&self) -> KnownMount<'_> {
-        KnownMount { mount: self.mount.as_ref(), client: &self.client }
+        KnownMount { mount: self.mount.as_ref(), client: &self.client, generation: self.generation }
     }
 
     /// Records what is mounted. What was found out about an earlier mount does not apply to another one.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::pure::guests::{GuestQuestion, GuestSurvey, RunId};
 use crate::pure::io_policy::DirectIo;
-use crate::pure::record::ClientSettings;
+use crate::pure::record::{ClientProcess, ClientSettings};
 
 #[test]
 fn lost_guest_is_named_once_and_only_if_it_ran() {
@@ -175,6 +175,23 @@ fn live_client_that_answers_estale_is_not_dead() {
     assert!(f.reconcile().is_empty(), "it has recovered, and nobody has lost anything");
     f.client_becomes(ClientState::Vanished);
     assert_eq!(f.reconcile(), ["remounted"], "its process is gone");
+}
+
+#[test]
+fn process_that_a_client_starts_later_keeps_it_alive() {
+    let f = fixture();
+    f.connect(&volume("a"), 1).unwrap();
+    f.run(1, &["a"]);
+    // What is on record has ended, and what it had started serves.
+    let lock = f.driver.context.lock(&f.at(&volume("a"))).unwrap();
+    let mut record = lock.load().unwrap().unwrap();
+    record.client = vec![ClientProcess { pid: 1, start_time: 0 }];
+    lock.store(&record).unwrap();
+    drop(lock);
+    f.client_becomes(ClientState::Stale);
+    assert_eq!(f.reconcile(), ["disconnected"]);
+    f.client_becomes(ClientState::Vanished);
+    assert_eq!(f.reconcile(), ["remounted"]);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 use super::CLIENT_VARIABLE;
 use crate::host::deadline::Deadline;
 use crate::host::process::{Process, start_time};
@@ -52,6 +54,19 @@ pub(in crate::host) fn living_processes(client: &str, numbers: PidRange) -> io::
         found.extend(start_time(pid).map(|start_time| ClientProcess { pid, start_time }));
     }
     Ok(found)
+}
+
+/// The children of this process that live; `None` where the kernel has begun anew at its lowest number since this process
+/// was started. One call for each number that was given since is a hundredth of what it takes to read who a process is.
+pub(super) fn own_children() -> Option<Vec<ClientProcess>> {
+    let (own, newest) = (std::process::id(), newest_pid()?);
+    let is_child = |pid: &u32| {
+        let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        pid.is_some_and(|pid| waitid(WaitId::Pid(pid), look).is_ok())
+    };
+    let living = |pid| Some(ClientProcess { pid, start_time: start_time(pid)? });
+    (own <= newest).then(|| (own + 1..=newest).filter(is_child).filter_map(living).collect())
 }
 
 /// The numbers that a process may have. Looking at each process of a host takes as long as mounting does.
@@ -126,4 +141,25 @@ fn pids_where(numbers: PidRange, is_wanted: impl Fn(&str) -> bool) -> io::Result
         }
     }
     Ok(processes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::process::{command, kill_and_wait};
+
+    #[test]
+    fn only_living_children_are_own() {
+        let start = || command(Path::new("/bin/sleep")).unwrap().arg("1000").spawn().unwrap();
+        let (mut ended, mut living) = (start(), start());
+        kill_and_wait(&mut ended).unwrap();
+        ended.wait().unwrap();
+        let id = living.id();
+        let expected = ClientProcess { pid: id, start_time: start_time(id).unwrap() };
+        assert_eq!(own_children(), Some(vec![expected]));
+        // Ended, but not waited for.
+        kill_and_wait(&mut living).unwrap();
+        assert_eq!(own_children(), Some(Vec::new()));
+        living.wait().unwrap();
+    }
 }

@@ -24,7 +24,7 @@ pub(super) fn start() -> io::Result<()> {
     let request = mailbox.read_request()?;
     crash::point("a unit has read its request");
     let program = std::env::current_exe()?;
-    let result = client::run(&program, &request, Deadline::after(request.budget.min(MAX_BUDGET)));
+    let result = client::run(&program, &request, Deadline::after(request.budget.min(MAX_BUDGET))).map(drop);
     mailbox.post_outcome(&MountOutcome::from_result(&result))?;
     result.map_err(io::Error::other)
 }

@@ -113,7 +113,7 @@ pub(crate) fn share_one_arena() {
     };
 }
 
-/// Leaves this process nothing of its caller's but the user, for a client that takes its place: default signals, the usual
+/// Leaves this process nothing of its caller's but the user, for a client that it starts: default signals, the usual
 /// umask, no descriptors beside the standard streams, and as much of each resource as the user may have.
 pub(crate) fn set_up_client() {
     for resource in CLIENT_LIMITS {
@@ -133,6 +133,11 @@ pub(crate) fn set_up_client() {
     unblock_signals();
     keep_descriptors_from_children();
     lower_oom_score();
+}
+
+/// Makes this process the parent of what its children leave behind when they end.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
 /// Has the OOM killer come to this process late, if it would not already. A user without privileges can do no more than go
