@@ -74,9 +74,10 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     // What no later finding could allow is refused before anything is begun.
     Decision::check_before_mount(info, request.facts, &context.config.io)?;
     context.config.volume_formats.check_name(&info.name, info.format)?;
-    context.check_for_guest(info)?;
     let at = context.mount_path(&info.export);
-    context.check_mount_table_line(&at, &info.export)?;
+    let resolved = at.resolved();
+    context.check_for_guest(info, &at, &resolved)?;
+    context.check_mount_table_line(&resolved, &info.export)?;
     let lock = context.lock(&at)?;
     // The client answers while everything else is found out.
     let early_inquiry = Inquiry::start_fast(context.host(), &at, &info.export, Some(info.into()));
@@ -226,7 +227,7 @@ impl ShareOperation<'_> {
         if let Some(survey) = survey {
             // Nor where the same volume is mounted elsewhere.
             let places = self.other_places();
-            let recorded = self.context.state.records_of(&self.record.export, at).unwrap_or_default();
+            let recorded = self.other_records().unwrap_or_default();
             let is_released = |found: &GuestUse| recorded.iter().any(|record| record.is_released(found));
             let mut uses = places.iter().flat_map(|at| survey.uses_of(at).map(move |found| (at, found)));
             let rival = uses.find(|(at, found)| claim.is_used_by(found, at) && !is_released(found));
@@ -245,7 +246,7 @@ impl ShareOperation<'_> {
     /// Who has the image at another mount path.
     fn rival_elsewhere(&self, request: &ConnectRequest<'_>, chain: &[Layer]) -> Result<Option<Rival>, Error> {
         let claim = request.claim(chain);
-        let others = self.context.state.records_of(&request.info.export, &self.record.mount_path)?;
+        let others = self.other_records()?;
         Ok(others.iter().find_map(|record| claim.rival(record)))
     }
 

@@ -62,12 +62,16 @@ impl Context {
     }
 
     /// Checks that a guest's AppArmor profile can name the image at its path. Only what gives an image to a guest asks.
-    pub(super) fn check_for_guest(&self, info: &ConnectionInfo) -> Result<(), Error> {
+    /// `resolved` is the mount path without links on the way, which libvirt follows.
+    pub(super) fn check_for_guest(
+        &self,
+        info: &ConnectionInfo,
+        at: &MountPath,
+        resolved: &Path,
+    ) -> Result<(), Error> {
         info.name.check_for_guest()?;
-        let at = self.mount_path(&info.export);
-        // libvirt follows the links on the way.
         if has_refused_character(&at.as_path().to_string_lossy())
-            || has_refused_character(&at.resolved().to_string_lossy())
+            || has_refused_character(&resolved.to_string_lossy())
         {
             return Err(self.base_error(
                 "contains, or leads to, one of * ? [ ] { } \" \\, which AppArmor takes for a pattern or the end of a name, or \
@@ -77,9 +81,9 @@ impl Context {
         Ok(())
     }
 
-    /// Checks that whoever unmounts the export can find it in the mount table.
-    pub(super) fn check_mount_table_line(&self, at: &MountPath, export: &Export) -> Result<(), Error> {
-        if fits_mount_table(&at.resolved(), export) {
+    /// Checks that whoever unmounts the export from there can find it in the mount table.
+    pub(super) fn check_mount_table_line(&self, resolved: &Path, export: &Export) -> Result<(), Error> {
+        if fits_mount_table(resolved, export) {
             return Ok(());
         }
         Err(self.base_error(

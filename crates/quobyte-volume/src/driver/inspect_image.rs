@@ -38,8 +38,8 @@ pub(super) fn inspect_image(
     facts: &HypervisorFacts,
 ) -> Result<ImageInspection, Error> {
     context.config.volume_formats.check_name(&info.name, info.format)?;
-    context.check_for_guest(info)?;
     let at = context.mount_path(&info.export);
+    context.check_for_guest(info, &at, &at.resolved())?;
     let lock = context.lock(&at)?;
     let mut operation =
         ShareOperation::without_record(context, &lock, &at, &info.export).with_image(info.into());

@@ -214,7 +214,7 @@ impl ShareOperation<'_> {
 
     /// Pairs of attachments that use one file at two mount paths and must not.
     fn rivals_elsewhere(&self) -> Result<Vec<(Attachment, Attachment)>, Error> {
-        let others = self.context.state.records_of(&self.record.export, &self.record.mount_path)?;
+        let others = self.other_records()?;
         let rival = |attachment: &Attachment| {
             let found = others.iter().find_map(|record| Claim::of(attachment).rival(record));
             match found {

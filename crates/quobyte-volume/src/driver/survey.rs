@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::operation::ShareOperation;
+use crate::host::records::StateError;
 use crate::pure::connection::{ConnectionInfo, InstanceId};
 use crate::pure::guests::{GuestQuestion, GuestSurvey};
 use crate::pure::image::DeclaredImage;
@@ -41,9 +42,13 @@ impl ShareOperation<'_> {
 
     /// Where else the record's export is mounted, by another record. What cannot be found out is nowhere.
     pub(super) fn other_places(&self) -> Vec<MountPath> {
-        let ShareRecord { export, mount_path, .. } = &self.record;
-        let recorded = self.context.state.records_of(export, mount_path).unwrap_or_default();
+        let recorded = self.other_records().unwrap_or_default();
         recorded.into_iter().map(|record| record.mount_path).collect()
+    }
+
+    /// The usable records of the same export at other mount paths.
+    pub(super) fn other_records(&self) -> Result<Vec<ShareRecord>, StateError> {
+        self.context.state.records_of(&self.record.export, self.lock.key())
     }
 
     /// Brings the record up to date with the guests. `is_healthy` says that the share answers, so that the layers of images

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::processes::{PidRange, has_other_clients, kill_processes, living_processes, processes};
+pub(super) use self::processes::{
+    CLIENT_VARIABLE, PidRange, has_other_clients, kill_processes, living_processes, processes,
+};
 pub use self::run::run_client;
 use self::run::{ClientOutcome, PROGRAM};
 use super::deadline::Deadline;
@@ -21,10 +23,6 @@ use super::service_manager::ServiceManager;
 use crate::pure::connection::Export;
 use crate::pure::mount_path::MountPath;
 use crate::pure::record::ClientProcess;
-
-/// Tells one client from all other processes: its name stands in its environment, which its background process
-/// inherits.
-pub(super) const CLIENT_VARIABLE: &str = "NOVA_QUOBYTE_CLIENT";
 
 /// What the client is called that is started for a share's generation. No other has the name in this boot: one that
 /// has mounted may serve on where its mount was unmounted lazily, and must not be taken for another.

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::CLIENT_VARIABLE;
 use crate::host::deadline::Deadline;
 use crate::host::process::{Process, start_time};
 use crate::pure::record::ClientProcess;
+
+/// Tells one client from all other processes: its name stands in its environment, which its background process
+/// inherits.
+pub(in crate::host) const CLIENT_VARIABLE: &str = "NOVA_QUOBYTE_CLIENT";
 
 /// Kills the processes of the client of that name, so that it mounts nothing later, and returns how many there were.
 ///

@@ -191,7 +191,7 @@ impl LockedShare {
     }
 
     /// The key of the share.
-    pub(super) fn key(&self) -> Option<&str> {
+    pub(crate) fn key(&self) -> Option<&str> {
         record_file::key(&self.record_file)
     }
 

@@ -74,14 +74,17 @@ impl StateDir {
         Ok(records.iter().filter_map(|path| record_file::read(path).transpose()).collect())
     }
 
-    /// The usable records of an export at other mount paths than `at`. A snapshot: nothing is held.
+    /// The usable records of an export, but for the one with key `own`. A snapshot: nothing is held.
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub(crate) fn records_of(&self, export: &Export, at: &MountPath) -> Result<Vec<ShareRecord>, StateError> {
-        let own = at.key();
+    pub(crate) fn records_of(
+        &self,
+        export: &Export,
+        own: Option<&str>,
+    ) -> Result<Vec<ShareRecord>, StateError> {
         let mut others = self.files_with_extension("json")?;
-        others.retain(|path| record_file::key(path) != Some(&own));
+        others.retain(|path| record_file::key(path) != own);
         let mut known = self.exports.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
         let mut current = HashMap::new();
