@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
+    net::{TcpListener, TcpStream},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
 };
@@ -46,6 +47,15 @@ fn host_services_are_unreachable_in_lab() {
     assert!(!Path::new("/run/systemd").exists(), "the machine's service manager can be reached");
     let cgroups = mount_at(Path::new("/sys/fs/cgroup"));
     assert_eq!(cgroups, None, "a guest could leave a control group behind");
+}
+
+#[test]
+fn lab_has_network_of_its_own() {
+    let interfaces = fs::read_to_string("/proc/net/dev").expect("the kernel lists interfaces");
+    let names = interfaces.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    assert_eq!(names.collect::<Vec<_>>(), ["lo"]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a guest may listen");
+    TcpStream::connect(listener.local_addr().expect("it has an address")).expect("a test reaches it");
 }
 
 #[test]

@@ -113,11 +113,30 @@ def sweep_descriptors(options, info):
     return sweep(options, info, resource.RLIMIT_NOFILE, range(first, first + 60))
 
 
+def with_room(rooms):
+    """Give limits that leave so much memory beyond what is used at that time, in bytes."""
+    for room in rooms:
+        status = Path("/proc/self/status").read_text()
+        used = int(re.search(r"VmSize:\s*(\d+)", status)[1]) << 10
+        yield used + room
+
+
 def sweep_memory(options, info):
-    """Have as much memory as there is, and more each time."""
-    status = Path("/proc/self/status").read_text()
-    used = int(re.search(r"VmSize:\s*(\d+)", status)[1]) << 10
-    return sweep(options, info, resource.RLIMIT_AS, range(used, used + (512 << 20), 8 << 20))
+    """Have as much memory as there is, and more each time; then as much as just suffices to begin, and little more."""
+
+    def with_memory(*rooms):
+        return sweep(options, info, resource.RLIMIT_AS, with_room(rooms))
+
+    most, page = 512 << 20, resource.getpagesize()
+    codes = with_memory(*range(0, most, 8 << 20))
+    too_little, enough = 0, most
+    while enough - too_little > page:
+        room = (too_little + enough) // 2
+        if with_memory(room) == ["host_exhausted"]:
+            too_little = room
+        else:
+            enough = room
+    return codes + with_memory(*range(too_little, too_little + 64 * page, page))
 
 
 def start_no_process(options, info):

@@ -33,6 +33,10 @@ const UNDO_DESCRIPTORS: usize = 16;
 /// smaller than 64 MiB out of address space that it has already, and keeps as much for each thread.
 const UNDO_MEMORY: usize = 96 << 20;
 
+/// How much address space the operation itself may take beyond that, for its threads and for starting programs. The C library
+/// ends a process that has too little for a thread it has started. Not smaller than 64 MiB for the same reason.
+const OPERATION_MEMORY: usize = 64 << 20;
+
 /// Frees a program of ours from what it has inherited: blocked and ignored signals, the umask, open descriptors.
 pub fn set_up_program() {
     process_setup::unblock_signals();
@@ -94,7 +98,8 @@ struct SetAside {
 static HELD: Mutex<Weak<Mutex<Option<SetAside>>>> = Mutex::new(Weak::new());
 
 impl Reserve {
-    /// Sets aside what undoing an operation takes, unless another operation has.
+    /// Sets aside what undoing an operation takes, unless another operation has, and makes sure of what the operation itself
+    /// takes.
     ///
     /// # Errors
     /// What the kernel said where that cannot be had.
@@ -111,6 +116,7 @@ impl Reserve {
             });
         }
         drop(set_aside);
+        drop(reserve_memory(OPERATION_MEMORY)?);
         Ok(Self(Some(reserve)))
     }
 
