@@ -46,7 +46,7 @@ fn usage_error_has_status_2_and_json_reply() {
         &[],
         &["unheard-of"],
         &["status", "--unheard-of"],
-        &["connect", "--instance", "not-a-uuid", "--connection-info", "-"],
+        &["connect", "--connection-info", "-"],
         &["attach", "domain", "--export", "registry/volumes"],
         &["status", "--mount-timeout", "0"],
     ];

@@ -17,6 +17,7 @@ enum Call {
     Connect,
     Disconnect,
     Reconcile,
+    Run,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,7 @@ fn program(site: &Site, name: &str, call: Call) -> Program {
         Call::Connect => "connect",
         Call::Disconnect => "disconnect",
         Call::Reconcile => return program.arg("reconcile"),
+        Call::Run => return program.args(["run", "--export", site.volume().export(), "--", "ls", "one"]),
     };
     let info = site.info("one").to_string();
     program.args([verb, "--instance", ALICE, "--connection-info", "-"]).input(info)
@@ -104,6 +106,10 @@ fn recover(site: &Site, call: Call, recovery: Recovery) {
             site.disconnect(ALICE, &site.info("one")).answer();
             assert!(!site.attachments().contains(&alice));
         }
+        (Recovery::NextCall, Call::Run) => {
+            assert!(program(site, "nova-quobyte", Call::Run).run().status.success());
+            assert_eq!(site.mount_directories().is_empty(), site.attachments().is_empty());
+        }
     }
 }
 
@@ -115,6 +121,16 @@ fn bob(site: &Site) -> Bystander {
 #[test]
 fn killed_first_connect_is_recovered() {
     sweep(Call::Connect, |_| (), |_, (), _| (), |_, ()| ());
+}
+
+#[test]
+fn killed_run_is_recovered() {
+    sweep(Call::Run, |_| (), |_, (), _| (), |_, ()| ());
+}
+
+#[test]
+fn killed_run_beside_guest_is_recovered() {
+    sweep_beside_bob(Call::Run, bob, Bystander::assert_served);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// What is installed, below its prefix.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "bin/nova-quobyte",
     "libexec/nova-quobyte/quobyte-share-helper",
     "libexec/nova-quobyte/quobyte-client-unit",
@@ -127,7 +127,32 @@ const FILES: [&str; 7] = [
     "lib/systemd/system/nova-quobyte-mount@.service",
     "lib/tmpfiles.d/nova-quobyte.conf",
     "share/polkit-1/rules.d/50-nova-quobyte.rules",
+    "share/man/man1/nova-quobyte-attach.1",
+    "share/bash-completion/completions/nova-quobyte",
 ];
+
+#[test]
+fn man_pages_and_completions_follow_the_prefix() {
+    let scratch = Scratch::new();
+    let root = scratch.path();
+    for (prefix, other, zsh) in
+        [("usr/local", "usr", "site-functions"), ("usr", "usr/local", "vendor-completions")]
+    {
+        assert_installed(&install(root, &[("PREFIX", &format!("/{prefix}"))], &[]));
+        for (file, text) in [
+            ("man/man1/nova-quobyte.1", "EXAMPLES"),
+            ("man/man1/nova-quobyte-attach.1", "quobyte://registry.example.com/volumes/disk1.raw"),
+            ("bash-completion/completions/nova-quobyte", "complete -F"),
+            (&format!("zsh/{zsh}/_nova-quobyte"), "#compdef nova-quobyte"),
+            ("fish/vendor_completions.d/nova-quobyte.fish", "complete -c nova-quobyte"),
+        ] {
+            let installed = fs::read_to_string(root.join(prefix).join("share").join(file));
+            let installed = installed.unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(installed.contains(text), "{file}: {installed}");
+            assert!(!root.join(other).join("share").join(file).exists(), "{file}");
+        }
+    }
+}
 
 fn make_directory(path: &Path) {
     Program::as_root("mkdir").args(["--parents", "--"]).arg(path).succeed();

@@ -1,22 +1,30 @@
 //! The command line.
 
+pub(crate) mod help;
+mod volume;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use quobyte_volume::host::Launcher;
-use quobyte_volume::pure::connection::InstanceId;
 use quobyte_volume::pure::disk::{Bus, TargetDev};
 use quobyte_volume::pure::image::VolumeFormats;
 use quobyte_volume::pure::io_policy::{CacheModeOption, IoModeOption, PhysicalBlockSize};
+
+use self::help::CONFIGURATION;
+pub(crate) use self::volume::{Image, Volume};
 
 /// Attach VM images on a Quobyte volume to libvirt guests.
 ///
 /// An image is a raw or qcow2 file directly on a Quobyte volume. The volume is mounted by Quobyte's own client as the
 /// user that runs this command, once for all images on it, and unmounted when the last of them is disconnected.
 #[derive(Debug, Parser)]
-#[command(name = "nova-quobyte", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "nova-quobyte", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) options: GlobalOptions,
@@ -24,19 +32,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 internal, 2 usage, 3 invalid input, 4 mount, 5 time, 6 image, 7 in use, 8 libvirt, 9 state,
-10 host exhausted.
-With --json an error is {\"error\":{\"code\":…,\"message\":…}}; its code never changes its meaning.";
-
-const CONFIGURATION: &str = "Configuration";
-
 /// What a subcommand does is decided by its own arguments; these say how and where.
 #[derive(Debug, Args)]
 #[command(next_help_heading = CONFIGURATION)]
 pub(crate) struct GlobalOptions {
     /// Read options from a file as Nova does, such as nova.conf: [libvirt] quobyte_mount_point_base, quobyte_client_cfg
-    /// and disk_cachemodes, [quobyte] for the others, with underscores. Given several times, a later file wins
+    /// and disk_cachemodes, [quobyte] for the others, with underscores. Given several times, a later file wins. Without it the files
+    /// count that $NOVA_QUOBYTE_CONFIG names, joined by colons, else /etc/nova-quobyte/nova-quobyte.conf, else
+    /// /etc/nova/nova.conf
     // Not global: of those, clap keeps what stands behind the subcommand and drops what stands before it.
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub(crate) config: Vec<PathBuf>,
@@ -85,9 +88,13 @@ pub(crate) struct GlobalOptions {
         global = true,
         value_name = "URI",
         env = "LIBVIRT_DEFAULT_URI",
+        hide_env_values = true,
         default_value = "qemu:///system"
     )]
     pub(crate) connect_uri: String,
+    /// What names it.
+    #[arg(skip)]
+    pub(crate) connect_uri_source: Option<ValueSource>,
     /// Answer with one JSON value on standard output
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
@@ -100,17 +107,17 @@ pub(crate) struct GlobalOptions {
 pub(crate) enum Command {
     /// Mount a volume, check its image and keep it mounted for a guest
     Connect {
-        /// The guest's UUID
-        #[arg(long, value_name = "UUID")]
-        instance: InstanceId,
+        /// The guest's name or UUID; a guest that libvirt does not know yet, or no more, has its UUID alone
+        #[arg(long, value_name = "GUEST")]
+        instance: String,
         #[command(flatten)]
         volume: Volume,
     },
     /// Let go of a guest's volume, and unmount it when no guest is left
     Disconnect {
-        /// The guest's UUID
-        #[arg(long, value_name = "UUID")]
-        instance: InstanceId,
+        /// The guest's name or UUID; a guest that libvirt does not know yet, or no more, has its UUID alone
+        #[arg(long, value_name = "GUEST")]
+        instance: String,
         #[command(flatten)]
         image: Image,
         /// Disconnect even what the guest itself still has, which then stays on record until the guest has released it;
@@ -122,19 +129,25 @@ pub(crate) enum Command {
     /// Print the libvirt <disk> of a volume
     DiskXml {
         #[command(flatten)]
-        connection: ConnectionFile,
+        volume: Volume,
         /// The disk's name in the domain, such as vdb
         #[arg(long, value_name = "DEV")]
         target: TargetDev,
         #[command(flatten)]
         bus: BusOption,
     },
-    /// Tell which cache and I/O mode a volume's disk gets, and why; nothing is mounted, and nothing put on record
+    /// Tell which cache and I/O mode a volume's disk gets, and why
+    ///
+    /// Nothing is mounted, and nothing put on record.
     Explain {
         #[command(flatten)]
-        connection: ConnectionFile,
+        volume: Volume,
     },
     /// Connect a volume and add it to a domain, running or not
+    // clap would put what is required first.
+    #[command(
+        override_usage = "nova-quobyte attach [OPTIONS] <DOMAIN> <IMAGE|--connection-info <FILE>|--export <URL>>"
+    )]
     Attach {
         /// The domain's name or UUID
         domain: String,
@@ -150,22 +163,36 @@ pub(crate) enum Command {
     Detach {
         /// The domain's name or UUID
         domain: String,
-        /// The disk's name in the domain, such as vdb
-        target: TargetDev,
+        /// The disk: its name in the domain, such as vdb, the file name of its image, or the image's URL
+        disk: String,
         /// Give a running guest this many seconds to let go of the disk
         #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
         timeout: Duration,
     },
-    /// List the volumes that are connected and how their mounts are
-    Status,
-    /// Mend what a crash has left: mount again what guests need, unmount what nobody needs, name what is neither
+    /// List the volumes that are connected and how their mounts and disks are
+    ///
+    /// A line for each volume with the state of its mount, and below it one for each disk of a guest.
+    Status {
+        /// Show UUIDs of guests and paths, too
+        #[arg(long)]
+        wide: bool,
+        /// End with 11 where a mount or a disk needs a person
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Mend what a crash has left
+    ///
+    /// Mounts again what guests need, unmounts what nobody needs, and names what is neither.
     Reconcile {
         /// Only tell what would be done
         #[arg(long)]
         dry_run: bool,
         /// Leave it to one that runs already, which does it once more then
-        #[arg(long, conflicts_with = "dry_run")]
+        #[arg(long, conflicts_with_all = ["dry_run", "exit_code"])]
         in_turn: bool,
+        /// End with 11 where something is left that needs a person, or with --dry-run where there is anything to do
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Connect the volumes of a guest that starts: libvirt runs this as its hook, with the domain's description on standard
     /// input
@@ -180,41 +207,93 @@ pub(crate) enum Command {
         #[arg(allow_hyphen_values = true)]
         extra: Vec<String>,
     },
+    /// Run a command in a volume
+    ///
+    /// The volume is mounted, unless it is, and stays so while the command runs. The command starts in the volume's root,
+    /// whose path is in $NOVA_QUOBYTE_MOUNT, with this command's streams; its exit status becomes this command's. Afterwards
+    /// the volume is unmounted unless a guest or somebody else needs it.
+    Run {
+        /// The volume: [quobyte://]host[:port][,host…]/volume
+        #[arg(long, value_name = "URL")]
+        export: String,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Tell what is configured
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print a man page
+    #[command(hide = true)]
+    Man {
+        /// The subcommand that it is of; of the command itself if not given
+        #[arg(value_parser = page_name)]
+        page: Option<String>,
+        /// Print the names of all subcommands that have one
+        #[arg(long, conflicts_with = "page")]
+        list: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each option's value and where it is from
+    Show,
 }
 
 impl Command {
     /// Whether the answer is all that the command is for: it changes nothing.
     pub(crate) fn is_query(&self) -> bool {
         match self {
-            Self::DiskXml { .. } | Self::Explain { .. } | Self::Status => true,
+            Self::DiskXml { .. }
+            | Self::Explain { .. }
+            | Self::Status { .. }
+            | Self::Config { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. } => true,
             Self::Reconcile { dry_run, .. } => *dry_run,
             Self::Connect { .. }
             | Self::Disconnect { .. }
             | Self::Attach { .. }
             | Self::Detach { .. }
+            | Self::Run { .. }
             | Self::Hook { .. } => false,
+        }
+    }
+
+    /// The image that it is to connect or to look at.
+    fn volume(&self) -> Option<&Volume> {
+        match self {
+            Self::Connect { volume, .. }
+            | Self::DiskXml { volume, .. }
+            | Self::Explain { volume }
+            | Self::Attach { volume, .. } => Some(volume),
+            _ => None,
         }
     }
 
     /// Whether it may start a client.
     pub(crate) fn may_mount(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Attach { .. } | Self::Hook { .. } => true,
+            Self::Connect { .. } | Self::Attach { .. } | Self::Run { .. } | Self::Hook { .. } => true,
             Self::Reconcile { dry_run, .. } => !dry_run,
             Self::Disconnect { .. }
             | Self::DiskXml { .. }
             | Self::Explain { .. }
             | Self::Detach { .. }
-            | Self::Status => false,
+            | Self::Status { .. }
+            | Self::Config { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConnectionFile {
-    /// Read Cinder's connection_info, a JSON object, from a file; - is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) connection_info: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -223,37 +302,6 @@ pub(crate) struct BusOption {
     /// for hd [default: virtio]
     #[arg(long, value_name = "BUS")]
     pub(crate) bus: Option<Bus>,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("volume").required(true).args(["connection_info", "export"]))]
-pub(crate) struct Volume {
-    /// Read Cinder's connection_info, a JSON object, from a file; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "name", "format"])]
-    pub(crate) connection_info: Option<PathBuf>,
-    /// The volume: [quobyte://]host[:port][,host…]/volume
-    #[arg(long, value_name = "URL", requires_all = ["name", "format"])]
-    pub(crate) export: Option<String>,
-    /// The image's file name on the volume
-    #[arg(long, requires = "export")]
-    pub(crate) name: Option<String>,
-    /// The image's format: raw or qcow2
-    #[arg(long, requires = "export")]
-    pub(crate) format: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("image").required(true).args(["connection_info", "export"]))]
-pub(crate) struct Image {
-    /// Read Cinder's connection_info, a JSON object, from a file; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "name"])]
-    pub(crate) connection_info: Option<PathBuf>,
-    /// The volume: [quobyte://]host[:port][,host…]/volume
-    #[arg(long, value_name = "URL", requires = "name")]
-    pub(crate) export: Option<String>,
-    /// The image's file name on the volume, as it was when it was connected
-    #[arg(long, requires = "export")]
-    pub(crate) name: Option<String>,
 }
 
 /// Parses the command line.
@@ -271,29 +319,52 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let matches = command().try_get_matches_from(words)?;
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
-    let behind = matches.subcommand().and_then(|(_, matches)| matches.get_many::<PathBuf>(CONFIG));
-    cli.options.config.extend(behind.into_iter().flatten().cloned());
+    cli.options.connect_uri_source = matches.value_source("connect_uri");
+    add_configs_behind(&mut cli.options.config, &matches);
+    if cli.command.volume().is_some_and(Volume::lacks_format) {
+        let message =
+            "the image's name does not end with .raw or .qcow2: give --format raw or --format qcow2";
+        return Err(command.error(ErrorKind::MissingRequiredArgument, message));
+    }
     Ok(cli)
+}
+
+/// Adds the files that stand behind a subcommand, and behind the one below that.
+fn add_configs_behind(configs: &mut Vec<PathBuf>, matches: &ArgMatches) {
+    let Some((_, behind)) = matches.subcommand() else { return };
+    configs.extend(behind.get_many::<PathBuf>(CONFIG).into_iter().flatten().cloned());
+    add_configs_behind(configs, behind);
 }
 
 const CONFIG: &str = "config";
 
 /// The command line. Its subcommands take the configuration's options, but only the top-level help lists them.
-fn command() -> clap::Command {
-    const SUBCOMMAND_AFTER_HELP: &str = "\
-Options that say where and how, such as --config, go with every command: see nova-quobyte --help.";
-    let config = Cli::command().get_arguments().find(|option| option.get_id() == CONFIG).cloned();
-    let mut command = Cli::command().mut_subcommands(|subcommand| subcommand.args(&config));
+pub(crate) fn command() -> clap::Command {
+    let mut command = help::add_examples(parser(), "");
     // build() copies the global options to the subcommands.
     command.build();
+    help::shorten(command)
+}
+
+/// The same as it is parsed, with nothing of what is for people alone.
+pub(crate) fn parser() -> clap::Command {
+    let command = Cli::command();
+    let config = command.get_arguments().find(|option| option.get_id() == CONFIG).cloned();
     command.mut_subcommands(|subcommand| {
-        let is_configuration = |option: &Arg| option.get_help_heading() == Some(CONFIGURATION);
-        subcommand
-            .mut_args(|option| if is_configuration(&option) { option.hide(true) } else { option })
-            .after_help(SUBCOMMAND_AFTER_HELP)
+        subcommand.args(&config).mut_subcommands(|subcommand| subcommand.args(&config))
     })
+}
+
+/// The name of a subcommand that has a man page.
+fn page_name(text: &str) -> Result<String, String> {
+    let has_page = |command: &&clap::Command| help::has_page(command) && command.get_name() == text;
+    let is_known = parser().get_subcommands().any(|command| has_page(&command));
+    is_known
+        .then(|| text.to_owned())
+        .ok_or_else(|| "`nova-quobyte man --list` has those that are there".to_owned())
 }
 
 /// A duration in seconds, fractions allowed.
@@ -310,50 +381,4 @@ pub(crate) fn duration(seconds: f64) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clap_definition_is_valid() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn attach_takes_connection_info_or_image() {
-        let accepts = |arguments: &str| {
-            Cli::try_parse_from(["nova-quobyte", "attach", "vm"].into_iter().chain(arguments.split(' ')))
-                .is_ok()
-        };
-        assert!(accepts("--connection-info -"));
-        assert!(accepts("--export r/v --name n --format raw"));
-        assert!(!accepts("--target vdb"));
-        assert!(!accepts("--export r/v --name n"));
-        assert!(!accepts("--name n --format raw"));
-        assert!(!accepts("--connection-info - --export r/v --name n --format raw"));
-        assert!(!accepts("--connection-info - --format raw"));
-    }
-
-    #[test]
-    fn subcommand_help_hides_configuration_options() {
-        let help = |words: &[&str]| command().try_get_matches_from(words).unwrap_err().to_string();
-        let whole = help(&["nova-quobyte", "--help"]);
-        let one = help(&["nova-quobyte", "detach", "--help"]);
-        for (option, is_listed) in [("--mount-timeout", false), ("--timeout", true), ("--json", true)] {
-            assert_eq!(
-                one.contains(&format!(" {option} ")) || one.contains(&format!(" {option}\n")),
-                is_listed,
-                "{one}"
-            );
-        }
-        assert!(whole.contains("--mount-timeout") && one.contains("nova-quobyte --help"), "{one}");
-        command().try_get_matches_from(["nova-quobyte", "status", "--mount-timeout", "7"]).unwrap();
-    }
-
-    #[test]
-    fn seconds_are_positive_and_bounded() {
-        assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
-        for text in ["0", "-1", "x", "NaN", "inf", "1e9", ""] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -2,23 +2,28 @@
 //! `present`.
 
 mod attach;
+mod config;
 mod connect;
 mod detach;
 mod disconnect;
 mod disk_xml;
 mod explain;
+mod guest_names;
 mod hook;
 mod input;
+mod manual;
 mod metadata;
 mod present;
 mod reconcile;
+mod run;
 mod status;
 
 use quobyte_volume::host::check_capacity;
+use quobyte_volume::pure::connection::Export;
 use tracing::Level;
 
-use self::input::read_connection_info;
-use crate::cli::{Cli, Command};
+use self::input::{parse_image, parse_volume};
+use crate::cli::{Cli, Command, ConfigCommand};
 use crate::error::Error;
 use crate::log;
 use crate::output::Answer;
@@ -31,6 +36,11 @@ use crate::settings::Settings;
 pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     let level = [Level::WARN, Level::INFO, Level::DEBUG][usize::from(cli.options.verbose.min(2))];
     log::install(level);
+    match &cli.command {
+        Command::Completions { shell } => return Ok(manual::completions(*shell)),
+        Command::Man { page, list } => return manual::page(page.as_deref(), *list),
+        _ => {}
+    }
     let event = match &cli.command {
         Command::Hook { operation, sub_operation, .. } => {
             match hook::Event::read(operation, sub_operation)? {
@@ -43,25 +53,24 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Error> {
     check_capacity(cli.command.may_mount()).map_err(|source| Error::HostExhausted { source })?;
     let settings = Settings::load(&cli.options)?;
     match &cli.command {
-        Command::Connect { instance, volume } => {
-            connect::run(settings, &attach::parse_volume(volume)?, *instance)
-        }
+        Command::Connect { instance, volume } => connect::run(settings, &parse_volume(volume)?, instance),
         Command::Disconnect { instance, image, force } => {
-            disconnect::run(settings, &disconnect::parse_target(image)?, *instance, *force)
+            disconnect::run(settings, &parse_image(image)?, instance, *force)
         }
-        Command::DiskXml { connection, target, bus } => {
-            disk_xml::run(settings, &read_connection_info(&connection.connection_info)?, target, bus.bus)
+        Command::DiskXml { volume, target, bus } => {
+            disk_xml::run(settings, &parse_volume(volume)?, target, bus.bus)
         }
-        Command::Explain { connection } => {
-            explain::run(settings, &read_connection_info(&connection.connection_info)?)
-        }
+        Command::Explain { volume } => explain::run(settings, &parse_volume(volume)?),
         Command::Attach { domain, volume, target, bus } => {
-            attach::run(settings, domain, &attach::parse_volume(volume)?, target.as_ref(), bus.bus)
+            attach::run(settings, domain, &parse_volume(volume)?, target.as_ref(), bus.bus)
         }
-        Command::Detach { domain, target, timeout } => detach::run(settings, domain, target, *timeout),
-        Command::Status => status::run(settings),
+        Command::Detach { domain, disk, timeout } => detach::run(settings, domain, disk, *timeout),
+        Command::Status { wide, exit_code } => status::run(settings, *wide, *exit_code),
         Command::Reconcile { in_turn: true, .. } => reconcile::run_in_turn(settings),
-        Command::Reconcile { dry_run, .. } => reconcile::run(settings, *dry_run),
+        Command::Reconcile { dry_run, exit_code, .. } => reconcile::run(settings, *dry_run, *exit_code),
         Command::Hook { .. } => event.map_or_else(|| Ok(Answer::none()), |event| hook::run(settings, &event)),
+        Command::Run { export, command } => run::run(settings, &Export::parse(export)?, command),
+        Command::Config { command: ConfigCommand::Show } => Ok(config::show(&settings)),
+        Command::Completions { .. } | Command::Man { .. } => unreachable!("they need no settings"),
     }
 }

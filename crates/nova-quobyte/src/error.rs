@@ -1,5 +1,6 @@
 //! What a command can fail with, beyond what the library reports.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use quobyte_volume::pure::connection::{ConnectionError, Export};
 use quobyte_volume::pure::disk::{Bus, DiskError};
 use quobyte_volume::pure::io_policy::IoPolicyError;
 use quobyte_volume::pure::mount_path::MountPath;
+
+use crate::settings::FoundBy;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,10 @@ pub(crate) enum Error {
     NoThread { operation: String, source: io::Error },
     #[error("{path} cannot be read")]
     UnreadableInput { path: PathBuf, source: io::Error },
+    #[error("{path}, the connection_info, cannot be read")]
+    UnreadableConnection { path: PathBuf, source: io::Error },
+    #[error("{path}, the configuration {}, cannot be read", found(*.found_by))]
+    UnreadableConfig { path: PathBuf, found_by: FoundBy, source: io::Error },
     #[error("{path}: {reason}")]
     InvalidConfig { path: PathBuf, reason: String },
     #[error("{operation}: libvirt says: {message}")]
@@ -63,6 +70,10 @@ pub(crate) enum Error {
     PartOfOtherDisk { image: PathBuf, target: String, domain: String },
     #[error("domain {domain} has no disk {target}")]
     DiskNotFound { domain: String, target: String },
+    #[error("domain {domain} has no disk with image {image} of a Quobyte volume")]
+    ImageNotAttached { domain: String, image: String },
+    #[error("domain {domain} has several disks with image {image}: say which of {}", disks.join(", "))]
+    AmbiguousImage { domain: String, image: String, disks: Vec<String> },
     #[error(
         "disk {target} of domain {domain} is no image directly on a volume mounted below {base}, so it is not this \
          command's to detach: if it lies over one, `virsh detach-disk` takes it out, and `nova-quobyte reconcile` follows"
@@ -93,6 +104,10 @@ pub(crate) enum Error {
         )
     )]
     ImageLocked { image: PathBuf, holder: Option<String>, source: Box<Error> },
+    #[error("{} cannot be run", program.display())]
+    CommandNotRun { program: OsString, source: io::Error },
+    #[error("the man page cannot be written")]
+    Unprinted { source: io::Error },
     #[error("the helper {path} is not installed")]
     HelperMissing { path: PathBuf },
     #[error("the hypervisor cannot see {at}: {remedy}")]
@@ -116,7 +131,12 @@ impl Error {
         match self {
             Self::Driver(error) => error.code(),
             Self::HostExhausted { .. } | Self::NoThread { .. } => Code::HostExhausted,
-            Self::UnreadableInput { .. } | Self::InvalidConfig { .. } => Code::InvalidConfig,
+            Self::UnreadableInput { .. } | Self::UnreadableConfig { .. } | Self::InvalidConfig { .. } => {
+                Code::InvalidConfig
+            }
+            Self::UnreadableConnection { .. } => Code::InvalidConnection,
+            Self::AmbiguousImage { .. } => Code::ImageAmbiguous,
+            Self::CommandNotRun { .. } => Code::CommandNotRun,
             Self::LibvirtTimeout { .. }
             | Self::AttachUncertain { .. }
             | Self::Libvirt { .. }
@@ -124,7 +144,7 @@ impl Error {
             | Self::TargetTaken { .. }
             | Self::NoFreeTarget { .. } => Code::LibvirtError,
             Self::DiskUnsupported { .. } | Self::NoHotplug { .. } => Code::DiskUnsupported,
-            Self::HelperMissing { .. } => Code::Internal,
+            Self::HelperMissing { .. } | Self::Unprinted { .. } => Code::Internal,
             Self::VolumesUnavailable { first, .. } => first.code(),
             Self::FailedRecently { .. } => Code::MountFailed,
             Self::HookDeadline { .. } => Code::MountTimeout,
@@ -132,7 +152,9 @@ impl Error {
             Self::NotOwner { .. } => Code::StateUnavailable,
             Self::DomainNotFound { .. } => Code::DomainNotFound,
             Self::DiskOnDeadMount { .. } => Code::MountStale,
-            Self::DiskNotFound { .. } | Self::NotQuobyteDisk { .. } => Code::DiskNotFound,
+            Self::DiskNotFound { .. } | Self::ImageNotAttached { .. } | Self::NotQuobyteDisk { .. } => {
+                Code::DiskNotFound
+            }
             Self::MountNotVisible { .. } | Self::ImageNotAccessible { .. } => Code::MountNotVisible,
             Self::DomainSaved { .. } | Self::PartOfOtherDisk { .. } => Code::VolumeInUse,
             Self::AlreadyAttached { .. }
@@ -143,6 +165,15 @@ impl Error {
                 cause.code()
             }
         }
+    }
+}
+
+/// What has named a configuration file.
+fn found(by: FoundBy) -> &'static str {
+    match by {
+        FoundBy::CommandLine => "named with --config",
+        FoundBy::Environment => "named in $NOVA_QUOBYTE_CONFIG",
+        FoundBy::Place => "of this host",
     }
 }
 

@@ -66,8 +66,26 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         }),
         Error::Driver(driver::Error::Mount(MountError::Client(ClientError::Refused { .. }))) => {
             let fuse = rustix::fs::access("/dev/fuse", Access::READ_OK | Access::WRITE_OK);
-            fuse.is_err()
-                .then(|| "this user may not open /dev/fuse: add it to the group that owns it".to_owned())
+            Some(if fuse.is_err() {
+                "this user may not open /dev/fuse: add it to the group that owns it".to_owned()
+            } else {
+                "does the volume exist, are its registries right, and is quobyte_client_cfg? `nova-quobyte config show` \
+                 has the latter"
+                    .to_owned()
+            })
+        }
+        Error::Driver(driver::Error::Mount(MountError::Client(ClientError::NoConfiguration { .. }))) => {
+            Some("`nova-quobyte config show` tells where quobyte_client_cfg is from".to_owned())
+        }
+        Error::UnreadableConfig { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            Some(format!(
+                "user {} may not read it: run this as the user that connects volumes here (sudo -u USER nova-quobyte …), \
+                 or name another file with --config",
+                this_user()
+            ))
+        }
+        Error::ImageNotAttached { domain, .. } | Error::DiskNotFound { domain, .. } => {
+            Some(format!("`virsh domblklist {domain}` has its disks, `nova-quobyte status` those on volumes"))
         }
         error if error.code() == Code::HostExhausted => Some(
             "`ulimit -a` shows the limits of a shell, LimitNOFILE=, LimitNPROC= and TasksMax= are a unit's; run it again \

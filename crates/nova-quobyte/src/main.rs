@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod settings;
 mod stream;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -7,22 +7,62 @@ use std::process::ExitCode;
 
 use quobyte_volume::error::{Class, one_line, with_causes};
 use serde_json::{Value, json};
+use tracing::Level;
 
 use crate::error::Error;
 use crate::hints::hint;
+use crate::log::line_prefix;
 use crate::stream::write_all;
 
 /// What a command answers, for scripts and for people.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) json: Value,
-    pub(crate) text: String,
+    json: Value,
+    text: String,
+    /// Whether the text has this program's own colours, and others' words only as far as they are safe to print.
+    is_styled: bool,
+    /// The exit status.
+    status: u8,
+    /// Whether there is nothing to print: another program has answered.
+    is_silent: bool,
 }
 
+/// The version of what a report is as JSON. It rises when something is taken away or means something else.
+pub(crate) const JSON_VERSION: u64 = 1;
+
 impl Answer {
-    /// Nothing, for a caller that takes whatever is printed for something else.
+    /// An answer with the text as it may be in parts another's words.
+    pub(crate) fn new(json: Value, text: String) -> Self {
+        Self { json, text, is_styled: false, status: 0, is_silent: false }
+    }
+
+    /// The same with a text that has colours, and in which others' words are safe to print.
+    pub(crate) fn styled(json: Value, text: String) -> Self {
+        Self { is_styled: true, ..Self::new(json, text) }
+    }
+
+    /// The same, with an exit status of its own where `needs_attention`.
+    pub(crate) fn with_attention(self, needs_attention: bool) -> Self {
+        Self { status: if needs_attention { ATTENTION_STATUS } else { 0 }, ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    fn printable_text(&self) -> String {
+        if self.is_styled { self.text.clone() } else { without_control_characters(&self.text) }
+    }
+
+    /// No answer, for a caller that takes whatever is printed for something else.
     pub(crate) fn none() -> Self {
-        Self { json: Value::Null, text: String::new() }
+        Self::of_program(0)
+    }
+
+    /// No answer: a program has answered that was run, and ended with that status.
+    pub(crate) fn of_program(status: u8) -> Self {
+        Self { status, is_silent: true, ..Self::new(Value::Null, String::new()) }
     }
 }
 
@@ -38,6 +78,9 @@ pub(crate) struct Outcome {
 /// Exit status of a wrong command line; the others are in [`exit_status`].
 const USAGE_STATUS: u8 = 2;
 
+/// Exit status of a query that was asked to tell by it that it has found something.
+const ATTENTION_STATUS: u8 = 11;
+
 /// Exit status of a command whose answer was all it was for, and could not be written.
 const UNWRITTEN_STATUS: u8 = 1;
 
@@ -47,9 +90,9 @@ pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> Exi
     let is_query = outcome.as_ref().is_ok_and(|outcome| outcome.is_query);
     let outcome = outcome.map(|Outcome { json, result, .. }| (json, result));
     let (printed, status) = match outcome {
-        Ok((true, Ok(answer))) => (print_line(answer.json), 0),
-        Ok((false, Ok(Answer { text, .. }))) if text.is_empty() => (Ok(()), 0),
-        Ok((false, Ok(answer))) => (print_line(without_control_characters(&answer.text)), 0),
+        Ok((_, Ok(answer))) if answer.is_silent => (Ok(()), answer.status),
+        Ok((true, Ok(answer))) => (print_line(&answer.json), answer.status),
+        Ok((false, Ok(answer))) => (print_line(answer.printable_text()), answer.status),
         Ok((true, Err(error))) => {
             let mut json = error_json(&error.code(), &with_causes(&error));
             if let Some(hint) = hint(&error) {
@@ -69,7 +112,7 @@ pub(crate) fn print_result(outcome: Result<Outcome, (bool, clap::Error)>) -> Exi
         Ok(()) => status.into(),
         // The reader has closed the pipe, which is its choice.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status.into(),
-        Err(error) if status == 0 => {
+        Err(error) if matches!(status, 0 | ATTENTION_STATUS) => {
             // Where standard error cannot be written either, the exit status is all there is.
             let message = format!("error: the answer cannot be written to standard output: {error}");
             let _ = write_line(&io::stderr(), message);
@@ -102,8 +145,9 @@ fn print_line(text: impl Display) -> io::Result<()> {
 }
 
 fn print_error(error: &Error) -> io::Result<()> {
-    let line = format!("error: {} [{}]", with_causes(error), error.code());
-    let hint = hint(error).map(|hint| format!("\nhint: {}", one_line(&hint)));
+    let prefix = line_prefix(Level::ERROR);
+    let line = format!("{prefix}error: {} [{}]", with_causes(error), error.code());
+    let hint = hint(error).map(|hint| format!("\n{prefix}hint: {}", one_line(&hint)));
     write_line(&io::stderr(), line + &hint.unwrap_or_default())
 }
 

@@ -11,6 +11,7 @@ mod disconnect;
 mod ensure_mounted;
 mod error;
 mod extend;
+mod hold;
 mod inspect_image;
 mod lost;
 mod operation;
@@ -34,6 +35,7 @@ use self::context::Context;
 pub use self::context::{DriverConfig, check_path_option};
 pub use self::disconnect::{Described, DisconnectOutcome, DisconnectRequest};
 pub use self::error::Error;
+pub use self::hold::HeldShare;
 pub use self::inspect_image::ImageInspection;
 pub use self::lost::LostGuest;
 pub use self::reconcile::{Finding, Repair, Unrepaired};
@@ -171,6 +173,15 @@ impl Driver {
     ) -> Result<Connected, Error> {
         let ask = AskGuests::Always;
         connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts, is_described: false })
+    }
+
+    /// Mounts a share for somebody who is no guest, and keeps it mounted while the value lives. Nothing is on record of that:
+    /// once the value is dropped, or its process killed, [`Driver::reconcile_share`] unmounts what nobody else needs.
+    ///
+    /// # Errors
+    /// Those of [`Driver::connect`] that are about the mount. Nothing this call made is left.
+    pub fn hold(&self, export: &Export) -> Result<HeldShare, Error> {
+        hold::hold(&self.context, export)
     }
 
     /// Whether a record says that the volume is connected for the guest, and stays so. Waits for an operation on its share
@@ -323,6 +334,22 @@ impl Driver {
     pub fn guests(&self, shares: &[ShareStatus]) -> Result<GuestSurvey, String> {
         let shares: Vec<_> = shares.iter().map(|share| share.record.mount_path.clone()).collect();
         if shares.is_empty() { Ok(GuestSurvey::default()) } else { self.context.survey(&shares, None, None) }
+    }
+
+    /// The guests of this host and their uses of the shares at those mount paths, if the hypervisor answers within `timeout`.
+    ///
+    /// # Errors
+    /// When the hypervisor cannot be asked, with the reason for people.
+    pub fn guests_at(&self, shares: &[MountPath], timeout: Duration) -> Result<GuestSurvey, String> {
+        self.context.survey(shares, None, Some(timeout))
+    }
+
+    /// Every detach of a disk of the guest that was begun and not finished, with the mount path of its share.
+    ///
+    /// # Errors
+    /// When the records cannot be listed.
+    pub fn begun_detaches(&self, instance: InstanceId) -> Result<Vec<(MountPath, Detaching)>, Error> {
+        detach::begun_of(&self.context, instance)
     }
 
     /// One guest with its uses of the share at `at`; `None` where there is no such guest.

@@ -25,6 +25,10 @@ pub enum Code {
     WouldShrink,
     /// An option's value, or the options together, cannot be used.
     InvalidConfig,
+    /// Several disks of the guest have an image of that name.
+    ImageAmbiguous,
+    /// The command that was to run in a volume cannot be started.
+    CommandNotRun,
     /// The guest cannot have such a disk: its machine lacks what the disk would hang on.
     DiskUnsupported,
     /// `mount.quobyte` is not there or cannot be run.
@@ -124,6 +128,8 @@ impl Code {
             Self::UnsupportedFormat => "the volume's image is declared neither raw nor qcow2",
             Self::WouldShrink => "the volume cannot be made smaller than it is",
             Self::InvalidConfig => "the host's configuration cannot be used",
+            Self::ImageAmbiguous => "several disks of the guest have an image of that name",
+            Self::CommandNotRun => "the command cannot be started",
             Self::DiskUnsupported => "the guest cannot have such a disk",
             Self::ClientNotFound => "the host has no Quobyte client",
             Self::MountFailed => "the volume could not be mounted",
@@ -163,6 +169,8 @@ impl Code {
             | Self::UnsupportedFormat
             | Self::WouldShrink
             | Self::InvalidConfig
+            | Self::ImageAmbiguous
+            | Self::CommandNotRun
             | Self::DiskUnsupported => Class::Invalid,
             Self::ClientNotFound
             | Self::MountFailed

@@ -8,6 +8,7 @@ mod crash;
 mod deadline;
 mod directory;
 mod flock;
+mod foreground;
 mod fusectl;
 pub mod guests;
 mod launcher;
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 use self::client::ClientError;
 pub use self::client::run_client;
 pub(crate) use self::deadline::Deadline;
+pub use self::foreground::{HeldMount, MOUNT_VARIABLE};
 pub use self::launcher::{Launcher, LauncherError, start_in_unit, stop_in_unit};
 pub use self::linux::{DEFAULT_MOUNT_TIMEOUT, LinuxConfig, LinuxHost};
 pub use self::mount_base::{ShutOut, pass_command};
@@ -167,6 +169,12 @@ pub trait Host {
     /// When it cannot be unmounted for another reason than being in use.
     fn unmount(&self, at: &MountPath, mode: UnmountMode, lock: &LockedShare) -> io::Result<UnmountOutcome>;
 
+    /// Keeps `mount`, which is on top at `at`, from being unmounted while the value lives, but by force.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    fn hold_mount(&self, at: &MountPath, mount: &Mount) -> io::Result<HeldMount>;
+
     /// Ends the connection behind `mount`, so that whoever waits for its client gets an error.
     ///
     /// # Errors
@@ -174,9 +182,10 @@ pub trait Host {
     fn abort(&self, mount: &Mount) -> io::Result<()>;
 
     /// Has the kernel let at least 256 asynchronous requests to the client behind `mount` be under way at once, or as
-    /// many as it permits ordinary users (`max_user_bgreq` of module `fuse`). Returns the limit that was too low.
+    /// many as it permits ordinary users (`max_user_bgreq` of module `fuse`). Returns the limit that was too
+    /// low, and the new one.
     ///
     /// # Errors
     /// As [`Host::abort`].
-    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<u32>>;
+    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<(u32, u32)>>;
 }

@@ -17,6 +17,8 @@
 
 mod error;
 
+use std::time::Instant;
+
 pub use self::error::MountError;
 use crate::host::Host;
 use crate::host::share::{ChainReply, PendingShareReply, RefusedRequests, ShareError, ShareReply};
@@ -96,6 +98,7 @@ pub(crate) struct Inquiry<'a> {
     host: &'a dyn Host,
     at: &'a MountPath,
     state: InquiryState<'a>,
+    begun: Instant,
 }
 
 enum InquiryState<'a> {
@@ -151,6 +154,7 @@ impl<'a> Inquiry<'a> {
         known: KnownMount<'_>,
         image: Option<DeclaredImage<'_>>,
     ) -> Result<Self, MountError> {
+        let begun = Instant::now();
         let state = match top_mount(host, at, known.mount)? {
             None => InquiryState::Known(MountState::Absent),
             Some(mount) if !mount.is_quobyte() => InquiryState::Known(MountState::Foreign(mount)),
@@ -160,7 +164,7 @@ impl<'a> Inquiry<'a> {
                 InquiryState::Pending(mount, client, host.query_share(at, image))
             }
         };
-        Ok(Self { host, at, state })
+        Ok(Self { host, at, state, begun })
     }
 
     /// Begins to ask the client where the kernel tells without delay that the export is mounted on top; `None` says
@@ -171,9 +175,10 @@ impl<'a> Inquiry<'a> {
         export: &Export,
         image: Option<DeclaredImage<'_>>,
     ) -> Option<Self> {
+        let begun = Instant::now();
         let mount = host.top_mount_fast(at).filter(|mount| mount.is_of(export))?;
         let reply = host.query_share(at, image);
-        Some(Self { host, at, state: InquiryState::Pending(mount, KnownClient::default(), reply) })
+        Some(Self { host, at, state: InquiryState::Pending(mount, KnownClient::default(), reply), begun })
     }
 
     /// Adds what our records say is there, where the inquiry was begun without them.
@@ -189,6 +194,13 @@ impl<'a> Inquiry<'a> {
     /// # Errors
     /// [`MountError::Unreadable`]
     pub(crate) fn wait(self) -> Result<Inspection, MountError> {
+        let (at, begun) = (self.at, self.begun);
+        let inspection = self.answer()?;
+        tracing::debug!(mount_path = %at, state = inspection.state.as_str(), took = ?begun.elapsed(), "looked at the mount");
+        Ok(inspection)
+    }
+
+    fn answer(self) -> Result<Inspection, MountError> {
         let (mount, client, reply) = match self.state {
             InquiryState::Known(state) => return Ok(Inspection { state, chain: None }),
             InquiryState::Pending(mount, client, reply) => (mount, client, reply),

@@ -84,7 +84,14 @@ fn run_all_subcommands(edge: Edge, json: bool) {
     scenario.assert_answered(&scenario.run_on("one", &["disk-xml", "--target", "vdb"]));
     scenario.assert_answered(&scenario.run_on("one", &["explain"]));
     scenario.assert_answered(&scenario.run(&["status"]));
+    scenario.assert_answered(&scenario.run(&["config", "show"]));
     scenario.assert_done(&scenario.run_on("one", &["disconnect", "--instance", ALICE]));
+    scenario.assert_nothing_is_left();
+
+    // The command that it runs may have no reader either.
+    let command = ["--", "sh", "-c", "trap '' PIPE; ls one >&2; echo '{}'; exit 0"];
+    let run = [&["run", "--export", site.volume().export()][..], &command].concat();
+    scenario.assert_done(&scenario.run(&run));
     scenario.assert_nothing_is_left();
 
     // Nothing that was begun stays.

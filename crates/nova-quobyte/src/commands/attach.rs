@@ -3,16 +3,14 @@
 mod plan;
 
 use quobyte_volume::driver::{Connected, Described, DisconnectRequest, Driver, Force};
-use quobyte_volume::pure::connection::{ConnectionInfo, Export, ImageName};
+use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::disk::{Bus, Disk, DiskTarget, TargetDev};
 use quobyte_volume::pure::guests::GuestUse;
 use serde_json::{Map, Value, json};
 
 use self::plan::{Plan, check_is_asked_for};
-use super::input::read_connection_info;
 use super::metadata::{describe_disk, forget_disk};
 use super::present::{display_value, volume_rows, warn_of_lost_attachments};
-use crate::cli::Volume;
 use crate::error::{Error, is_locked};
 use crate::libvirt::{Guest, Hypervisor};
 use crate::output::Answer;
@@ -21,18 +19,6 @@ use crate::settings::Settings;
 
 /// How often the domain is looked at before whoever keeps changing it has its way.
 const MAX_ROUNDS: usize = 50;
-
-/// Parses the volume that the command line names.
-pub(super) fn parse_volume(volume: &Volume) -> Result<ConnectionInfo, Error> {
-    match volume {
-        Volume { connection_info: Some(file), .. } => read_connection_info(file),
-        Volume { export, name, format, .. } => Ok(ConnectionInfo::new(
-            Export::parse(export.as_deref().unwrap_or_default())?,
-            ImageName::parse(name.as_deref().unwrap_or_default())?,
-            format.as_deref().unwrap_or_default().parse()?,
-        )),
-    }
-}
 
 pub(super) fn run(
     settings: Settings,
@@ -167,8 +153,8 @@ fn attached_before_snapshot(
         return Err(Error::PartOfOtherDisk { image, target, domain: guest.name.clone() });
     }
     let path = found.path.display();
-    let answer = Answer {
-        json: json!({
+    let answer = Answer::new(
+        json!({
             "mount_path": at.as_path(),
             "device_path": found.path,
             "format": found.disk.as_ref().map(|disk| disk.format.as_str()),
@@ -177,8 +163,8 @@ fn attached_before_snapshot(
             "target": target,
             "changed": false,
         }),
-        text: format!("{} was attached to {} as {target}, which is now in {path}", info.name, guest.name),
-    };
+        format!("{} was attached to {} as {target}, which is now in {path}", info.name, guest.name),
+    );
     Ok(Some((target, answer)))
 }
 
@@ -232,5 +218,5 @@ fn answer(
     let image = connected.device_path.display();
     let (cache, io) = (connected.policy.cache, display_value(&json["io"]));
     let text = format!("{image} {done} to {} as {dev} (cache={cache}, io={io})", guest.name);
-    Answer { json: json.into(), text }
+    Answer::new(json.into(), text)
 }

@@ -1,17 +1,19 @@
 //! `connect`
 
 use quobyte_volume::driver::Connected;
-use quobyte_volume::pure::connection::{ConnectionInfo, InstanceId};
+use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::image::Layer;
 use serde_json::{Map, Value, json};
 
+use super::input::find_instance;
 use super::present::{attachment_json, display_value, format_table, volume_rows, warn_of_lost_attachments};
 use crate::error::Error;
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceId) -> Result<Answer, Error> {
+pub(super) fn run(settings: Settings, info: &ConnectionInfo, guest: &str) -> Result<Answer, Error> {
+    let instance = find_instance(&settings, guest)?;
     let facts = settings.hypervisor_facts();
     let driver = settings.driver()?;
     let connected = progress::with_spinner(format!("connecting {}", info.export), || {
@@ -29,7 +31,7 @@ pub(super) fn run(settings: Settings, info: &ConnectionInfo, instance: InstanceI
     json.insert("lost".to_owned(), lost.map(attachment_json).collect());
     warn_of_lost_attachments(&connected);
     let text: Vec<_> = rows.iter().map(|(name, value)| (*name, display_value(value))).collect();
-    Ok(Answer { json: json.into(), text: format_table(&text) })
+    Ok(Answer::new(json.into(), format_table(&text)))
 }
 
 /// One file of the chain, its disk's size in bytes.

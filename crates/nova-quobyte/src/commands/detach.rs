@@ -1,15 +1,18 @@
 //! `detach`
 
+mod find_target;
+
 use std::time::Duration;
 
 use quobyte_volume::driver::{DisconnectOutcome, Driver, StillMounted};
-use quobyte_volume::pure::connection::ImageName;
 use quobyte_volume::pure::disk::TargetDev;
 use quobyte_volume::pure::domain::DomainDisk;
 use quobyte_volume::pure::mount_path::MountPath;
 use quobyte_volume::pure::record::Detaching;
 use serde_json::json;
 
+use self::find_target::{find_target, image_of};
+use super::guest_names::GuestNames;
 use super::metadata::forget_disk;
 use super::present::{disconnect_json, summary};
 use crate::error::Error;
@@ -18,25 +21,23 @@ use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-pub(super) fn run(
-    settings: Settings,
-    domain: &str,
-    target: &TargetDev,
-    timeout: Duration,
-) -> Result<Answer, Error> {
+pub(super) fn run(settings: Settings, domain: &str, disk: &str, timeout: Duration) -> Result<Answer, Error> {
     let hypervisor = settings.hypervisor()?;
+    let for_people = settings.for_people();
     let driver = settings.driver()?;
+    let guest = hypervisor.guest(domain)?;
+    let target = &find_target(&driver, &guest, disk)?;
     // Another detach of the same disk may take it out while this one waits, for the guest as long as this one would.
-    let _detaching = driver.lock_disk(hypervisor.guest(domain)?.instance, target, timeout)?;
+    let _detaching = driver.lock_disk(guest.instance, target, timeout)?;
     let guest = hypervisor.guest(domain)?;
     let live = find_disk(guest.live_disks()?, target.as_str());
     let persistent = find_disk(guest.persistent_disks()?, target.as_str());
     if live.is_none()
         && let Some((at, begun)) = half_detached(&driver, &guest, target, persistent.as_ref())?
     {
-        let configured = guest.persistent && !begun.keeps_other;
-        forget_disk(&driver, &guest, target, configured);
-        return finish(&driver, &guest, &at, &begun);
+        forget_disk(&driver, &guest, target, guest.persistent && !begun.keeps_other);
+        let disconnected = driver.finish_detach(&at, &begun)?;
+        return Ok(answer(&driver, &guest, &begun, &disconnected, for_people));
     }
     guest.check_not_saved()?;
     let disk = live.as_ref().or(persistent.as_ref()).ok_or_else(|| not_found(&guest, target))?;
@@ -83,7 +84,7 @@ pub(super) fn run(
     if removed == Removed::AlreadyGone && !disconnected.changed {
         return Err(not_found(&guest, target));
     }
-    Ok(answer(&guest, &detaching, &disconnected))
+    Ok(answer(&driver, &guest, &detaching, &disconnected, for_people))
 }
 
 /// The detach of that disk that has taken it out and come no further. `configured` is the disk that the guest's next start
@@ -104,11 +105,13 @@ fn half_detached(
     }))
 }
 
-fn finish(driver: &Driver, guest: &Guest, at: &MountPath, begun: &Detaching) -> Result<Answer, Error> {
-    Ok(answer(guest, begun, &driver.finish_detach(at, begun)?))
-}
-
-fn answer(guest: &Guest, detaching: &Detaching, disconnected: &DisconnectOutcome) -> Answer {
+fn answer(
+    driver: &Driver,
+    guest: &Guest,
+    detaching: &Detaching,
+    disconnected: &DisconnectOutcome,
+    for_people: bool,
+) -> Answer {
     let Detaching { target, name, .. } = detaching;
     // The attachment stays where another disk of the domain has the image.
     let has_other_disk = !disconnected.changed
@@ -117,17 +120,14 @@ fn answer(guest: &Guest, detaching: &Detaching, disconnected: &DisconnectOutcome
     let done = if has_other_disk {
         "the volume stays connected, as another disk of the domain has it".to_owned()
     } else {
-        format!("volume {}", summary(disconnected))
+        let names =
+            if for_people { GuestNames::of_users(driver, disconnected) } else { GuestNames::default() };
+        format!("volume {}", summary(disconnected, &names))
     };
     let mut json = disconnect_json(disconnected);
     json["domain"] = json!(guest.name);
     json["target"] = json!(target.as_str());
-    Answer { json, text: format!("{target} detached from {}; {done}", guest.name) }
-}
-
-/// The share and the image that a disk is kept in, if it is one that is mounted here.
-fn image_of(driver: &Driver, disk: &DomainDisk) -> Option<(MountPath, ImageName)> {
-    disk.source.as_deref().and_then(|source| driver.locate_image(source))
+    Answer::new(json, format!("{target} detached from {}; {done}", guest.name))
 }
 
 fn not_found(guest: &Guest, target: &TargetDev) -> Error {

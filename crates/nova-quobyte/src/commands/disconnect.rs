@@ -1,31 +1,20 @@
 //! `disconnect`
 
 use quobyte_volume::driver::{Described, DisconnectRequest, Force};
-use quobyte_volume::pure::connection::{Export, ImageName, InstanceId, VolumeReference};
+use quobyte_volume::pure::connection::VolumeReference;
 
-use super::input::read_wire_value;
+use super::guest_names::GuestNames;
+use super::input::find_instance;
 use super::present::{disconnect_json, summary};
-use crate::cli::Image;
 use crate::error::Error;
 use crate::output::Answer;
 use crate::progress;
 use crate::settings::Settings;
 
-/// Parses the volume that the command line names, by what Cinder says of it or by its image.
-pub(super) fn parse_target(image: &Image) -> Result<VolumeReference, Error> {
-    match image {
-        Image { connection_info: Some(file), .. } => Ok(VolumeReference::from_wire(&read_wire_value(file)?)?),
-        Image { export, name, .. } => Ok(VolumeReference::new(
-            Export::parse(export.as_deref().unwrap_or_default())?,
-            ImageName::parse(name.as_deref().unwrap_or_default())?,
-        )),
-    }
-}
-
 pub(super) fn run(
     settings: Settings,
     target: &VolumeReference,
-    instance: InstanceId,
+    guest: &str,
     force: u8,
 ) -> Result<Answer, Error> {
     let force = match force {
@@ -33,6 +22,8 @@ pub(super) fn run(
         1 => Force::IfAlone,
         _ => Force::Always,
     };
+    let instance = find_instance(&settings, guest)?;
+    let for_people = settings.for_people();
     let driver = settings.driver()?;
     let VolumeReference { export, name, volume_id } = target;
     let at = driver.mount_path(export);
@@ -47,5 +38,6 @@ pub(super) fn run(
     };
     let disconnected =
         progress::with_spinner(format!("disconnecting {export}"), || driver.disconnect(&request))?;
-    Ok(Answer { json: disconnect_json(&disconnected), text: summary(&disconnected) })
+    let names = if for_people { GuestNames::of_users(&driver, &disconnected) } else { GuestNames::default() };
+    Ok(Answer::new(disconnect_json(&disconnected), summary(&disconnected, &names)))
 }

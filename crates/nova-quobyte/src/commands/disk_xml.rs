@@ -21,5 +21,5 @@ pub(super) fn run(
     let facts = settings.hypervisor_facts();
     let ImageInspection { chain, decision, .. } = settings.driver()?.inspect_image(info, &facts)?;
     let xml = Disk::new(info, &device_path, &chain, &target, &decision.policy)?.to_xml();
-    Ok(Answer { json: json!({ "xml": xml }), text: xml })
+    Ok(Answer::new(json!({ "xml": xml }), xml))
 }

@@ -33,7 +33,7 @@ pub(super) fn run(settings: Settings, info: &ConnectionInfo) -> Result<Answer, E
             .collect::<Vec<_>>(),
     });
     let text = explanation(mounted, &json, &decision, &alternatives);
-    Ok(Answer { json, text })
+    Ok(Answer::new(json, text))
 }
 
 /// The policies that other results of a probe would lead to, as far as they differ from `decision`.

@@ -4,8 +4,11 @@ use quobyte_volume::driver::{Connected, DisconnectOutcome, LostGuest, StillMount
 use quobyte_volume::pure::connection::ConnectionInfo;
 use quobyte_volume::pure::guests::GuestUse;
 use quobyte_volume::pure::io_policy::{Discard, IoMode};
+use quobyte_volume::pure::mount_path::MountPath;
 use quobyte_volume::pure::record::Attachment;
 use serde_json::{Value, json};
+
+use super::guest_names::GuestNames;
 
 /// What a caller needs to know of a connected volume.
 pub(super) fn volume_rows(info: &ConnectionInfo, connected: &Connected) -> [(&'static str, Value); 6] {
@@ -19,12 +22,14 @@ pub(super) fn volume_rows(info: &ConnectionInfo, connected: &Connected) -> [(&'s
     ]
 }
 
-/// Names the guests whose files died with the mount that was replaced.
+/// Names the guests whose files died with the mount that was replaced, in one line.
 pub(super) fn warn_of_lost_attachments(connected: &Connected) {
-    for LostGuest { name, attachments, .. } in &connected.lost {
-        let images = file_names(attachments);
-        tracing::warn!(guest = %name, images, "open on a mount that died; restart the guest, or detach and attach the volume");
+    if connected.lost.is_empty() {
+        return;
     }
+    let guest = |guest: &LostGuest| format!("{} ({})", guest.name, file_names(&guest.attachments));
+    let guests = connected.lost.iter().map(guest).collect::<Vec<_>>().join(", ");
+    tracing::warn!(mount_path = %connected.mount_path, guests, "files that guests have open died with their mount; restart the guests, or detach and attach the volumes");
 }
 
 /// The files of attachments, for people.
@@ -65,7 +70,7 @@ pub(super) fn disconnect_json(disconnected: &DisconnectOutcome) -> Value {
 }
 
 /// What the disconnect did, as a sentence.
-pub(super) fn summary(disconnected: &DisconnectOutcome) -> String {
+pub(super) fn summary(disconnected: &DisconnectOutcome, names: &GuestNames) -> String {
     let at = &disconnected.mount_path;
     let done = match (disconnected.changed, disconnected.leaving) {
         (_, true) => "disconnected, though its guest has yet to release it",
@@ -75,15 +80,19 @@ pub(super) fn summary(disconnected: &DisconnectOutcome) -> String {
     match &disconnected.still_mounted {
         None => format!("{done}; {at} is not mounted"),
         Some(still_mounted) => {
-            format!("{done}; {at} stays as it is: {}", still_mounted_reason(still_mounted))
+            format!("{done}; {at} stays as it is: {}", still_mounted_reason(still_mounted, at, names))
         }
     }
 }
 
 /// Why a share stays mounted, as a sentence.
-pub(super) fn still_mounted_reason(still_mounted: &StillMounted) -> String {
+pub(super) fn still_mounted_reason(
+    still_mounted: &StillMounted,
+    at: &MountPath,
+    names: &GuestNames,
+) -> String {
     match still_mounted {
-        StillMounted::Attachments(attachments) => format!("{} attachment(s) use it", attachments.len()),
+        StillMounted::Attachments(attachments) => names.users(at, attachments),
         StillMounted::Guests(guests) => {
             let mut names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
             names.dedup();

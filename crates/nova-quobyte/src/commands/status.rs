@@ -1,20 +1,27 @@
 //! `status`
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
-use quobyte_volume::driver::{ShareStatus, StatusReport};
+mod table;
+
+use quobyte_volume::driver::{DiskState, ShareState, ShareStatus, StatusReport};
+use quobyte_volume::error::one_line;
+use quobyte_volume::mount::MountState;
 use quobyte_volume::pure::guests::GuestSurvey;
 use serde_json::{Value, json};
 
+use self::table::share_table;
 use super::present::attachment_json;
 use crate::error::Error;
-use crate::output::Answer;
+use crate::output::{Answer, JSON_VERSION};
+use crate::progress;
 use crate::settings::Settings;
+use crate::terminal::Terminal;
 
-pub(super) fn run(settings: Settings) -> Result<Answer, Error> {
+pub(super) fn run(settings: Settings, wide: bool, exit_code: bool) -> Result<Answer, Error> {
     let driver = settings.driver()?;
-    let StatusReport { shares, unusable_records } = driver.status()?;
-    let guests = driver.guests(&shares);
+    let StatusReport { shares, unusable_records } =
+        progress::with_spinner("asking the volumes' clients".to_owned(), || driver.status())?;
+    let guests =
+        progress::with_spinner("asking libvirt for the guests".to_owned(), || driver.guests(&shares));
     let survey = guests.as_ref().ok();
     let unknown: Vec<_> = survey
         .into_iter()
@@ -24,6 +31,7 @@ pub(super) fn run(settings: Settings) -> Result<Answer, Error> {
     let unusable: Vec<_> =
         unusable_records.iter().map(|error| format!("{error} [{}]", error.code())).collect();
     let json = json!({
+        "version": JSON_VERSION,
         "shares": shares.iter().map(|share| share_json(share, survey)).collect::<Vec<_>>(),
         "guests_unknown": guests.as_ref().err(),
         "unknown_guests": unknown
@@ -32,18 +40,35 @@ pub(super) fn run(settings: Settings) -> Result<Answer, Error> {
             .collect::<Vec<_>>(),
         "unusable_records": unusable,
     });
-    let mut text =
-        if shares.is_empty() { "nothing is connected\n".to_owned() } else { share_table(&shares, survey) };
+    let terminal = Terminal::of_output();
+    let mut text = if shares.is_empty() {
+        "nothing is connected\n".to_owned()
+    } else {
+        share_table(&shares, survey, wide, terminal)
+    };
+    let mut add = |line: String| text.push_str(&(one_line(&line) + "\n"));
     if let Err(reason) = &guests {
-        text.push_str(&format!("which guests use them is not known: {reason}\n"));
+        add(format!("which guests use them is not known: {reason}"));
     }
-    for (name, reason) in unknown {
-        text.push_str(&format!("what domain {name} uses is not known: {reason}\n"));
+    for (name, reason) in &unknown {
+        add(format!("what domain {name} uses is not known: {reason}"));
     }
-    for record in unusable {
-        text.push_str(&format!("unusable record: {record}\n"));
+    for record in &unusable {
+        add(format!("unusable record: {record}"));
     }
-    Ok(Answer { json, text })
+    let is_fine = guests.is_ok()
+        && unknown.is_empty()
+        && unusable.is_empty()
+        && shares.iter().all(|share| is_fine(share, survey));
+    Ok(Answer::styled(json, text).with_attention(exit_code && !is_fine))
+}
+
+/// Whether nobody has to do anything about a share. A disk that its guest is about to release takes care of itself.
+fn is_fine(share: &ShareStatus, survey: Option<&GuestSurvey>) -> bool {
+    let is_disk_fine =
+        |attachment| matches!(share.disk_state(attachment, survey), DiskState::Ok | DiskState::Leaving);
+    matches!(share.state, ShareState::Known(MountState::Healthy(_)))
+        && share.record.attachments.iter().all(is_disk_fine)
 }
 
 fn share_json(share: &ShareStatus, survey: Option<&GuestSurvey>) -> Value {
@@ -65,37 +90,4 @@ fn share_json(share: &ShareStatus, survey: Option<&GuestSurvey>) -> Value {
         "state": share.state.as_str(),
         "attachments": attachments.collect::<Vec<_>>(),
     })
-}
-
-/// A line per attachment; a share without attachment has a line of its own.
-fn share_table(shares: &[ShareStatus], survey: Option<&GuestSurvey>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["EXPORT", "MOUNT", "INSTANCE", "DOMAIN", "TARGET", "DISK", "FORMAT", "IMAGE"]);
-    for share in shares {
-        let (export, state) = (share.record.export.as_str(), share.state.as_str());
-        if share.record.attachments.is_empty() {
-            table.add_row([export, state, "-", "-", "-", "-", "-", "-"]);
-        }
-        for attachment in &share.record.attachments {
-            let image = share.record.mount_path.image(&attachment.name).display().to_string();
-            let guest = survey.and_then(|survey| survey.guest(attachment.instance));
-            let guest_use = survey.and_then(|survey| share.guest_use(attachment, survey));
-            let domain = guest.map_or("-", |guest| &guest.name);
-            let target = guest_use.and_then(|found| found.target.as_deref()).unwrap_or("-");
-            let instance = attachment.instance.to_string();
-            let disk = share.disk_state(attachment, survey).as_str();
-            table.add_row([
-                export,
-                state,
-                &instance,
-                domain,
-                target,
-                disk,
-                attachment.format.as_str(),
-                &image,
-            ]);
-        }
-    }
-    table.lines().map(|line| line.trim().to_owned() + "\n").collect()
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
@@ -28,10 +28,17 @@ pub(super) fn call_with_timeout<T: Send + 'static>(
         // Nobody waits any more for the result of a call that took too long.
         Box::new(move || drop(sender.send(result)))
     });
+    let begun = Instant::now();
     run_in_thread(work).map_err(|source| Error::NoThread { operation: operation.to_owned(), source })?;
-    receiver
+    let result = receiver
         .recv_timeout(timeout)
-        .unwrap_or_else(|_| Err(Error::LibvirtTimeout { operation: operation.to_owned(), timeout }))
+        .unwrap_or_else(|_| Err(Error::LibvirtTimeout { operation: operation.to_owned(), timeout }));
+    let ended = match &result {
+        Ok(_) => "done".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::debug!(operation, ended, took = ?begun.elapsed(), "called libvirt");
+    result
 }
 
 /// A call, which returns what delivers its result.

@@ -29,9 +29,6 @@ pub(super) const OPTIONS: [&str; 10] = [
     "volume_formats",
 ];
 
-/// Nova's directory for state, unless a file says otherwise.
-const STATE_PATH: &str = "/var/lib/nova";
-
 /// What the configuration files say together.
 #[derive(Default)]
 pub(super) struct ConfigFiles {
@@ -50,13 +47,25 @@ impl ConfigFiles {
         Ok(files)
     }
 
-    /// The directory below which volumes are mounted.
-    pub(super) fn mount_point_base(&self) -> Result<PathBuf, Error> {
-        if let Some(base) = self.path("libvirt", "quobyte_mount_point_base")? {
-            return Ok(base);
+    /// The directory below which volumes are mounted: Nova's default is in its directory for state.
+    pub(super) fn mount_point_base(&self) -> Result<Option<PathBuf>, Error> {
+        match self.path("libvirt", "quobyte_mount_point_base")? {
+            Some(base) => Ok(Some(base)),
+            None => Ok(self.path("DEFAULT", "state_path")?.map(|state_path| state_path.join("mnt"))),
         }
-        let state_path = self.path("DEFAULT", "state_path")?.unwrap_or_else(|| STATE_PATH.into());
-        Ok(state_path.join("mnt"))
+    }
+
+    /// The file that decides the option of that name, whatever its section.
+    pub(super) fn origin(&self, name: &str) -> Option<&Path> {
+        let is_set_in = |section| self.last_with(section, name);
+        [SECTION, "libvirt"].into_iter().find_map(is_set_in).or_else(|| {
+            (name == "quobyte_mount_point_base").then(|| self.last_with("DEFAULT", "state_path")).flatten()
+        })
+    }
+
+    fn last_with(&self, section: &str, name: &str) -> Option<&Path> {
+        let mut files = self.files.iter().rev();
+        files.find(|(_, file)| file.raw(section, name).is_some()).map(|(path, _)| path.as_path())
     }
 
     /// The client's configuration file; an empty name is as good as none.
@@ -126,9 +135,7 @@ impl ConfigFiles {
 
     /// The error of an option, with the file that has set it.
     fn locate(&self, section: &str, name: &str, error: OsloConfigError) -> Error {
-        let mut files = self.files.iter().rev();
-        let file = files.find(|(_, file)| file.raw(section, name).is_some());
-        let path = file.map(|(path, _)| path.clone()).unwrap_or_default();
+        let path = self.last_with(section, name).map(Path::to_owned).unwrap_or_default();
         Error::InvalidConfig { path, reason: error.to_string() }
     }
 }

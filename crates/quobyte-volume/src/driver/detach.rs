@@ -45,12 +45,20 @@ pub(super) fn begun(
     instance: InstanceId,
     target: &TargetDev,
 ) -> Result<Option<(MountPath, Detaching)>, Error> {
-    let is_sought = |known: &Detaching| known.instance == instance && known.target == *target;
-    let mut records = context.state.records()?.into_iter().flatten();
-    Ok(records.find_map(|record| {
-        let found = record.detaching.into_iter().find(is_sought)?;
-        Some((record.mount_path, found))
-    }))
+    Ok(begun_of(context, instance)?.into_iter().find(|(_, known)| known.target == *target))
+}
+
+/// Every one of that guest that was begun: see [`Driver::begun_detaches`](super::Driver::begun_detaches).
+pub(super) fn begun_of(
+    context: &Context,
+    instance: InstanceId,
+) -> Result<Vec<(MountPath, Detaching)>, Error> {
+    let records = context.state.records()?.into_iter().flatten();
+    let of_record = |record: ShareRecord| {
+        let known = record.detaching.into_iter().filter(|known| known.instance == instance);
+        known.map(move |known| (record.mount_path.clone(), known)).collect::<Vec<_>>()
+    };
+    Ok(records.flat_map(of_record).collect())
 }
 
 fn request<'a>(at: &'a MountPath, detaching: &'a Detaching) -> DisconnectRequest<'a> {

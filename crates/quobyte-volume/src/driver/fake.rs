@@ -14,7 +14,7 @@ use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use crate::host::client::ClientError;
 use crate::host::records::LockedShare;
 use crate::host::share::{PendingShareReply, ShareError};
-use crate::host::{Host, UnmountMode, UnmountOutcome};
+use crate::host::{HeldMount, Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::guests::{GuestQuestion, GuestSurvey, Guests};
 use crate::pure::image::{self, DeclaredImage};
@@ -133,7 +133,10 @@ impl Host for FakeHost {
 
     fn check_client(&self, _: &ClientSettings) -> Result<(), ClientError> {
         match self.world().mount_behavior {
-            MountBehavior::IsMissing => Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() }),
+            MountBehavior::IsMissing => Err(ClientError::NotFound {
+                looked_in: "PATH".to_owned(),
+                source: io::ErrorKind::NotFound.into(),
+            }),
             _ => Ok(()),
         }
     }
@@ -226,7 +229,11 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn raise_max_background(&self, _: &Mount) -> io::Result<Option<u32>> {
+    fn hold_mount(&self, _: &MountPath, _: &Mount) -> io::Result<HeldMount> {
+        HeldMount::of_nothing()
+    }
+
+    fn raise_max_background(&self, _: &Mount) -> io::Result<Option<(u32, u32)>> {
         Ok(None)
     }
 }

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::operation::ShareOperation;
 use crate::pure::connection::ConnectionInfo;
-use crate::pure::io_policy::{Facts, IoPolicy};
+use crate::pure::io_policy::{Facts, IoMode, IoPolicy};
 
 impl ShareOperation<'_> {
     /// Decides, and warns an operator of what the decision costs: once for each mount, or each time where it is the image
@@ -21,6 +21,10 @@ impl ShareOperation<'_> {
                 record.warned_rows.push(row.name.to_owned());
             }
         }
+        let IoPolicy { cache, io, .. } = decision.policy;
+        let io = io.map_or("-", IoMode::as_str);
+        let (cache_row, io_row) = (decision.cache_row.name, decision.io_row.name);
+        tracing::debug!(image = %info.name, %cache, io, cache_row, io_row, "decided how QEMU reads and writes");
         Ok(decision.policy)
     }
 }

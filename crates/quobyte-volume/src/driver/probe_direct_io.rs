@@ -55,8 +55,8 @@ fn raise_max_background(host: &dyn Host, record: &ShareRecord) {
     let at = &record.mount_path;
     match host.raise_max_background(mount) {
         Ok(None) => {}
-        Ok(Some(limit)) => {
-            tracing::info!(mount_path = %at, limit, "raised the limit of background requests");
+        Ok(Some((from, to))) => {
+            tracing::info!(mount_path = %at, "raised the limit of background requests from {from} to {to}");
         }
         Err(error) => {
             let remedy = "have Quobyte's client ask for a max_background of 256";

@@ -3,6 +3,7 @@ mod detach;
 mod extend;
 mod fixture;
 mod guests;
+mod hold;
 mod lost;
 mod model;
 mod policy;

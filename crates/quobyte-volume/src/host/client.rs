@@ -46,8 +46,10 @@ pub(super) struct MountRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The program is not there or may not be run.
-    #[error("Quobyte's client mount.quobyte cannot be started; is it installed and in PATH?")]
+    #[error("Quobyte's client mount.quobyte cannot be started; it is looked for in {looked_in}")]
     NotFound {
+        /// Whose PATH that is, and what it says.
+        looked_in: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -111,7 +113,7 @@ pub(super) fn check(client_cfg: Option<&Path>, is_started_here: bool) -> Result<
         path.metadata().map_err(unreadable)?;
     }
     if is_started_here && !process::find_program(OsStr::new(PROGRAM)).is_absolute() {
-        return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
+        return Err(ClientError::NotFound { looked_in: own_path(), source: io::ErrorKind::NotFound.into() });
     }
     Ok(())
 }
@@ -152,7 +154,7 @@ pub(super) fn run(
         Ok(ClientOutcome::NotRun { errno }) => {
             let source = io::Error::from_raw_os_error(errno);
             Err(if says_no_program(&source) {
-                ClientError::NotFound { source }
+                ClientError::NotFound { looked_in: own_path(), source }
             } else {
                 ClientError::Host { source }
             })
@@ -166,6 +168,11 @@ pub(super) fn run(
             Err(ClientError::Refused { export: export.clone(), status, output: outcome.output })
         }
     }
+}
+
+/// Where this process looks for programs.
+pub(super) fn own_path() -> String {
+    format!("this process's PATH, then the system's: {}", process::search_path().to_string_lossy())
 }
 
 /// Whether a program could not be started because it is not there or is no program for this user.

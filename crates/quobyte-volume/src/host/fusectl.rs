@@ -19,9 +19,9 @@ pub(super) fn abort(mount: &Mount) -> io::Result<()> {
 }
 
 /// Raises the limit of background requests to [`MAX_BACKGROUND`], or to what the kernel permits ordinary users where that is
-/// less; a higher one stays. Returns the client's own where it was raised.
+/// less; a higher one stays. Returns the client's own and the new one where it was raised.
 #[expect(clippy::disallowed_methods, reason = "the kernel's control file system, not a file")]
-pub(super) fn raise_max_background(mount: &Mount) -> io::Result<Option<u32>> {
+pub(super) fn raise_max_background(mount: &Mount) -> io::Result<Option<(u32, u32)>> {
     let file = control(mount, "max_background");
     let text = std::fs::read_to_string(&file)?;
     let limit = text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -32,7 +32,7 @@ pub(super) fn raise_max_background(mount: &Mount) -> io::Result<Option<u32>> {
         return Ok(None);
     }
     std::fs::write(file, wanted.to_string())?;
-    Ok(Some(limit))
+    Ok(Some((limit, wanted)))
 }
 
 /// Whether the kernel has ended the connection to the client of that device; `None` where it does not tell.

@@ -12,7 +12,7 @@ use super::mount_table::{self, Lookup};
 use super::records::{LockedShare, StateDir};
 use super::share::{HelperPool, PendingShareReply, ShareError};
 use super::unmount::{self, UnmountMode, UnmountOutcome};
-use super::{Host, Reserve, crash, fusectl, mount_base, mount_point, process};
+use super::{HeldMount, Host, Reserve, crash, fusectl, mount_base, mount_point, process};
 use crate::error::is_exhaustion;
 use crate::pure::connection::Export;
 use crate::pure::image::{DeclaredImage, Layer};
@@ -249,11 +249,17 @@ impl Host for LinuxHost {
         Ok(outcome)
     }
 
+    fn hold_mount(&self, at: &MountPath, mount: &Mount) -> io::Result<HeldMount> {
+        let held = HeldMount::open(at.as_path(), mount);
+        crash::point("a mount is held");
+        held
+    }
+
     fn abort(&self, mount: &Mount) -> io::Result<()> {
         fusectl::abort(mount)
     }
 
-    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
+    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<(u32, u32)>> {
         fusectl::raise_max_background(mount)
     }
 }

@@ -10,12 +10,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+
+use tracing::Level;
 
 use crate::host::crash;
 use crate::host::deadline::Deadline;
@@ -97,6 +99,7 @@ fn run_with<S: AsRef<OsStr>>(
         .stdout(standard_output.unwrap_or(&output_file).try_clone().map_err(supervise_error)?)
         .stderr(output_file.try_clone().map_err(supervise_error)?)
         .process_group(0);
+    let begun = Instant::now();
     // Nothing of ours runs between fork and exec: then a large process need not be copied for it.
     let child = command.spawn().map_err(|source| RunError::Start { program: name.clone(), source })?;
     crash::point("a program has been started");
@@ -105,6 +108,12 @@ fn run_with<S: AsRef<OsStr>>(
     let status = wait_or_kill(child, pidfd.map_err(io::Error::from), deadline).map_err(supervise_error)?;
     crash::point("a program has ended");
     let output = read_back(&mut output_file).map_err(supervise_error)?;
+    if tracing::enabled!(Level::DEBUG) {
+        let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+        let (program, arguments) = (command.get_program().to_string_lossy(), arguments.join(" "));
+        let ended = status.map_or_else(|| "killed at its deadline".to_owned(), |status| status.to_string());
+        tracing::debug!(%program, arguments, ended, took = ?begun.elapsed(), "ran a program");
+    }
     match status {
         Some(status) => Ok(ProgramOutcome { status, output }),
         None => Err(RunError::Timeout { program: name, output }),
@@ -119,7 +128,7 @@ pub(crate) fn command(program: &Path) -> io::Result<Command> {
 }
 
 /// Where a system's programs are. A caller's PATH may lack them, or be missing.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where programs are looked for: this process's PATH, then the system's.
 pub(crate) fn search_path() -> OsString {

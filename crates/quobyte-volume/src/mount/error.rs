@@ -102,6 +102,14 @@ pub enum MountError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// What was mounted cannot be kept so.
+    #[error("{at} was mounted, and is not any more")]
+    NotHeld {
+        /// The mount point.
+        at: MountPath,
+        /// What failed.
+        source: io::Error,
+    },
     /// The mount cannot be taken away, and not because it is in use.
     #[error("{at} cannot be unmounted")]
     Unmount {
@@ -134,7 +142,9 @@ impl MountError {
             Self::Client(ClientError::NotFound { .. }) => Code::ClientNotFound,
             Self::Client(ClientError::NoConfiguration { .. }) => Code::InvalidConfig,
             Self::Client(ClientError::Timeout { .. }) => Code::MountTimeout,
-            Self::MountPoint { source, .. } => Code::MountFailed.unless_exhausted(source),
+            Self::MountPoint { source, .. } | Self::NotHeld { source, .. } => {
+                Code::MountFailed.unless_exhausted(source)
+            }
             Self::Client(
                 ClientError::Refused { .. }
                 | ClientError::NotLaunched { .. }

@@ -23,6 +23,7 @@ pub use self::image_name::ImageName;
 pub(crate) use self::image_name::PROBE_FILE_PREFIX;
 pub use self::io_tune::{IoLimit, IoTune};
 pub use self::wire_value::{MAX_CONNECTION_INFO_DEPTH, MAX_CONNECTION_INFO_LEN, WireValue};
+use crate::error::excerpt;
 
 /// A volume to connect, and how the guest is to see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,24 @@ impl VolumeReference {
     pub fn new(export: Export, name: ImageName) -> Self {
         let volume_id = VolumeId::derive(&export, &name);
         Self { export, name, volume_id }
+    }
+
+    /// Parses one URL for volume and image, `[quobyte://]host[:port][,host…]/volume/image`: its last part is the image,
+    /// however many the volume has.
+    ///
+    /// # Errors
+    /// [`ConnectionError::Export`], also where a part is missing, and [`ConnectionError::Name`].
+    pub fn parse_url(url: &str) -> Result<Self, ConnectionError> {
+        let invalid = |reason| Err(ConnectionError::Export { export: excerpt(url), reason });
+        let (volume, name) = url.rsplit_once('/').unwrap_or(("", url));
+        let path = volume.strip_prefix("quobyte://").unwrap_or(volume);
+        if !path.contains('/') && !path.ends_with(':') {
+            return invalid("it names no image, or no volume: an image is [quobyte://]host/volume/image");
+        }
+        if name.is_empty() || volume.ends_with('/') {
+            return invalid("a part is empty: an image is [quobyte://]host/volume/image");
+        }
+        Ok(Self::new(Export::parse(volume)?, ImageName::parse(name)?))
     }
 }
 

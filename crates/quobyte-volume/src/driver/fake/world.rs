@@ -191,7 +191,10 @@ impl World {
             MountBehavior::ExitsWithoutMount => {}
             MountBehavior::Refuses => return Err(refused("cannot reach a registry")),
             MountBehavior::IsMissing => {
-                return Err(ClientError::NotFound { source: io::ErrorKind::NotFound.into() });
+                return Err(ClientError::NotFound {
+                    looked_in: "PATH".to_owned(),
+                    source: io::ErrorKind::NotFound.into(),
+                });
             }
             MountBehavior::TimesOut => return Err(timeout()),
             MountBehavior::TimesOutAndMountsLate => {

@@ -11,7 +11,7 @@ use super::mailbox::{self, Mailbox};
 use super::systemd_setup::ThisHost;
 use super::systemd_unit::{CommandLine, MAX_BUDGET, TEMPLATE_DIRECTORY, Unit, runtime_directory};
 use crate::error::is_exhaustion;
-use crate::host::client::{ClientError, MountRequest};
+use crate::host::client::{ClientError, MountRequest, own_path};
 use crate::host::deadline::Deadline;
 use crate::host::process::{self, ProgramOutcome, RunError};
 use crate::host::records;
@@ -78,7 +78,7 @@ impl ClientLauncher {
             return Err(ClientError::Timeout { export: request.export.clone(), output });
         }
         if let Some(outcome) = mailbox.take_outcome().map_err(host_error)? {
-            return outcome.into_result(&request.export);
+            return outcome.into_result(&request.export, looked_in(manager));
         }
         self.withdraw_requests(&request.mount_path).map_err(host_error)?;
         Err(match result {
@@ -90,6 +90,17 @@ impl ClientLauncher {
             Err(error) => not_launched(error.to_string()),
             Ok(outcome) => not_launched(outcome.output),
         })
+    }
+}
+
+/// Where a unit of that systemd looks for the client.
+fn looked_in(manager: ServiceManager) -> String {
+    match manager {
+        ServiceManager::System => format!(
+            "the PATH of {manager}, which `systemctl show-environment` may tell, then in {}",
+            process::SYSTEM_PATH
+        ),
+        ServiceManager::User => own_path(),
     }
 }
 

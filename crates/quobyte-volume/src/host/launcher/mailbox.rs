@@ -53,7 +53,7 @@ impl MountOutcome {
     pub(super) fn from_result(result: &Result<(), ClientError>) -> Self {
         match result {
             Ok(()) => Self::Mounted,
-            Err(ClientError::NotFound { source }) => Self::NotFound { errno: source.raw_os_error() },
+            Err(ClientError::NotFound { source, .. }) => Self::NotFound { errno: source.raw_os_error() },
             Err(ClientError::Timeout { output, .. }) => Self::Timeout { output: output.clone() },
             Err(ClientError::Refused { status, output, .. }) => {
                 Self::Refused { status: status.into_raw(), output: output.clone() }
@@ -69,14 +69,14 @@ impl MountOutcome {
         }
     }
 
-    /// The result for the caller that asked for `export`.
-    pub(super) fn into_result(self, export: &Export) -> Result<(), ClientError> {
+    /// The result for the caller that asked for `export`. `looked_in` is where the client was looked for.
+    pub(super) fn into_result(self, export: &Export, looked_in: String) -> Result<(), ClientError> {
         let export = export.clone();
         Err(match self {
             Self::Mounted => return Ok(()),
             Self::NotFound { errno } => {
                 let source = errno.map_or(io::ErrorKind::NotFound.into(), io::Error::from_raw_os_error);
-                ClientError::NotFound { source }
+                ClientError::NotFound { looked_in, source }
             }
             Self::Timeout { output } => ClientError::Timeout { export, output },
             Self::Refused { status, output } => {

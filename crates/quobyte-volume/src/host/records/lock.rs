@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::StateError;
 use super::record_file;
@@ -34,7 +34,9 @@ impl StateDir {
     pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
         let key = at.key();
         let lock_name = format!("{key}.lock");
+        let begun = Instant::now();
         let lock_file = self.acquire(&lock_name, at.to_string(), deadline)?;
+        tracing::debug!(mount_path = %at, took = ?begun.elapsed(), "holds the share");
         crash::point("the share is held");
         let [record_file, releases_file] =
             ["shares", RELEASES].map(|part| self.path.join(part).join(format!("{key}.json")));
@@ -228,7 +230,10 @@ impl LockedShare {
     /// Puts the record in place, whole.
     pub(crate) fn store(&self, record: &ShareRecord) -> Result<(), StateError> {
         self.check_held()?;
-        record_file::write(&self.record_file, record)
+        record_file::write(&self.record_file, record)?;
+        let (mount_path, attachments) = (&record.mount_path, record.attachments.len());
+        tracing::debug!(%mount_path, attachments, "put the share on record");
+        Ok(())
     }
 
     /// What guests had released when the share's record was removed.

@@ -74,6 +74,15 @@ pub(crate) fn survive_file_size_limit() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// Leaves Ctrl-C and Ctrl-\ of this process's terminal to the other processes that run on it. Programs that are started from
+/// now on ignore them as well.
+pub(crate) fn ignore_terminal_keys() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: to ignore a signal runs no code of ours when it arrives.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// Keeps the descriptors that were inherited beside the standard streams from the programs that this process starts.
 /// A client would hold them, a lock of the caller's among them, for as long as it serves.
 pub(crate) fn keep_descriptors_from_children() {

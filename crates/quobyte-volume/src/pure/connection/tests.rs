@@ -162,3 +162,39 @@ proptest::proptest! {
         let _ = ConnectionInfo::parse(&bytes);
     }
 }
+
+#[test]
+fn image_url_is_split_at_its_last_part() {
+    for (url, export, name) in [
+        ("quobyte://registry/volume/disk1.raw", "registry/volume", "disk1.raw"),
+        ("registry/volume/disk1.raw", "registry/volume", "disk1.raw"),
+        ("a:7861,b/tenant/volume/disk1", "a:7861,b/tenant/volume", "disk1"),
+        ("quobyte:7861/volume/disk1", "quobyte:7861/volume", "disk1"),
+    ] {
+        let image = VolumeReference::parse_url(url).unwrap();
+        assert_eq!((image.export.as_str(), image.name.as_str()), (export, name), "{url}");
+        assert_eq!(image.volume_id, VolumeId::derive(&image.export, &image.name));
+    }
+}
+
+#[test]
+fn image_url_without_volume_or_image_is_refused() {
+    for url in
+        ["", "disk1.raw", "registry/volume", "quobyte://registry/volume", "quobyte://", "quobyte://registry"]
+    {
+        let error = VolumeReference::parse_url(url).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidExport, "{url}");
+        assert!(error.to_string().contains("host/volume/image"), "{url}: {error}");
+    }
+    for (url, code) in [
+        ("registry/volume/disk1/", Code::InvalidExport),
+        ("registry/volume//disk1", Code::InvalidExport),
+        ("registry//volume/disk1", Code::InvalidExport),
+        ("quobyte:/registry/volume/disk1", Code::InvalidExport),
+        ("registry/volume/..", Code::InvalidName),
+        ("registry/../volume/disk1", Code::InvalidExport),
+        ("registry/volume/a,b", Code::InvalidName),
+    ] {
+        assert_eq!(VolumeReference::parse_url(url).unwrap_err().code(), code, "{url}");
+    }
+}

@@ -3,6 +3,7 @@
 //! Cinder's Quobyte driver has asked `qemu-img` for a volume's format, which goes by what the guest has written. Where all
 //! volumes are raw, an operator can say so, and nothing that a guest writes makes one of them qcow2.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::Layer;
@@ -64,6 +65,15 @@ impl FromStr for VolumeFormats {
             }
         }
         Ok(formats)
+    }
+}
+
+impl fmt::Display for VolumeFormats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let formats = [(self.raw, ImageFormat::Raw), (self.qcow2, ImageFormat::Qcow2)];
+        let names: Vec<_> =
+            formats.iter().filter(|(has, _)| *has).map(|(_, format)| format.as_str()).collect();
+        f.write_str(&names.join(","))
     }
 }
 

@@ -37,7 +37,9 @@ impl PhysicalBlockSizeError {
 }
 
 impl PhysicalBlockSize {
-    pub(super) const fn bytes(self) -> u32 {
+    /// The unit.
+    #[must_use]
+    pub const fn bytes(self) -> u32 {
         self.0
     }
 }

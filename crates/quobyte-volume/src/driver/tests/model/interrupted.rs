@@ -11,7 +11,7 @@ use crate::driver::fake::{ClientState, FakeHost};
 use crate::host::client::ClientError;
 use crate::host::records::LockedShare;
 use crate::host::share::{PendingShareReply, ShareError};
-use crate::host::{Host, UnmountMode, UnmountOutcome};
+use crate::host::{HeldMount, Host, UnmountMode, UnmountOutcome};
 use crate::pure::connection::Export;
 use crate::pure::guests::{GuestQuestion, GuestSurvey, Guests};
 use crate::pure::image::{DeclaredImage, Layer};
@@ -155,11 +155,15 @@ impl Host for Interrupted {
         self.with_interruptions(|host| host.unmount(at, mode, lock))
     }
 
+    fn hold_mount(&self, at: &MountPath, mount: &Mount) -> io::Result<HeldMount> {
+        self.with_interruptions(|host| host.hold_mount(at, mount))
+    }
+
     fn abort(&self, mount: &Mount) -> io::Result<()> {
         self.with_interruptions(|host| host.abort(mount))
     }
 
-    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<u32>> {
+    fn raise_max_background(&self, mount: &Mount) -> io::Result<Option<(u32, u32)>> {
         self.with_interruptions(|host| host.raise_max_background(mount))
     }
 }

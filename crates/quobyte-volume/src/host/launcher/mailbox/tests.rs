@@ -60,7 +60,7 @@ fn mount_outcome_round_trips_to_caller() {
         mailbox.post_outcome(&outcome).unwrap();
         let taken = mailbox.take_outcome().unwrap().unwrap();
         assert_eq!(taken, outcome);
-        assert_eq!(MountOutcome::from_result(&taken.into_result(&request.export)), outcome);
+        assert_eq!(MountOutcome::from_result(&taken.into_result(&request.export, String::new())), outcome);
     }
 }
 

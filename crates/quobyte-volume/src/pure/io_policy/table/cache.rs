@@ -142,7 +142,8 @@ pub(in crate::pure::io_policy) static CACHE_RULES: &[PolicyRule<PolicyInput, Cac
             then: "writeback",
             why: "QEMU opens no such file with O_DIRECT for writing, and a guest's flushes are obeyed",
             cost: Some(Cost {
-                remedy: "lengthen that file while no guest has it: truncate --size %4096",
+                remedy: "lengthen that file while no guest has it: truncate --size %4096; or, if it is a qcow2 image, declare it \
+                         as one",
                 is_of_image: true,
                 ..BUFFERED
             }),
