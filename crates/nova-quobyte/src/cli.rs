@@ -188,7 +188,7 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
         /// Leave it to one that runs already, which does it once more then
-        #[arg(long, conflicts_with_all = ["dry_run", "exit_code"])]
+        #[arg(long, hide = true, conflicts_with_all = ["dry_run", "exit_code"])]
         in_turn: bool,
         /// End with 11 where something is left that needs a person, or with --dry-run where there is anything to do
         #[arg(long)]
@@ -196,6 +196,7 @@ pub(crate) enum Command {
     },
     /// Connect the volumes of a guest that starts: libvirt runs this as its hook, with the domain's description on standard
     /// input
+    #[command(hide = true)]
     Hook {
         /// The domain's name
         guest: String,
