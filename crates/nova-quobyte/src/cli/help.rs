@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 pub(super) const CONFIGURATION: &str = "Configuration";
 
 /// Lines to copy, by subcommand; those of the whole command have no name.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 15] = [
     (
         "",
         "\
@@ -62,6 +62,7 @@ nova-quobyte run --export quobyte://registry.example.com/volumes -- qemu-img cre
     ("config", "nova-quobyte config show"),
     ("config show", "nova-quobyte config show --json"),
     ("completions", "nova-quobyte completions bash >~/.local/share/bash-completion/completions/nova-quobyte"),
+    ("hook", "nova-quobyte hook web1 prepare begin -"),
     ("man", "nova-quobyte man attach | man --local-file -"),
 ];
 
