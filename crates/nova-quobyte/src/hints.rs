@@ -87,6 +87,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::ImageNotAttached { domain, .. } | Error::DiskNotFound { domain, .. } => {
             Some(format!("`virsh domblklist {domain}` has its disks, `nova-quobyte status` those on volumes"))
         }
+        error if error.code() == Code::MountHung => Some(
+            "`nova-quobyte status` names the guests; if the client will not recover, end it: docs/OPERATIONS.md, \"Ending a \
+             client that hangs\""
+                .to_owned(),
+        ),
         error if error.code() == Code::HostExhausted => Some(
             "`ulimit -a` shows the limits of a shell, LimitNOFILE=, LimitNPROC= and TasksMax= are a unit's; run it again \
              once there is more: that finishes what was begun"

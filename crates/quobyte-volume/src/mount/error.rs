@@ -160,6 +160,35 @@ fn list_attachments(attachments: &[Attachment]) -> String {
     if attachments.is_empty() {
         return "no recorded attachment".to_owned();
     }
-    let texts: Vec<_> = attachments.iter().map(ToString::to_string).collect();
-    texts.join(", ")
+    // Each guest once, with its files.
+    let mut guests: Vec<(_, Vec<&str>)> = Vec::new();
+    for attachment in attachments {
+        let name = attachment.name.as_str();
+        match guests.iter_mut().find(|(instance, _)| *instance == attachment.instance) {
+            Some((_, names)) => names.push(name),
+            None => guests.push((attachment.instance, vec![name])),
+        }
+    }
+    let guest = |(instance, names): (_, Vec<&str>)| format!("instance {instance} ({})", names.join(", "));
+    guests.into_iter().map(guest).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::pure::connection::{ImageFormat, ImageName};
+
+    #[test]
+    fn hung_share_names_each_guest_once() {
+        let attachment = |guest: u128, name: &str| {
+            let (guest, volume) = (Uuid::from_u128(guest), Uuid::from_u128(9));
+            Attachment::new(guest.into(), volume.into(), ImageName::parse(name).unwrap(), ImageFormat::Raw)
+        };
+        let listed = list_attachments(&[attachment(1, "a"), attachment(2, "b"), attachment(1, "c")]);
+        let guest = |number: u128| Uuid::from_u128(number).to_string();
+        assert_eq!(listed, format!("instance {} (a, c), instance {} (b)", guest(1), guest(2)));
+        assert_eq!(list_attachments(&[]), "no recorded attachment");
+    }
 }
