@@ -80,7 +80,8 @@ fn mount_invisible_to_running_guest_is_unmounted() {
     assert_eq!(reply.failure(), (4, "mount_not_visible"), "{}", reply.message());
     assert!(reply.message().contains("mount --make-rshared"), "{}", reply.message());
     site.assert_nothing_is_left();
-    assert_eq!(guest.xml(&[]), before);
+    // libvirt keeps an empty element of metadata that was taken out again.
+    assert_eq!(guest.xml(&[]).replace("  <metadata/>\n", ""), before);
 
     // What the remedy promises.
     set_propagation("--make-rshared", base.0);

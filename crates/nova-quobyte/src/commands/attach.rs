@@ -55,10 +55,10 @@ pub(super) fn run(
     // Others may take the disk's name, add the disk or take it out, start or stop the domain: then the domain is looked
     // at again, until what it lacks is added, or refused for another reason.
     for round in 1.. {
-        let added = match describe_disk(&driver, &guest, info, &current.target.dev, current.live) {
-            Ok(()) if !current.needs_attach() => None,
-            Ok(()) => Some(add_disk(&hypervisor, &driver, &guest, info, &connected, &current)),
-            Err(cause) => Some(Err(cause)),
+        let added = if current.needs_attach() {
+            Some(add_disk(&hypervisor, &driver, &guest, info, &connected, &current))
+        } else {
+            describe_disk(&driver, &guest, info, &current.target.dev, false).err().map(Err)
         };
         let is_added = matches!(added, Some(Ok(())));
         changed |= is_added;
@@ -122,6 +122,7 @@ fn add_disk(
     let Plan { target, live, persistent } = plan;
     let disk = disk_xml(info, connected, target)?;
     hypervisor.check_mount_visible(&connected.mount_path, &connected.mount)?;
+    describe_disk(driver, guest, info, &target.dev, *live)?;
     let message = format!("adding {} to {}", target.dev, guest.name);
     progress::with_spinner(message, || guest.attach(&disk, *live, *persistent)).map_err(|refusal| {
         let (at, image) = (&connected.mount_path, &connected.device_path);
