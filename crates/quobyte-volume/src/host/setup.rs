@@ -58,9 +58,10 @@ pub fn set_up_library() {
 /// What the kernel said where it has not.
 pub fn check_capacity(may_mount: bool) -> io::Result<()> {
     drop(reserve_descriptors(COMMAND_DESCRIPTORS)?);
-    start_threads(COMMAND_THREADS + if may_mount { CLIENT_THREADS } else { 0 })?;
-    // Allocating fails where there is too little; without this, it would end the process half-way.
-    reserve_memory(COMMAND_MEMORY).map(drop)
+    // Allocating fails where there is too little; without this, it would end the process half-way. First, as a thread that
+    // lacks memory when it begins ends the process, too.
+    drop(reserve_memory(COMMAND_MEMORY)?);
+    start_threads(COMMAND_THREADS + if may_mount { CLIENT_THREADS } else { 0 })
 }
 
 fn reserve_memory(length: usize) -> io::Result<Vec<u8>> {
