@@ -35,6 +35,12 @@ mod _native {
         error::one_line(message)
     }
 
+    /// Whether later calls are to report what is for debugging alone.
+    #[pyfunction]
+    fn log_debug_lines(wanted: bool) {
+        crate::log::capture_debug_lines(wanted);
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("LIBVIRT_ERROR", Code::LibvirtError.as_str())?;

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
 use std::mem::take;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use quobyte_volume::error::one_line;
 use tracing::field::{Field, Visit};
@@ -15,9 +15,9 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing::{Event, Level, Subscriber, info_span};
-use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
 
 /// What was logged once: Python's number for its level, and the text.
 pub(crate) type LogRecord = (u8, String);
@@ -31,9 +31,21 @@ thread_local! {
     static NEXT_SPAN_LOG: RefCell<Option<CapturedLog>> = const { RefCell::new(None) };
 }
 
+/// What is captured at all.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
 /// Installs the subscriber that captures what is logged in calls. To be called once.
 pub(crate) fn install() -> Result<(), SetGlobalDefaultError> {
-    set_global_default(Registry::default().with(CaptureLayer.with_filter(LevelFilter::DEBUG)))
+    let (level, handle) = reload::Layer::new(LevelFilter::INFO);
+    let _ = LEVEL.set(handle);
+    set_global_default(Registry::default().with(CaptureLayer.with_filter(level)))
+}
+
+/// Has lines for debugging captured from now on, or not: each takes as long as several system calls.
+pub(crate) fn capture_debug_lines(wanted: bool) {
+    let level = if wanted { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    // It fails only where the subscriber is gone, which lives as long as the process.
+    let _ = LEVEL.get().map(|handle| handle.reload(level));
 }
 
 /// Does `work`, and returns with its result what was logged in this thread and in those that work in its span.

@@ -9,6 +9,7 @@ LIBVIRT_ERROR: str
 #: The code of what the host lacks.
 HOST_EXHAUSTED: str
 
+def log_debug_lines(wanted: bool) -> None: ...
 def one_line(message: str) -> str:
     """Return a message as it may be logged: on one line, control characters escaped, and not without end."""
 

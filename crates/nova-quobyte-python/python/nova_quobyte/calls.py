@@ -38,6 +38,7 @@ def call_native(
     It raises Nova's exception for the error's code or kind, else ``default_error``.
     """
     log_records: list[tuple[int, str]] = []
+    _follow_log_level()
     try:
         return run_blocking(method, log_records, *arguments)
     except _native.QuobyteError as error:
@@ -47,6 +48,20 @@ def call_native(
     finally:
         for level, text in log_records:
             LOG.log(level, "%s: %s", _message_prefix(volume_id), text, instance=instance)
+
+
+class _Debugging:
+    """Whether the native module reports what is for debugging alone."""
+
+    wanted = False
+
+
+def _follow_log_level() -> None:
+    """Have it do so while Nova logs that: ``debug`` may change while nova-compute runs."""
+    wanted = LOG.isEnabledFor(logging.DEBUG)
+    if wanted != _Debugging.wanted:
+        _native.log_debug_lines(wanted)
+        _Debugging.wanted = wanted
 
 
 def call_libvirt(method: Callable[..., Result], *arguments: object) -> Result:
