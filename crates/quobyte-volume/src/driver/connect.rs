@@ -80,7 +80,7 @@ pub(super) fn connect(context: &Context, request: &ConnectRequest<'_>) -> Result
     let resolved = at.resolved();
     context.check_for_guest(info, &at, &resolved)?;
     context.check_mount_table_line(&resolved, &info.export)?;
-    let lock = context.lock(&at)?;
+    let lock = context.lock_resolved(&at, &resolved)?;
     // The client answers while everything else is found out.
     let early_inquiry = Inquiry::start_fast(context.host(), &at, &info.export, Some(info.into()));
     let before = lock.load()?;

@@ -110,4 +110,9 @@ impl Context {
     pub(super) fn lock(&self, at: &MountPath) -> Result<LockedShare, Error> {
         Ok(self.state.lock(at, Deadline::after(self.config.lock_timeout))?)
     }
+
+    /// The same where the mount path without links on the way is known.
+    pub(super) fn lock_resolved(&self, at: &MountPath, resolved: &Path) -> Result<LockedShare, Error> {
+        Ok(self.state.lock_resolved(at, resolved, Deadline::after(self.config.lock_timeout))?)
+    }
 }

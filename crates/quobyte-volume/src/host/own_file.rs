@@ -13,6 +13,10 @@ const MODE: u32 = 0o600;
 /// Opens a regular file of this user's. A FIFO would have its reader wait for who writes, and a lock on another user's
 /// file may be held by that user. `options` do not truncate: what is refused stays as it was.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    open_checked(path, options).map(|(file, _)| file)
+}
+
+fn open_checked(path: &Path, options: &OpenOptions) -> io::Result<(File, Metadata)> {
     let mut options = options.clone();
     options.mode(MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = options.open(path)?;
@@ -21,20 +25,20 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
         return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"));
     }
     check_owner(&metadata)?;
-    Ok(file)
+    Ok((file, metadata))
 }
 
 /// The same for a file that `options` may make: this user may read and write it, whatever the umask.
 pub(super) fn make(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let file = match open(path, options) {
+    let (file, metadata) = match open_checked(path, options) {
         // A process whose umask took it from its owner was killed as it made it.
         Err(error) if error.kind() == ErrorKind::PermissionDenied && is_closed_to_owner(path)? => {
             set_permissions(path, Permissions::from_mode(MODE)).map_err(|_| error)?;
-            open(path, options)?
+            open_checked(path, options)?
         }
-        file => file?,
+        opened => opened?,
     };
-    if file.metadata()?.mode() & MODE != MODE {
+    if metadata.mode() & MODE != MODE {
         file.set_permissions(Permissions::from_mode(MODE))?;
     }
     Ok(file)

@@ -17,7 +17,12 @@ impl MountPath {
     /// The key under which locks and records of this mount point are filed: one plain file name, the same however the
     /// way to the mount point is spelt.
     pub(crate) fn key(&self) -> String {
-        md5_hex(self.resolved().as_os_str().as_bytes())
+        Self::key_of(&self.resolved())
+    }
+
+    /// The same of a mount point that is resolved already.
+    pub(crate) fn key_of(resolved: &Path) -> String {
+        md5_hex(resolved.as_os_str().as_bytes())
     }
 
     /// The mount point without symbolic links on the way, made or not yet made. The mount itself is not touched.

@@ -32,7 +32,20 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Locked`] at the deadline, [`StateError::Io`] when the lock file cannot be used.
     pub(crate) fn lock(&self, at: &MountPath, deadline: Deadline) -> Result<LockedShare, StateError> {
-        let key = at.key();
+        self.lock_resolved(at, &at.resolved(), deadline)
+    }
+
+    /// The same of a mount point that is resolved already.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`].
+    pub(crate) fn lock_resolved(
+        &self,
+        at: &MountPath,
+        resolved: &Path,
+        deadline: Deadline,
+    ) -> Result<LockedShare, StateError> {
+        let key = MountPath::key_of(resolved);
         let lock_name = format!("{key}.lock");
         let begun = Instant::now();
         let lock_file = self.acquire(&lock_name, at.to_string(), deadline)?;
