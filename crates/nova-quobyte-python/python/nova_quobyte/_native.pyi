@@ -9,7 +9,9 @@ LIBVIRT_ERROR: str
 #: The code of what the host lacks.
 HOST_EXHAUSTED: str
 
-def log_debug_lines(wanted: bool) -> None: ...
+def log_debug_lines(wanted: bool) -> None:
+    """Report what is for debugging alone from now on, or not."""
+
 def one_line(message: str) -> str:
     """Return a message as it may be logged: on one line, control characters escaped, and not without end."""
 

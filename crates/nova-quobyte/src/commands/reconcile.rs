@@ -71,6 +71,8 @@ fn lost_guests(findings: &[Finding]) -> Vec<String> {
 /// The names of the guests that findings are about.
 fn guest_names(driver: &Driver, findings: &[Finding]) -> GuestNames {
     let share = |finding: &Finding| match finding {
+        // Nobody has what no guest has.
+        Finding::Unrepaired(_, Unrepaired::NoGuest(..)) => None,
         Finding::Repaired(at, _) | Finding::Unrepaired(at, _) => Some(at.clone()),
         Finding::Swept(_) | Finding::UnknownGuest(..) | Finding::UnusableRecord(_) => None,
     };
