@@ -57,13 +57,9 @@ pub struct Driver {
     context: Context,
 }
 
-/// A disk of a guest that nobody else detaches while this value lives.
+/// A part of a guest, its metadata or one of its disks, that nobody else changes while this value lives.
 #[derive(Debug)]
-pub struct DiskLock(#[expect(dead_code, reason = "dropping it releases the lock")] RemovedLock);
-
-/// What a domain's metadata says of its volumes, which nobody else changes while this value lives.
-#[derive(Debug)]
-pub struct MetadataLock(#[expect(dead_code, reason = "dropping it releases the lock")] RemovedLock);
+pub struct GuestLock(#[expect(dead_code, reason = "dropping it releases the lock")] RemovedLock);
 
 /// Ample for a host, and few enough for as many threads and helper processes.
 const MAX_PARALLEL_SHARES: usize = 32;
@@ -160,8 +156,8 @@ impl Driver {
         connect::connect(&self.context, &ConnectRequest { info, instance, ask, facts, is_described: true })
     }
 
-    /// The same as [`Driver::connect`], by what the hypervisor knows of its guests now. A guest that runs on with files of a mount that is gone
-    /// is among the lost ones of the result.
+    /// The same as [`Driver::connect`], by what the hypervisor knows of its guests now. A guest that runs on with files of a
+    /// mount that is gone is among the lost ones of the result.
     ///
     /// # Errors
     /// Those of [`Driver::connect`].
@@ -204,9 +200,9 @@ impl Driver {
         instance: InstanceId,
         target: &TargetDev,
         guest_timeout: Duration,
-    ) -> Result<DiskLock, Error> {
+    ) -> Result<GuestLock, Error> {
         let deadline = Deadline::after(guest_timeout + 2 * self.context.config.lock_timeout);
-        Ok(DiskLock(self.context.state.lock_disk(instance, target, deadline)?))
+        Ok(GuestLock(self.context.state.lock_disk(instance, target, deadline)?))
     }
 
     /// Waits until nobody else changes what the metadata of the guest's domain says of its volumes, and keeps others from it
@@ -214,9 +210,9 @@ impl Driver {
     ///
     /// # Errors
     /// When another one does not end in time, or the lock file cannot be used.
-    pub fn lock_metadata(&self, instance: InstanceId) -> Result<MetadataLock, Error> {
+    pub fn lock_metadata(&self, instance: InstanceId) -> Result<GuestLock, Error> {
         let deadline = Deadline::after(self.context.config.lock_timeout);
-        Ok(MetadataLock(self.context.state.lock_metadata(instance, deadline)?))
+        Ok(GuestLock(self.context.state.lock_metadata(instance, deadline)?))
     }
 
     /// Disconnects a volume from a guest, and unmounts its share when no attachment and no guest is left and the

@@ -84,9 +84,7 @@ impl StateDir {
         deadline: Deadline,
     ) -> Result<RemovedLock, StateError> {
         let what = format!("disk {target} of instance {instance}");
-        let name = format!("{instance}-{target}.disk");
-        let file = self.acquire(&name, what, deadline)?;
-        Ok(RemovedLock { file, path: self.lock_path(&name) })
+        self.acquire_removed(&format!("{instance}-{target}.disk"), what, deadline)
     }
 
     /// Waits until nobody else changes the metadata of the guest's domain, then keeps others from it until the value is
@@ -99,9 +97,8 @@ impl StateDir {
         instance: InstanceId,
         deadline: Deadline,
     ) -> Result<RemovedLock, StateError> {
-        let name = format!("{instance}.metadata");
-        let file = self.acquire(&name, format!("metadata of instance {instance}"), deadline)?;
-        Ok(RemovedLock { file, path: self.lock_path(&name) })
+        let what = format!("metadata of instance {instance}");
+        self.acquire_removed(&format!("{instance}.metadata"), what, deadline)
     }
 
     /// Holds the lock under which the share's client is asked; `None` if it is not free by the deadline.
@@ -140,6 +137,15 @@ impl StateDir {
 
     pub(super) fn lock_path(&self, name: &str) -> PathBuf {
         self.path.join("locks").join(name)
+    }
+
+    fn acquire_removed(
+        &self,
+        name: &str,
+        what: String,
+        deadline: Deadline,
+    ) -> Result<RemovedLock, StateError> {
+        Ok(RemovedLock { file: self.acquire(name, what, deadline)?, path: self.lock_path(name) })
     }
 
     fn acquire(&self, name: &str, what: String, deadline: Deadline) -> Result<File, StateError> {
